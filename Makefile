@@ -1,0 +1,68 @@
+# `make repro` and `make test` are all a fresh machine needs: each makes .venv first when it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+ARGS ?=
+
+# Byte-code is written on first import; without it every step pays seconds for importing scikit-learn and MLflow.
+unexport PYTHONDONTWRITEBYTECODE
+unexport VIRTUAL_ENV
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Nothing calls home. (MLflow honours DO_NOT_TRACK only when it is the word "true".)
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+# One way to start a step, with this folder's code: see src/run.py.
+RUN := $(BIN)/python src/run.py
+
+.PHONY: help setup choose repro nightly test test-slow lint format lock mlflow lab clean
+help:                            ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)                  ## create .venv from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	git rev-parse --git-dir >/dev/null 2>&1 || { $(BIN)/dvc config --local core.no_scm true; $(BIN)/dvc config --local core.autostage false; }
+	$(RUN) waymark.kernels
+	touch $@
+
+choose: $(STAMP)                 ## write choices into params.yaml: make choose ARGS="source=cdnow landing=/data/cdnow"
+	$(RUN) waymark.choose $(ARGS)
+
+repro: $(STAMP)                  ## every step, to tonight's predictions; ARGS as for choose
+	$(if $(strip $(ARGS)),$(RUN) waymark.choose $(ARGS))
+	$(BIN)/dvc repro -P
+	@$(RUN) waymark.where
+
+nightly: $(STAMP)                ## the scheduled run: one at a time
+	mkdir -p .dvc/tmp && flock -n .dvc/tmp/nightly.lock $(BIN)/dvc repro -P
+	@$(RUN) waymark.where
+
+test: $(STAMP)                   ## the tests (about three minutes on two cores, no network)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(STAMP)              ## the slow ones: pipelines, experiments, real logs
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(STAMP)                   ## ruff, without changing anything
+	$(BIN)/ruff check src tests benchmarks && $(BIN)/ruff format --check src tests benchmarks
+
+format: $(STAMP)                 ## ruff, with its fixes
+	$(BIN)/ruff check --fix src tests benchmarks; $(BIN)/ruff format src tests benchmarks
+
+lock: $(STAMP)                   ## resolve pyproject.toml anew; no index address may get into the lock file
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
+	! grep -nE 'https?://|--(extra-)?index-url|--find-links' requirements.lock
+
+mlflow: $(STAMP)                 ## the experiment store in a browser, on this machine only
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+
+lab: $(STAMP)                    ## JupyterLab on notebooks/, without its news and update checks
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+
+clean:                           ## remove the environment
+	rm -rf .venv

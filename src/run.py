@@ -1,0 +1,21 @@
+"""Start a module from the source tree this file lies in: `python src/run.py waymark.steps.train churn`.
+
+`python src/run.py` puts *this* src/ first on sys.path, so an experiment that DVC runs in a temporary copy of the
+repository (`dvc exp run --temp`, `--queue`) runs the code of that copy, not the editable install of the workspace.
+An `InputError` ends in its one sentence and exit code 2; any other exception is a bug and keeps its traceback.
+"""
+
+import runpy
+import sys
+
+from waymark.console import set_up_logging
+from waymark.errors import InputError
+
+if __name__ == "__main__":
+    set_up_logging()
+    module = sys.argv.pop(1)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except InputError as error:
+        print(f"waymark: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

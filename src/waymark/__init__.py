@@ -1,0 +1,1 @@
+"""Waymark: predicts customer journeys."""

@@ -1,0 +1,296 @@
+"""Settings: one frozen model a section of `resolved.yaml`; unknown names, wrong types and bad ranges are refused."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from waymark.errors import InputError
+
+RESOLVED = Path("resolved.yaml")
+PARAMS = Path("params.yaml")
+CONF = Path("conf")
+
+Name = str
+Days = int
+
+
+class Section(BaseModel):
+    """A part of the settings. Immutable; knows its names and types, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+# --- source ---------------------------------------------------------------------------------------------------------
+
+
+class EventTypeRule(Section):
+    """A rule that names the event type of the delivered rows whose `column` matches a regular expression."""
+
+    column: str
+    matches: str
+    event_type: str
+
+
+class Feed(Section):
+    """Delivered files of one layout, and which of their columns is which."""
+
+    files: list[str] = Field(min_length=1)  # glob patterns below the landing folder
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"  # auto: from the file's name
+    header: list[str] | None = None  # column names of text files that carry none
+    # Canonical field -> delivered column, or a dotted path into nested JSON.
+    columns: dict[str, str | list[str]]
+    constants: dict[str, str] = {}  # canonical field -> value, where no column is given or its cell is empty
+    attributes: dict[str, str] = {}  # kept as categories: our name -> delivered column
+    numbers: dict[str, str] = {}  # kept as numbers: our name -> delivered column
+    event_types: dict[str, str] = {}  # delivered name -> our name; others keep theirs
+    event_type_rules: list[EventTypeRule] = []  # first match wins, before `event_types`
+    actors: dict[str, Literal["customer", "brand", "system"]] = {}  # our event type -> who does it
+    keep_rows: dict[str, list[str]] = {}  # delivered column -> its wanted values; other rows are left out
+    one_event_per: str | None = None  # column; its rows are lines of one event, whose values add up
+    value: Literal["amount", "cents", "price_times_quantity"] = "amount"
+    time_zone: str | None = None  # of times without a zone; else the source's
+    time_format: str | None = None  # as strptime has it; ISO 8601 without one; `epoch_s|epoch_ms|epoch_us`
+    known_delay_minutes: int = Field(0, ge=0)  # known_time = event_time + this, where no column gives it
+
+
+class SourceConfig(Section):
+    """How delivered files become events."""
+
+    name: str
+    time_zone: str = "UTC"
+    max_reject_share: float = Field(0.05, ge=0, le=1)
+    feeds: dict[str, Feed] = Field(min_length=1)
+
+
+# --- journey --------------------------------------------------------------------------------------------------------
+
+
+class StageRule(Section):
+    """A stage, and what an event must be to put its person there. All given predicates must hold."""
+
+    stage: str  # `{event_type}` stands for the event's own type
+    event_type: list[str] | None = None
+    actor: list[Literal["customer", "brand", "system"]] = ["customer"]
+    channel: list[str] | None = None
+    count_at_least: int | None = Field(None, ge=1)  # events of this type so far, this one included
+    count_at_most: int | None = Field(None, ge=1)
+    value_cents_at_least: int | None = None
+    value_cents_at_most: int | None = None
+
+
+class JourneyConfig(Section):
+    """The stages, the rules that put a person there, and the path the brand designed."""
+
+    initial: str  # the stage before any rule has matched
+    rules: list[StageRule] = Field(min_length=1)
+    path: list[str] = []  # the designed order of stages; a step back along it is a regression
+    allowed: dict[str, list[str]] = {}  # stage -> stages the design lets follow; others are detours
+    session_gap_minutes: int = Field(30, ge=1)
+
+
+# --- clock, features, targets, split --------------------------------------------------------------------------------
+
+
+def _parse_time(value: Any) -> Any:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)  # OmegaConf writes dates back as strings
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+class PopulationConfig(Section):
+    """Who gets a row: persons with customer activity before the cut-off, narrowed by what is given."""
+
+    identified_only: bool = False  # only persons with a customer id
+    active_within_days: Days | None = Field(None, ge=1)  # last customer activity no longer ago
+    event_types: list[str] | None = None  # at least one of these before the cut-off
+
+
+class FeaturesConfig(Section):
+    """Which features are built, and at which prediction points."""
+
+    points: Literal["snapshots", "every_event"]
+    groups: list[Name] = Field(min_length=1)
+    windows_days: list[Days] = Field(min_length=1)
+    half_lives_days: list[Days] = []
+    last_k: int = Field(5, ge=1, le=20)
+    max_categories: int = Field(24, ge=1, le=250)  # per column; the rarer ones are one category together
+    population: PopulationConfig
+
+    @field_validator("windows_days", "half_lives_days")
+    @classmethod
+    def _ascending(cls, days: list[int]) -> list[int]:
+        if days != sorted(set(days)) or (days and days[0] < 1):
+            raise ValueError("must be ascending whole days of at least 1")
+        return days
+
+
+class TargetsConfig(Section):
+    """What is forecast."""
+
+    horizon_days: Days = Field(ge=1)
+    churn_event_types: list[str] | None = None  # none of these within the horizon is churn; default: any activity
+    end_of_case: Literal["excluded", "candidate", "scored"] = "excluded"  # every_event only
+
+
+class SplitConfig(Section):
+    """Which prediction points train and which test."""
+
+    kind: Literal["cutoffs", "cases"]
+    # cutoffs: equally spaced, the newest mature ones test; whatever label reaches a test cut-off is embargoed.
+    step_days: Days = Field(7, ge=1)
+    n_train: int = Field(26, ge=1)
+    n_test: int = Field(4, ge=1)
+    gap_days: int = Field(0, ge=0)
+    test_cutoffs: list[datetime] | None = None  # instead of the newest ones
+    min_history_days: int = Field(28, ge=0)  # no cut-off is nearer to the first event
+    # cases: whole cases train or test, in the order of their first event or of their first sequence number.
+    train_fraction: float = Field(0.8, gt=0, lt=1)
+    order: Literal["first_event", "first_sequence"] = "first_event"
+    min_prefix: int = Field(1, ge=1)
+    embargo: bool = True  # drop training rows whose label was not known when the first test case began
+
+    @field_validator("test_cutoffs", mode="before")
+    @classmethod
+    def _times(cls, value: Any) -> Any:
+        return [_parse_time(v) for v in value] if isinstance(value, list) else value
+
+
+class ClockConfig(Section):
+    """Tonight."""
+
+    cutoff_time: datetime | Literal["latest"]
+
+    @field_validator("cutoff_time", mode="before")
+    @classmethod
+    def _time(cls, value: Any) -> Any:
+        return value if value == "latest" else _parse_time(value)
+
+
+# --- models, evaluation, publication --------------------------------------------------------------------------------
+
+
+class ModelConfig(Section):
+    """An estimator by its short name, and its settings."""
+
+    name: str
+    settings: dict[str, Any] = {}
+
+
+class EvaluateConfig(Section):
+    """How the models are judged."""
+
+    baselines: dict[Literal["next_stage", "churn"], list[str]]
+    n_bootstrap: int = Field(200, ge=20)
+    interval: float = Field(0.95, gt=0.5, lt=1)
+    n_calibration_bins: int = Field(10, ge=2)
+
+
+class TrackingConfig(Section):
+    """Where experiments are remembered."""
+
+    experiment: str
+
+
+class ScoreConfig(Section):
+    """How predictions are written."""
+
+    n_reasons: Literal[3] = 3
+
+
+class ReportConfig(Section):
+    """What the report shows."""
+
+    title: str
+    max_flows: int = Field(24, ge=1)  # transitions drawn in the journey map
+
+
+class SimulateConfig(Section):
+    """The simulated brand."""
+
+    n_persons: int = Field(ge=10)
+    start: datetime
+    days: Days = Field(ge=30)
+    shared_device_share: float = Field(0.05, ge=0, le=1)
+    late_share: float = Field(0.02, ge=0, le=1)
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _time(cls, value: Any) -> Any:
+        return _parse_time(value)
+
+
+class Settings(Section):
+    """All of `resolved.yaml`; the config step checks it whole, before any work starts."""
+
+    seed: int = Field(ge=0)
+    landing: str
+    simulate: SimulateConfig
+    source: SourceConfig
+    journey: JourneyConfig
+    clock: ClockConfig
+    features: FeaturesConfig
+    targets: TargetsConfig
+    split: SplitConfig
+    model: ModelConfig
+    evaluate: EvaluateConfig
+    tracking: TrackingConfig
+    score: ScoreConfig
+    report: ReportConfig
+
+    @model_validator(mode="after")
+    def _points_fit_split(self) -> "Settings":
+        wanted = "cases" if self.features.points == "every_event" else "cutoffs"
+        if self.split.kind != wanted:
+            raise ValueError(f"features.points={self.features.points} needs split.kind={wanted}, not {self.split.kind}")
+        if self.targets.end_of_case != "excluded" and self.features.points != "every_event":
+            raise ValueError("targets.end_of_case needs features.points=every_event")
+        return self
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def check(cls: type[T], value: Any, where: str) -> T:
+    """Return `value` as a checked `cls`; raise `InputError` in one sentence that names every wrong setting."""
+    try:
+        return cls.model_validate(value)
+    except ValidationError as error:
+        wrong = [_sentence(cls, e) for e in error.errors()]
+        raise InputError(f"{where}: " + "; ".join(wrong)) from None
+
+
+def _sentence(cls: type[BaseModel], error: Any) -> str:
+    path = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{path} is not a setting; there are {', '.join(_siblings(cls, error['loc']))}"
+    given = "" if error["type"] == "missing" else f" (given: {str(error['input'])[:60]!r})"
+    return f"{path or 'settings'}: {error['msg']}{given}"
+
+
+def _siblings(cls: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """Return the names that are settings where `loc` points."""
+    for part in loc[:-1]:
+        field = cls.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            continue
+        inner = [a for a in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(a, type)]
+        cls = next((a for a in inner if issubclass(a, BaseModel)), cls)
+    return sorted(cls.model_fields)
+
+
+def load(cls: type[T], section: str) -> T:
+    """Read one section of `resolved.yaml` as a checked `cls`."""
+    return check(cls, value(section), f"section {section} of {RESOLVED}")
+
+
+def value(key: str) -> Any:
+    """Read one top-level value of `resolved.yaml`."""
+    try:
+        return yaml.safe_load(RESOLVED.read_text(encoding="utf-8"))[key]
+    except FileNotFoundError:
+        raise InputError(f"{RESOLVED} does not exist; `dvc repro config` makes it from conf/") from None

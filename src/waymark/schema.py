@@ -1,0 +1,196 @@
+"""What each table holds: grain, key, columns, types and units. Imports nothing of ours.
+
+Types are written as Arrow writes them. `string` columns that repeat few values are kept as pandas strings.
+A table with `families` also holds columns that configuration names: every column that begins with one of the
+given prefixes has the family's type.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pyarrow as pa
+
+TIME = "timestamp[us, UTC]"
+_ARROW = {
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "int8": pa.int8(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    TIME: pa.timestamp("us", tz="UTC"),
+}
+
+
+class ContractError(Exception):
+    """A table breaks its contract; the message lists every broken promise."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table."""
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: Mapping[str, str]
+    nullable: frozenset[str] = frozenset()
+    families: Mapping[str, str] = field(default_factory=dict)
+
+    def type_of(self, column: str) -> str | None:
+        """Return the declared type of `column`, or None where the contract does not know it."""
+        if column in self.columns:
+            return self.columns[column]
+        return next((kind for prefix, kind in self.families.items() if column.startswith(prefix)), None)
+
+    def is_nullable(self, column: str) -> bool:
+        """Say whether `column` may hold nulls: the named ones, and every column of a family."""
+        return column in self.nullable or column not in self.columns
+
+
+def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
+    """Check `frame` against its contract and return it as Arrow, in declared column order, sorted by key.
+
+    Columns of a family follow the declared ones in the order of the frame.
+
+    Raises
+    ------
+    ContractError
+        Lists all of: missing and unknown columns, values that do not fit a type, null keys or nulls in a
+        column that has none, repeated keys.
+    """
+    broken = [f"no column {c}" for c in table.columns if c not in frame.columns]
+    broken += [f"unknown column {c}" for c in frame.columns if table.type_of(str(c)) is None]
+    names = [c for c in table.columns if c in frame.columns]
+    names += [c for c in frame.columns if c not in table.columns and table.type_of(str(c)) is not None]
+    if table.key and not set(table.key) - set(frame.columns) and not frame.index.empty:
+        frame = frame.sort_values(list(table.key), kind="stable", ignore_index=True)
+        repeated = int(frame.duplicated(list(table.key)).sum())
+        if repeated:
+            broken.append(f"{repeated} repeated keys {table.key}")
+    arrays = []
+    for name in names:
+        try:
+            array = pa.Array.from_pandas(frame[name], type=_ARROW[table.type_of(name)])
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError) as error:
+            broken.append(f"{name} is not {table.type_of(name)} ({str(error)[:80]})")
+            continue
+        if array.null_count and not table.is_nullable(name):
+            broken.append(f"{array.null_count} nulls in {name}")
+        arrays.append(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array)
+    if broken:
+        raise ContractError(f"{table.name} ({table.grain}): " + "; ".join(broken))
+    return pa.table(dict(zip(names, arrays, strict=True)))
+
+
+ACTORS = ("customer", "brand", "system")
+
+# Attributes that a mapping keeps: categories as attr_<name>, numbers as num_<name>.
+ATTRIBUTES = {"attr_": "string", "num_": "float64"}
+
+EVENTS = Table(
+    name="events",
+    grain="one touchpoint event as delivered",
+    key=("event_time", "sequence", "event_id"),
+    columns={
+        "event_id": "string",
+        "event_time": TIME,  # when it happened
+        "known_time": TIME,  # when we could first know it
+        "sequence": "int64",  # order among events of one moment, where the source states it, else 0
+        "source": "string",  # the feed it came through
+        "anonymous_id": "string",  # device, cookie or guest order
+        "customer_id": "string",  # login, loyalty id or case
+        "event_type": "string",  # what was done
+        "actor": "string",  # one of ACTORS
+        "channel": "string",  # where it was done
+        "session_id": "string",
+        "value_cents": "int64",
+    },
+    nullable=frozenset({"anonymous_id", "customer_id", "channel", "session_id", "value_cents"}),
+    families=ATTRIBUTES,
+)
+
+REJECTS = Table(
+    name="rejects",
+    grain="one delivered row that was refused, and why",
+    key=("source", "file", "line"),
+    columns={"source": "string", "file": "string", "line": "int64", "rule": "string", "reason": "string"},
+)
+
+LINKS = Table(
+    name="links",
+    grain="two identifiers known to be one person from a moment on",
+    key=("id_a", "id_b", "known_time"),
+    columns={"id_a": "string", "id_b": "string", "kind": "string", "known_time": TIME, "source": "string"},
+)
+
+JOURNEYS = Table(
+    name="journeys",
+    grain="one visit of one person to one stage",
+    key=("person_id", "visit"),
+    columns={
+        "person_id": "string",
+        "visit": "int32",  # 1 for the first
+        "stage": "string",
+        "entered_time": TIME,
+        "left_time": TIME,  # null while the person is still there
+        "n_events": "int32",
+        "is_regression": "bool",  # entered from a stage further down the designed path
+        "is_reentry": "bool",  # entered again after having left it
+        "is_detour": "bool",  # entered by a transition that the designed path does not allow
+    },
+    nullable=frozenset({"left_time"}),
+)
+
+# A prediction point is a person at a cut-off; where every event is one, the prefix length tells them apart.
+POINT = {"person_id": "string", "cutoff_time": TIME, "prefix_length": "int32"}
+
+FEATURES = Table(
+    name="features",
+    grain="one person as seen at one cut-off",
+    key=("person_id", "cutoff_time", "prefix_length"),
+    columns={**POINT, "stage": "string", "stage_since": TIME},
+    families={"f_": "float32"},
+)
+
+LABEL_STATUS = ("mature", "immature", "not_applicable")
+
+TARGETS = Table(
+    name="targets",
+    grain="what one person did in the horizon after one cut-off",
+    key=("person_id", "cutoff_time", "prefix_length"),
+    columns={
+        **POINT,
+        "next_stage": "string",  # a stage, `stay` or `end`
+        "next_stage_status": "string",  # one of LABEL_STATUS; not_applicable where the person was silent
+        "is_silent": "bool",
+        "churn_status": "string",
+        "fold": "string",  # train, test or embargo
+    },
+    nullable=frozenset({"next_stage", "is_silent"}),
+)
+
+PREDICTIONS = Table(
+    name="predictions",
+    grain="one person's forecast at one cut-off",
+    key=("person_id",),
+    columns={
+        "person_id": "string",
+        "cutoff_time": TIME,
+        "stage": "string",
+        "stage_since": TIME,
+        "p_stay": "float64",
+        "next_stage": "string",  # the likeliest of stay, the next stages and silent
+        "reason_1": "string",
+        "reason_2": "string",
+        "reason_3": "string",
+        "model_version_next_stage": "string",
+        "model_version_churn": "string",
+        "data_version": "string",
+        "mlflow_run_id": "string",
+        "scored_at_cutoff": TIME,  # the newest event that could be known then
+    },
+    families={"p_silent_": "float64", "p_next_": "float64"},
+)

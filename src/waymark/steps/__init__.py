@@ -1,0 +1,1 @@
+"""One file a DVC step: read settings and tables, call the library, write."""
