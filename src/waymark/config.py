@@ -196,12 +196,6 @@ class TrackingConfig(Section):
     experiment: str
 
 
-class ScoreConfig(Section):
-    """How predictions are written."""
-
-    n_reasons: Literal[3] = 3
-
-
 class ReportConfig(Section):
     """What the report shows."""
 
@@ -239,7 +233,6 @@ class Settings(Section):
     model: ModelConfig
     evaluate: EvaluateConfig
     tracking: TrackingConfig
-    score: ScoreConfig
     report: ReportConfig
 
     @model_validator(mode="after")

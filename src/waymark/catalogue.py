@@ -1,0 +1,40 @@
+"""What each feature is: name, group, words, unit, categories. One list serves models, reasons and docs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column `f_<name>` of the features table.
+
+    `words` completes the sentence "moved by ...", for example "visits in the last 30 days". A feature with
+    `categories` holds the position of a category in that tuple, as a float; NaN is "not seen yet".
+    """
+
+    name: str
+    group: str
+    words: str
+    unit: str
+    categories: tuple[str, ...] | None = None
+
+    @property
+    def column(self) -> str:
+        """The feature's column in the features table."""
+        return f"f_{self.name}"
+
+
+def to_json(features: Iterable[Feature]) -> list[dict[str, Any]]:
+    """Return plain values for `tables.write_json`."""
+    return [asdict(f) for f in features]
+
+
+def from_json(values: Sequence[dict[str, Any]]) -> list[Feature]:
+    """Read back what `to_json` returned."""
+    return [Feature(**{**v, "categories": v["categories"] and tuple(v["categories"])}) for v in values]
+
+
+def in_groups(features: Iterable[Feature], groups: Sequence[str]) -> list[Feature]:
+    """Return the features that belong to one of `groups`, in order."""
+    return [f for f in features if f.group in groups]
