@@ -118,7 +118,9 @@ class FeaturesConfig(Section):
     windows_days: list[Days] = Field(min_length=1)
     half_lives_days: list[Days] = []
     last_k: int = Field(5, ge=1, le=20)
-    max_categories: int = Field(24, ge=1, le=250)  # per column; the rarer ones are one category together
+    max_categories: int = Field(60, ge=1, le=250)  # per column; the rarer ones are one category together
+    max_counted: int = Field(24, ge=1, le=250)  # event types and channels with counts of their own
+    max_mixed: int = Field(8, ge=0, le=250)  # categories of an attribute with a share of their own
     population: PopulationConfig
 
     @field_validator("windows_days", "half_lives_days")

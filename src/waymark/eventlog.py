@@ -75,9 +75,7 @@ def read_log(events: pd.DataFrame, links: pd.DataFrame) -> EventLog:
         value_cents=events["value_cents"].fillna(0).to_numpy(np.int64),
         attributes={c.removeprefix("attr_"): coded(c) for c in sorted(events) if c.startswith("attr_")},
         numbers={
-            c.removeprefix("num_"): events[c].to_numpy(np.float64)
-            for c in sorted(events)
-            if c.startswith("num_")
+            c.removeprefix("num_"): events[c].to_numpy(np.float64) for c in sorted(events) if c.startswith("num_")
         },
         identities=identity.index_identities(events, links),
     )

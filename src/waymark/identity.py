@@ -58,9 +58,7 @@ class Identities:
     n_customers: int
     owner: np.ndarray  # (n_anonymous,) int32 code of the first customer linked, -1 for none
     owned_from: np.ndarray  # (n_anonymous,) int64 microseconds: known_time of the first link
-    owned_until: (
-        np.ndarray
-    )  # (n_anonymous,) int64 microseconds: known_time of the first link to another customer
+    owned_until: np.ndarray  # (n_anonymous,) int64 microseconds: known_time of the first link to another customer
 
     def owners(self, cutoff: int) -> np.ndarray:
         """Return the person code of each anonymous id as known before `cutoff` (microseconds)."""

@@ -65,9 +65,7 @@ class StageMap:
         counts = None
         stage = np.full(len(grouped.index), -1, np.int32)
         is_free = np.ones(len(grouped.index), bool)
-        for rule, matches, of_type in zip(
-            self.journey.rules, self._matches, self._stage_of_rule, strict=True
-        ):
+        for rule, matches, of_type in zip(self.journey.rules, self._matches, self._stage_of_rule, strict=True):
             match = matches[grouped.index] & is_free
             if rule.count_at_least is not None or rule.count_at_most is not None:
                 if counts is None:
@@ -82,9 +80,7 @@ class StageMap:
         """Carry each stage on to the person's next events; before the first, the person is at the initial stage."""
         begins = np.zeros(len(stage), bool)
         begins[starts[:-1]] = True
-        stage = np.where(begins & (stage < 0), self.stages.index(self.journey.initial), stage).astype(
-            np.int32
-        )
+        stage = np.where(begins & (stage < 0), self.stages.index(self.journey.initial), stage).astype(np.int32)
         last = np.maximum.accumulate(np.where(stage >= 0, np.arange(len(stage)), 0)) if len(stage) else stage
         return stage[last]
 

@@ -141,9 +141,7 @@ def decayed_counts(first, end, cutoff, time, category, half_life, n_categories):
         while i < end[p]:
             c = category[i]
             if c >= 0:
-                level[c] = (
-                    level[c] * 2.0 ** (-(time[i] - last[c]) / half_life) + 1.0 if level[c] > 0.0 else 1.0
-                )
+                level[c] = level[c] * 2.0 ** (-(time[i] - last[c]) / half_life) + 1.0 if level[c] > 0.0 else 1.0
                 last[c] = time[i]
             i += 1
         for c in range(n_categories):

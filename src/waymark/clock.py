@@ -1,0 +1,146 @@
+"""The two clocks: what scoring may see tonight, and what training may see and where it looks.
+
+Both are small values that change only when what they stand for changes, so that steps which depend on them, and not on
+the events, leave training alone while the night moves on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from waymark.config import ClockConfig, SplitConfig, TargetsConfig
+from waymark.errors import InputError
+
+DAY = pd.Timedelta(days=1)
+_MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # cut-offs that step by weeks fall on Mondays
+
+
+@dataclass(frozen=True)
+class TrainClock:
+    """What training may see, and its cut-offs."""
+
+    as_of: pd.Timestamp  # end of what training may see, labels included
+    train_cutoffs: tuple[pd.Timestamp, ...]
+    test_cutoffs: tuple[pd.Timestamp, ...]
+    data_version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for `tables.write_json`."""
+        return {
+            "as_of": self.as_of.isoformat(),
+            "train_cutoffs": [t.isoformat() for t in self.train_cutoffs],
+            "test_cutoffs": [t.isoformat() for t in self.test_cutoffs],
+            "data_version": self.data_version,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> TrainClock:
+        """Read back what `to_json` returned."""
+        train, test = (tuple(_utc(t) for t in value[k]) for k in ("train_cutoffs", "test_cutoffs"))
+        return cls(_utc(value["as_of"]), train, test, value["data_version"])
+
+
+@dataclass(frozen=True)
+class ScoreClock:
+    """Tonight, and what can be known by then."""
+
+    cutoff_time: pd.Timestamp
+    scored_at_cutoff: pd.Timestamp  # the newest event that could be known
+    data_version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for `tables.write_json`."""
+        return {
+            "cutoff_time": self.cutoff_time.isoformat(),
+            "scored_at_cutoff": self.scored_at_cutoff.isoformat(),
+            "data_version": self.data_version,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ScoreClock:
+        """Read back what `to_json` returned."""
+        return cls(_utc(value["cutoff_time"]), _utc(value["scored_at_cutoff"]), value["data_version"])
+
+
+def known_before(events: pd.DataFrame, time: pd.Timestamp) -> pd.DataFrame:
+    """Return the events that had happened and were known before `time`."""
+    return events[(events["event_time"] < time) & (events["known_time"] < time)]
+
+
+def latest_cutoff(events: pd.DataFrame) -> pd.Timestamp:
+    """Return midnight UTC ending the last delivered day."""
+    if events.empty:
+        raise InputError(
+            "no event was accepted, so there is no night to score; see data/rejects.parquet for the reasons"
+        )
+    return events["known_time"].max().floor("D") + DAY
+
+
+def set_score_clock(events: pd.DataFrame, settings: ClockConfig) -> ScoreClock:
+    """Return tonight's clock: the configured cut-off, or the end of the last delivered day."""
+    latest = latest_cutoff(events)
+    cutoff = latest if settings.cutoff_time == "latest" else pd.Timestamp(settings.cutoff_time).as_unit("us")
+    seen = known_before(events, cutoff)
+    if seen.empty:
+        first = events["known_time"].min()
+        raise InputError(
+            f"cutoff_time {cutoff} is before the first known event; choose one after {first}, up to {latest}"
+        )
+    if cutoff > latest:
+        raise InputError(f"cutoff_time {cutoff} is after the last delivered day; choose `latest` or one up to {latest}")
+    return ScoreClock(cutoff, seen["event_time"].max(), version_of(seen))
+
+
+def set_train_clock(events: pd.DataFrame, split: SplitConfig, targets: TargetsConfig) -> TrainClock:
+    """Return what training may see, with its cut-offs laid so that no training label reaches a test cut-off."""
+    latest = latest_cutoff(events)
+    if split.kind == "cases":
+        as_of = _floor(latest, split.step_days)
+        return TrainClock(as_of, (), (), version_of(known_before(events, as_of)))
+    horizon, step = timedelta(days=targets.horizon_days), timedelta(days=split.step_days)
+    if split.test_cutoffs:
+        as_of = latest
+        test = sorted(pd.Timestamp(t).as_unit("us") for t in split.test_cutoffs)
+        immature = [t.isoformat() for t in test if t + horizon > as_of]
+        if immature:
+            raise InputError(
+                f"split.test_cutoffs {immature} are not mature: their {targets.horizon_days} days end after {as_of};"
+                f" choose them up to {(as_of - horizon).isoformat()} or shorten targets.horizon_days"
+            )
+    else:
+        as_of = _floor(latest, split.step_days)
+        test = [as_of - horizon - i * step for i in reversed(range(split.n_test))]
+    newest = test[0] - horizon - timedelta(days=split.gap_days)
+    first_event = events["known_time"].min()
+    earliest = first_event + timedelta(days=split.min_history_days)
+    train = [newest - i * step for i in reversed(range(split.n_train)) if newest - i * step >= earliest]
+    if not train:
+        missing = (earliest - newest).ceil("D").days
+        raise InputError(
+            f"no training cut-off fits: the events from {first_event.date()} to {latest.date()} are {missing} days short of"
+            f" two horizons ({targets.horizon_days} days each), {split.n_test} test cut-offs and split.min_history_days"
+            f" ({split.min_history_days}); deliver more history or shorten targets.horizon_days"
+        )
+    return TrainClock(as_of, tuple(train), tuple(test), version_of(known_before(events, as_of)))
+
+
+def version_of(events: pd.DataFrame) -> str:
+    """Return a hash of the rows, in the order of their key: the same rows have the same version."""
+    hashes = pd.util.hash_pandas_object(events, index=False).to_numpy(np.uint64)
+    names = ",".join(events.columns).encode()
+    return hashlib.sha256(names + np.sort(hashes).tobytes()).hexdigest()[:12]
+
+
+def _floor(time: pd.Timestamp, days: int) -> pd.Timestamp:
+    """Return the last whole step of `days` days, counted from a Monday."""
+    return _MONDAY.as_unit("us") + (time - _MONDAY) // pd.Timedelta(days=days) * pd.Timedelta(days=days)
+
+
+def _utc(text: str) -> pd.Timestamp:
+    return pd.Timestamp(datetime.fromisoformat(text).astimezone(UTC)).as_unit("us")

@@ -1,0 +1,129 @@
+"""Prediction points: persons at cut-offs, and what each may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from waymark import kernels
+from waymark.config import PopulationConfig
+from waymark.eventlog import EventLog, Grouped, group_by_person
+from waymark.journeys import ENTRY, StageMap
+
+
+@dataclass(frozen=True)
+class Points:
+    """Prediction points over events grouped by person. Point p sees the events `first[p] <= i < end[p]`."""
+
+    log: EventLog
+    stage_map: StageMap
+    grouped: Grouped
+    stage: np.ndarray  # (n_events,) stage code after each event
+    state: np.ndarray  # (n_events, 7) see kernels.stage_states
+    group: np.ndarray  # (n_points,) whose events
+    end: np.ndarray  # (n_points,)
+    cutoff: np.ndarray  # (n_points,) int64 microseconds
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self.end)
+
+    @property
+    def first(self) -> np.ndarray:
+        """Position of the first event each point sees."""
+        return self.grouped.starts[self.group]
+
+    @property
+    def last(self) -> np.ndarray:
+        """Position of the last event each point sees."""
+        return self.end - 1
+
+    @property
+    def person_ids(self) -> np.ndarray:
+        """The person of each point."""
+        return self.log.identities.person_ids[self.grouped.persons[self.group]]
+
+    @property
+    def stage_since(self) -> np.ndarray:
+        """When each person entered the present stage, int64 microseconds."""
+        return self.grouped.time[self.state[self.last, ENTRY]]
+
+    @property
+    def is_customer(self) -> np.ndarray:
+        """Which of the grouped events are the customer's own, (n_events,)."""
+        return self.log.is_customer[self.grouped.index]
+
+    def keep(self, mask: np.ndarray) -> Points:
+        """Return the points where `mask` holds."""
+        return replace(self, group=self.group[mask], end=self.end[mask], cutoff=self.cutoff[mask])
+
+    def window_sums(
+        self, category: np.ndarray, n_categories: int, windows_days: list[int], weight: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Sum by category over windows, the whole history last: (n_points, n_windows + 1, n_categories) int64."""
+        windows = np.array([d * kernels.DAY for d in windows_days] + [kernels.EVER], np.int64)
+        weight = np.ones(len(category), np.int64) if weight is None else weight
+        return kernels.window_sums(
+            self.first,
+            self.end,
+            self.cutoff,
+            self.grouped.time,
+            category.astype(np.int32),
+            weight,
+            windows,
+            n_categories,
+        )
+
+    def days_since(self, category: np.ndarray, n_categories: int) -> np.ndarray:
+        """Return days since the first and the last event of each category: (n_points, n_categories, 2) float64."""
+        return kernels.days_since(
+            self.first, self.end, self.cutoff, self.grouped.time, category.astype(np.int32), n_categories
+        )
+
+
+def snapshot(log: EventLog, stage_map: StageMap, cutoff: int) -> Points:
+    """Return one point for each person with an event that had happened and was known before `cutoff`."""
+    grouped = group_by_person(log, log.visible(cutoff), cutoff)
+    n = len(grouped.persons)
+    return _points(log, stage_map, grouped, np.arange(n), grouped.starts[1:], np.full(n, cutoff, np.int64))
+
+
+def every_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
+    """Return one point after each event known before `as_of`; events follow each other as they became known."""
+    grouped = group_by_person(log, log.visible(as_of), as_of, when_known=True)
+    end = np.arange(1, len(grouped.index) + 1)
+    return _points(log, stage_map, grouped, grouped.group, end, grouped.time + 1)
+
+
+def latest_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
+    """Return one point for each person, right after the latest event known before `as_of`."""
+    points = every_event(log, stage_map, as_of)
+    return points.keep(points.end == points.grouped.starts[points.group + 1])
+
+
+def _points(
+    log: EventLog, stage_map: StageMap, grouped: Grouped, group: np.ndarray, end: np.ndarray, cutoff: np.ndarray
+) -> Points:
+    stage = stage_map.stage_codes(grouped)
+    state = stage_map.states(grouped, stage)
+    return Points(log, stage_map, grouped, stage, state, group, end, cutoff)
+
+
+def in_population(points: Points, population: PopulationConfig, now: np.ndarray) -> np.ndarray:
+    """Say which points have customer activity behind them and belong to the configured population.
+
+    `now` is the time, in int64 microseconds, from which the last activity's age is counted.
+    """
+    activity = points.days_since(np.where(points.is_customer, 0, -1), 1)[:, 0, 1]
+    age_days = activity + (now - points.cutoff) / kernels.DAY
+    eligible = ~np.isnan(activity)
+    if population.active_within_days is not None:
+        eligible &= age_days <= population.active_within_days
+    if population.identified_only:
+        eligible &= points.grouped.persons[points.group] < points.log.identities.n_customers
+    if population.event_types is not None:
+        wanted = np.isin(points.log.event_types.astype(str), population.event_types)
+        category = np.where(wanted[points.log.event_type[points.grouped.index]] & points.is_customer, 0, -1)
+        eligible &= points.window_sums(category, 1, [])[:, -1, 0] > 0
+    return eligible

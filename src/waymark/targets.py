@@ -1,0 +1,178 @@
+"""What happened after the cut-off; the only module that looks past it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from waymark import schema
+from waymark.clock import known_before
+from waymark.config import JourneyConfig, SplitConfig, TargetsConfig
+from waymark.eventlog import EventLog, group_by_person, micro, read_log
+from waymark.journeys import StageMap
+from waymark.kernels import DAY
+from waymark.points import every_event
+from waymark.splits import case_folds, cutoff_folds
+
+STAY, END = "stay", "end"
+
+
+def build_snapshot_targets(
+    points: pd.DataFrame,
+    events: pd.DataFrame,
+    links: pd.DataFrame,
+    as_of: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: TargetsConfig,
+    test_cutoffs: tuple[pd.Timestamp, ...],
+) -> pd.DataFrame:
+    """Say what each person did in the horizon after each night.
+
+    Parameters
+    ----------
+    points
+        `person_id`, `cutoff_time`, `prefix_length` and `stage` of the rows of `schema.FEATURES`.
+    events, links
+        Rows of `schema.EVENTS` and `schema.LINKS`, in any order.
+    as_of
+        End of what training may see: what became known at or after it counts for nothing, and rows whose horizon ends
+        after it are immature.
+    journey, settings
+        The stages; the horizon, and what counts as coming back.
+    test_cutoffs
+        Cut-offs whose rows test; the others train.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `schema.TARGETS`. What a person did is what the identities known at the end of the horizon say.
+    """
+    log = read_log(known_before(events, as_of), links)
+    parts = [
+        _after_night(rows, cutoff, log, StageMap(log, journey), micro(as_of), settings)
+        for cutoff, rows in points.groupby("cutoff_time", sort=True)
+    ]
+    targets = pd.concat(parts, ignore_index=True)
+    targets["fold"] = cutoff_folds(targets["cutoff_time"], test_cutoffs)
+    return targets[list(schema.TARGETS.columns)]
+
+
+def _after_night(
+    rows: pd.DataFrame,
+    cutoff_time: pd.Timestamp,
+    log: EventLog,
+    stage_map: StageMap,
+    as_of: int,
+    settings: TargetsConfig,
+) -> pd.DataFrame:
+    cutoff = micro(cutoff_time)
+    end = cutoff + settings.horizon_days * int(DAY)
+    grouped = group_by_person(log, np.flatnonzero(log.event_time < end), min(end, as_of))
+    names = np.array(stage_map.stages, object)
+    stage = names[stage_map.stage_codes(grouped)]
+    group = _groups_later(rows["person_id"], log, grouped.persons, min(end, as_of))
+
+    is_after = grouped.time >= cutoff
+    returns = is_after & _comes_back(log, settings)[grouped.index]
+    has_returned = np.zeros(len(grouped.persons) + 1, bool)
+    has_returned[grouped.group[returns]] = True
+    is_silent = ~has_returned[group]
+
+    # The first event after the cut-off that leaves the present stage; none is `stay`.
+    present = np.full(len(grouped.persons) + 1, "", object)
+    present[group] = rows["stage"].to_numpy(object)
+    moves = np.flatnonzero(is_after & (stage != present[grouped.group]))
+    reached = np.full(len(grouped.persons) + 1, STAY, object)
+    reached[grouped.group[moves[::-1]]] = stage[moves[::-1]]
+
+    is_mature = end <= as_of
+    return pd.DataFrame(
+        {
+            "person_id": rows["person_id"].array,
+            "cutoff_time": rows["cutoff_time"].array,
+            "prefix_length": rows["prefix_length"].array,
+            "next_stage": pd.array(np.where(is_silent | (not is_mature), None, reached[group]), "str"),
+            "next_stage_status": pd.array(
+                np.where(is_silent & is_mature, "not_applicable", "mature" if is_mature else "immature").astype(object),
+                "str",
+            ),
+            "is_silent": pd.array(np.where(is_mature, is_silent, None), "boolean"),
+            "churn_status": "mature" if is_mature else "immature",
+        }
+    )
+
+
+def _groups_later(person_id: pd.Series, log: EventLog, persons: np.ndarray, later: int) -> np.ndarray:
+    """Return the group of each person as known `later`; one past the last where nobody is left."""
+    identities = log.identities
+    code = pd.Index(identities.person_ids).get_indexer(person_id.to_numpy(object))
+    anonymous = code - identities.n_customers
+    if len(identities.owner):
+        code = np.where(anonymous >= 0, identities.owners(later)[np.maximum(anonymous, 0)], code)
+    place = np.full(len(identities.person_ids) + 1, len(persons))
+    place[persons] = np.arange(len(persons))
+    return place[code]
+
+
+def _comes_back(log: EventLog, settings: TargetsConfig) -> np.ndarray:
+    """Say which events end a silence: the customer's own, of the configured types."""
+    if settings.churn_event_types is None:
+        return log.is_customer
+    return log.is_customer & np.isin(log.event_types.astype(str), settings.churn_event_types)[log.event_type]
+
+
+def build_event_targets(
+    points: pd.DataFrame,
+    events: pd.DataFrame,
+    links: pd.DataFrame,
+    as_of: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: TargetsConfig,
+    split: SplitConfig,
+) -> pd.DataFrame:
+    """Say what came after each event.
+
+    The next stage is that of the next event, whenever it comes (`stay` where it is the same); where none came within the
+    horizon the case has ended, if ends count. Parameters and result as in `build_snapshot_targets`; `split` says which
+    cases train and which test.
+    """
+    log = read_log(known_before(events, as_of), links)
+    walk = every_event(log, StageMap(log, journey), micro(as_of))
+    time, now, group = walk.grouped.time, micro(as_of), walk.group
+    horizon = settings.horizon_days * int(DAY)
+    position = np.arange(len(time))
+    has_next = np.append(group[1:] == group[:-1], False)[: len(time)]
+    after = np.minimum(position + 1, max(len(time) - 1, 0))
+    back = _next_where(_comes_back(log, settings)[walk.grouped.index], walk.grouped.starts)
+    names = np.array(walk.stage_map.stages, object)
+    label = np.where(walk.stage[after] == walk.stage, STAY, names[walk.stage[after]])
+    has_ended = ~has_next & (time + horizon < now)
+    ends_count = settings.end_of_case != "excluded"
+    status = np.select(
+        [has_next, has_ended & ends_count, has_ended], ["mature", "mature", "not_applicable"], default="immature"
+    )
+    is_mature = walk.cutoff + horizon <= now
+    is_silent = (back < 0) | (time[back] - time >= horizon)
+    targets = pd.DataFrame(
+        {
+            "person_id": pd.array(walk.person_ids, "str"),
+            "cutoff_time": pd.DatetimeIndex(walk.cutoff.astype("datetime64[us]")).tz_localize("UTC"),
+            "prefix_length": (walk.end - walk.first).astype(np.int32),
+            "next_stage": pd.array(np.where(status != "mature", None, np.where(has_next, label, END)), "str"),
+            "next_stage_status": pd.array(status.astype(object), "str"),
+            "is_silent": pd.array(np.where(is_mature, is_silent, None), "boolean"),
+            "churn_status": pd.array(np.where(is_mature, "mature", "immature").astype(object), "str"),
+            "fold": pd.array(case_folds(walk, np.where(has_next, time[after], time + horizon), split), "str"),
+        }
+    )
+    keys = list(schema.TARGETS.key)
+    return points[keys].merge(targets, on=keys, how="left", validate="one_to_one")[list(schema.TARGETS.columns)]
+
+
+def _next_where(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return, for each event, where its person's next event with `mask` is; -1 where there is none."""
+    n = len(mask)
+    at = np.where(mask, np.arange(n), n)
+    ahead = np.append(np.minimum.accumulate(at[::-1])[::-1][1:], n)[:n]
+    ends = np.repeat(starts[1:], np.diff(starts))
+    return np.where(ahead < ends, ahead, -1)
