@@ -76,9 +76,7 @@ def known_before(events: pd.DataFrame, time: pd.Timestamp) -> pd.DataFrame:
 def latest_cutoff(events: pd.DataFrame) -> pd.Timestamp:
     """Return midnight UTC ending the last delivered day."""
     if events.empty:
-        raise InputError(
-            "no event was accepted, so there is no night to score; see data/rejects.parquet for the reasons"
-        )
+        raise InputError("no event was accepted, so there is no night to score; data/rejects.parquet says why")
     return events["known_time"].max().floor("D") + DAY
 
 

@@ -102,7 +102,8 @@ class Grouped:
 def group_by_person(log: EventLog, index: np.ndarray, as_of: int, *, when_known: bool = False) -> Grouped:
     """Group the events at `index` by who they belonged to as known before `as_of` (microseconds).
 
-    With `when_known` events follow each other as they became known (the later of the two clocks), else as they happened.
+    With `when_known` events follow each other as they became known (by the later of the two clocks), else as they
+    happened.
     """
     time = log.event_time[index]
     if when_known:

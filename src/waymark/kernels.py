@@ -2,8 +2,8 @@
 
 Every kernel takes events grouped by person and, within a person, in time order. A *point* is a prediction point: it
 sees the events `first[p] <= i < end[p]`, the person's own up to its cut-off. Points of one person follow each other in
-the order of `end`. Times are int64 microseconds. Sums of integers are exact; sums of floats run in one order, within one
-person, so that neither other persons nor the number of points change a digit.
+the order of `end`. Times are int64 microseconds. Sums of integers are exact; sums of floats run in one order, within
+one person, so that neither other persons nor the number of points change a digit.
 
 `python src/run.py waymark.kernels` compiles them all, so that no first run pays for it.
 """

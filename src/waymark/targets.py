@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from waymark import schema
-from waymark.clock import known_before
+from waymark.clock import TrainClock, known_before
 from waymark.config import JourneyConfig, SplitConfig, TargetsConfig
 from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.journeys import StageMap
@@ -15,6 +15,25 @@ from waymark.points import every_event
 from waymark.splits import case_folds, cutoff_folds
 
 STAY, END = "stay", "end"
+
+
+def build_targets(
+    points: pd.DataFrame,
+    events: pd.DataFrame,
+    links: pd.DataFrame,
+    clock: TrainClock,
+    kind: str,
+    journey: JourneyConfig,
+    settings: TargetsConfig,
+    split: SplitConfig,
+) -> pd.DataFrame:
+    """Say what happened after each prediction point; `kind` is `snapshots` or `every_event`.
+
+    See `build_snapshot_targets` and `build_event_targets`.
+    """
+    if kind == "every_event":
+        return build_event_targets(points, events, links, clock.as_of, journey, settings, split)
+    return build_snapshot_targets(points, events, links, clock.as_of, journey, settings, clock.test_cutoffs)
 
 
 def build_snapshot_targets(
@@ -132,9 +151,9 @@ def build_event_targets(
 ) -> pd.DataFrame:
     """Say what came after each event.
 
-    The next stage is that of the next event, whenever it comes (`stay` where it is the same); where none came within the
-    horizon the case has ended, if ends count. Parameters and result as in `build_snapshot_targets`; `split` says which
-    cases train and which test.
+    The next stage is that of the next event, whenever it comes (`stay` where it is the same); where none came within
+    the horizon the case has ended, if ends count. Parameters and result as in `build_snapshot_targets`; `split` says
+    which cases train and which test.
     """
     log = read_log(known_before(events, as_of), links)
     walk = every_event(log, StageMap(log, journey), micro(as_of))

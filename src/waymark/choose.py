@@ -1,0 +1,35 @@
+"""Write choices into params.yaml: `python src/run.py waymark.choose source=cdnow landing=/data/cdnow`."""
+
+import re
+import sys
+from pathlib import Path
+
+from waymark import tables
+from waymark.config import PARAMS
+from waymark.errors import InputError
+
+
+def choose(text: str, choices: list[str]) -> str:
+    """Return params.yaml's `text` with each `key=value` of `choices` in place, comments kept.
+
+    A landing folder outside the project is written as an absolute path: experiments run in copies elsewhere.
+    """
+    for choice in choices:
+        key, separator, value = choice.partition("=")
+        known = re.findall(r"^(\w+):", text, re.MULTILINE)
+        if not separator or not value or key not in known:
+            raise InputError(f"{choice!r} is not a choice; write key=value with a key of {', '.join(known)}")
+        if key == "landing" and not Path(value).resolve().is_relative_to(Path.cwd()):
+            value = str(Path(value).resolve())
+        line = re.compile(rf"^{key}: *[^#\n]*?(?P<comment> +#.*)?$", re.MULTILINE)
+        text = line.sub(f"{key}: {value}".replace("\\", r"\\") + r"\g<comment>", text)
+    return text
+
+
+def main() -> None:
+    """Change params.yaml in place."""
+    tables.write_text(choose(PARAMS.read_text(encoding="utf-8"), sys.argv[1:]), PARAMS)
+
+
+if __name__ == "__main__":
+    main()

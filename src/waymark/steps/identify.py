@@ -1,0 +1,20 @@
+"""DVC step: which identifiers are one person."""
+
+import logging
+
+from waymark import schema, tables
+from waymark.console import timed
+from waymark.identity import link_identities
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Write the links between anonymous ids and customers."""
+    with timed(log, "identify") as facts:
+        links = link_identities(tables.read(tables.EVENTS))
+        facts.append(f"{tables.write(links, tables.LINKS, schema.LINKS):,} links")
+
+
+if __name__ == "__main__":
+    main()
