@@ -26,7 +26,13 @@ def main() -> None:
 
 
 def compose_settings(params: dict[str, Any], conf: Path) -> str:
-    """Return the settings that `params` chooses from `conf`, as YAML; raise `InputError` where they do not fit."""
+    """Return the settings that `params` chooses from `conf`, defaults included, as YAML.
+
+    Raises
+    ------
+    InputError
+        Where a choice does not exist, or the settings do not fit together.
+    """
     overrides = choices_to_overrides(params, conf)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
@@ -40,12 +46,8 @@ def compose_settings(params: dict[str, Any], conf: Path) -> str:
     if missing:
         raise InputError(f"{', '.join(sorted(missing))}: no value; set it in {conf}/")
     values = OmegaConf.to_container(composed)
-    check(Settings, {k: v for k, v in values.items() if k != "cutoff_time"}, f"{conf}/")
-    landing = Path(values["landing"])
-    # The simulated brand's folder is made by a step that may still have to run.
-    if values["source"]["name"] != "simulated" and not landing.is_dir():
-        raise InputError(f"landing folder {landing} does not exist; choose one: make choose ARGS=landing=FOLDER")
-    return OmegaConf.to_yaml(composed)
+    settings = check(Settings, {k: v for k, v in values.items() if k != "cutoff_time"}, f"{conf}/")
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
 def choices_to_overrides(params: dict[str, Any], conf: Path) -> list[str]:

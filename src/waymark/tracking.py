@@ -1,0 +1,167 @@
+"""The memory of experiments: the only module that talks to MLflow.
+
+The embedded store is an SQLite file at the root of the project; MLFLOW_TRACKING_URI chooses a server instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pandas as pd
+
+log = logging.getLogger(__name__)
+
+# An experiment that DVC runs in a temporary copy belongs to the store of the workspace it was started from.
+ROOT = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn", "skops")
+
+
+@dataclass(frozen=True)
+class TrackedModel:
+    """A fitted model, what its artefact may contain, and rows to show it with."""
+
+    estimator: Any
+    trusted: list[str]
+    example: pd.DataFrame
+    card: Mapping[str, Any]  # as in model.json
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of the pipeline found out; the same result is the same MLflow run."""
+
+    models: Mapping[str, TrackedModel]
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    data_version: str
+    files: tuple[Path, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the data, the parameters, the models and their metrics."""
+        parts = {
+            "data": self.data_version,
+            "models": {k: m.card["sha256"] for k, m in self.models.items()},
+            "params": dict(self.params),
+            "metrics": dict(self.metrics),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def uri() -> str:
+    """Return the address of the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+
+
+def track(result: Result, experiment: str) -> dict[str, str]:
+    """Remember a result as an MLflow run with its models, and return the run's id, experiment and fingerprint.
+
+    A result that the store already holds keeps its run: nothing is logged twice.
+    """
+    _no_calls_home()
+    import mlflow
+
+    mlflow.set_tracking_uri(uri())
+    with _experiment(mlflow, experiment) as experiment_id:
+        run_id, is_complete = _find_or_create(mlflow, experiment_id, result.fingerprint)
+        if not is_complete:
+            with mlflow.start_run(run_id=run_id):
+                _log_result(mlflow, result)
+    return {"run_id": run_id, "experiment": experiment, "fingerprint": result.fingerprint}
+
+
+def _no_calls_home() -> None:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    os.environ.setdefault("MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _experiment(mlflow: Any, name: str) -> Iterator[str]:
+    """Yield the id of the experiment; one process at a time on an embedded store, which several at once would break."""
+    is_embedded = uri().startswith("sqlite:")
+    lock: Any = contextlib.nullcontext()
+    if is_embedded:
+        from filelock import FileLock
+
+        lock = FileLock(str(ROOT / ".mlflow.lock"), timeout=600)
+    with lock:
+        known = mlflow.get_experiment_by_name(name)
+        location = (ROOT / "mlartifacts").as_uri() if is_embedded else None
+        experiment_id = known.experiment_id if known else mlflow.create_experiment(name, artifact_location=location)
+        mlflow.set_experiment(experiment_id=experiment_id)
+        yield experiment_id
+
+
+def _find_or_create(mlflow: Any, experiment_id: str, fingerprint: str) -> tuple[str, bool]:
+    """Return the run of this result, and whether it was logged to its end before."""
+    client = mlflow.MlflowClient()
+    name = os.environ.get("DVC_EXP_NAME") or "repro"
+    found = mlflow.search_runs(
+        [experiment_id], f"tags.`waymark.fingerprint` = '{fingerprint}'", output_format="list", max_results=1
+    )
+    if found:
+        return found[0].info.run_id, found[0].info.status == "FINISHED"
+    tags = {"waymark.fingerprint": fingerprint}
+    if not uri().startswith("sqlite:"):
+        return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id, False
+    # A server gives out ids of its own. The embedded store draws them at random; drawn from the result instead, they
+    # keep predictions, which carry the run's id, the same bytes when everything is made again from nothing.
+    run_id = uuid.UUID(fingerprint[:32])
+    with mock.patch("mlflow.store.tracking.sqlalchemy_store.uuid.uuid4", return_value=run_id):
+        return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id, False
+
+
+def _log_result(mlflow: Any, result: Result) -> None:
+    from mlflow.models import infer_signature
+
+    mlflow.set_tags(
+        {
+            "dvc.experiment": os.environ.get("DVC_EXP_NAME", ""),
+            "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+            "git.revision": git("rev-parse", "HEAD"),
+            "git.dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower(),
+            "waymark.data_version": result.data_version,
+        }
+    )
+    mlflow.log_params(dict(result.params))
+    mlflow.log_metrics(dict(result.metrics))
+    for path in result.files:
+        if path.is_dir():
+            mlflow.log_artifacts(str(path), path.name)
+        else:
+            mlflow.log_artifact(str(path))
+    for name, model in result.models.items():
+        mlflow.log_dict(dict(model.card), f"{name}.json")
+        mlflow.sklearn.log_model(
+            model.estimator,
+            name=name,
+            serialization_format="skops",
+            skops_trusted_types=model.trusted,
+            signature=infer_signature(model.example, model.estimator.predict_proba(model.example)),
+            input_example=model.example,
+            pyfunc_predict_fn="predict_proba",
+            pip_requirements=[f"{p}=={importlib.metadata.version(p)}" for p in REQUIREMENTS],
+            code_paths=[str(Path(__file__).parent)],
+        )
+
+
+def git(*arguments: str) -> str:
+    """Return what git prints, or nothing where the project is no checkout."""
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
