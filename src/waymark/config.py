@@ -1,8 +1,10 @@
 """Settings: one frozen model a section of `resolved.yaml`; unknown names, wrong types and bad ranges are refused."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -25,35 +27,127 @@ class Section(BaseModel):
 
 # --- source ---------------------------------------------------------------------------------------------------------
 
+# What `Feed.columns` and `Feed.constants` may name. `guest_id` stands in for `anonymous_id` where an event has no
+# identifier at all; `price` and `quantity` go with `value: price_times_quantity`.
+CANONICAL = (
+    *("event_id", "event_time", "known_time", "sequence", "anonymous_id", "customer_id", "guest_id"),
+    *("event_type", "actor", "channel", "session_id", "value", "price", "quantity"),
+)
+_OUR_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
 
 class EventTypeRule(Section):
     """A rule that names the event type of the delivered rows whose `column` matches a regular expression."""
 
     column: str
-    matches: str
+    matches: str  # found anywhere in the cell, as `re.search` does
     event_type: str
+
+    @field_validator("matches")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error})") from None
+        return pattern
+
+
+def _known_zone(name: str | None) -> str | None:
+    try:
+        return name and ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        raise ValueError("is no time zone of the IANA list; write for example UTC or Europe/London") from None
 
 
 class Feed(Section):
-    """Delivered files of one layout, and which of their columns is which."""
+    """Delivered files of one layout, and which of their columns is which.
+
+    "Column" means a column of a table, or a dotted path into nested JSON. A name that a preset sets is unset
+    with `null`.
+    """
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # YAML reads `keep_rows: {step: [1, 2]}` as numbers
 
     files: list[str] = Field(min_length=1)  # glob patterns below the landing folder
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"  # auto: from the file's name
     header: list[str] | None = None  # column names of text files that carry none
-    # Canonical field -> delivered column, or a dotted path into nested JSON.
-    columns: dict[str, str | list[str]]
-    constants: dict[str, str] = {}  # canonical field -> value, where no column is given or its cell is empty
-    attributes: dict[str, str] = {}  # kept as categories: our name -> delivered column
-    numbers: dict[str, str] = {}  # kept as numbers: our name -> delivered column
+    delimiter: str | None = Field(None, min_length=1, max_length=1)  # of text files; else comma, or tab in .tsv
+    quoting: bool = True  # in text files "..." holds delimiters and line breaks; false: a quote is a character
+    columns: dict[str, str | list[str] | None]  # canonical field -> column; of a list, the first that is not empty
+    constants: dict[str, str | None] = {}  # canonical field -> value, where no column is given or its cell is empty
+    attributes: dict[str, str | list[str] | None] = {}  # kept as categories: our name -> column
+    numbers: dict[str, str | list[str] | None] = {}  # kept as numbers: our name -> column
     event_types: dict[str, str] = {}  # delivered name -> our name; others keep theirs
     event_type_rules: list[EventTypeRule] = []  # first match wins, before `event_types`
     actors: dict[str, Literal["customer", "brand", "system"]] = {}  # our event type -> who does it
-    keep_rows: dict[str, list[str]] = {}  # delivered column -> its wanted values; other rows are left out
+    keep_rows: dict[str, list[str]] = {}  # column -> its wanted values; other rows are left out
     one_event_per: str | None = None  # column; its rows are lines of one event, whose values add up
     value: Literal["amount", "cents", "price_times_quantity"] = "amount"
+    decimal_mark: Literal[".", ","] = "."
     time_zone: str | None = None  # of times without a zone; else the source's
     time_format: str | None = None  # as strptime has it; ISO 8601 without one; `epoch_s|epoch_ms|epoch_us`
     known_delay_minutes: int = Field(0, ge=0)  # known_time = event_time + this, where no column gives it
+
+    _zone = field_validator("time_zone")(_known_zone)
+
+    @field_validator("files")
+    @classmethod
+    def _below_landing(cls, patterns: list[str]) -> list[str]:
+        outside = [p for p in patterns if not p or p.startswith(("/", "~")) or ".." in Path(p).parts]
+        if outside:
+            raise ValueError(f"{outside[0]!r} does not stay below the landing folder")
+        return patterns
+
+    @field_validator("header")
+    @classmethod
+    def _once_each(cls, names: list[str] | None) -> list[str] | None:
+        twice = sorted({n for n in names or [] if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"names {', '.join(twice)} more than once")
+        return names
+
+    @field_validator("columns", "constants")
+    @classmethod
+    def _canonical(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(fields) - set(CANONICAL))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is no field of an event; there are {', '.join(CANONICAL)}")
+        return {k: v for k, v in fields.items() if v is not None}
+
+    @field_validator("attributes", "numbers")
+    @classmethod
+    def _named(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        unfit = sorted(n for n in fields if not _OUR_NAME.fullmatch(n))
+        if unfit:
+            raise ValueError(f"{unfit[0]!r} does not fit: small letters, digits and _ after a first letter")
+        return {k: v for k, v in fields.items() if v is not None}
+
+    @field_validator("time_format")
+    @classmethod
+    def _time_format(cls, text: str | None) -> str | None:
+        if text is not None and text not in EPOCH_UNITS and "%" not in text:
+            raise ValueError(f"is neither a strptime format nor one of {', '.join(EPOCH_UNITS)}")
+        return text
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Feed":
+        given = set(self.columns) | set(self.constants)
+        if "event_time" not in self.columns:
+            raise ValueError("columns names no event_time")
+        if "event_type" not in given and not self.event_type_rules:
+            raise ValueError("neither columns nor constants nor event_type_rules give an event_type")
+        if not given & {"customer_id", "anonymous_id", "guest_id"}:
+            raise ValueError("columns names none of customer_id, anonymous_id, guest_id")
+        by_price = self.value == "price_times_quantity"
+        if by_price and not {"price", "quantity"} <= given:
+            raise ValueError("value: price_times_quantity needs columns price and quantity")
+        if given & ({"value"} if by_price else {"price", "quantity"}):
+            raise ValueError("columns price and quantity go with value: price_times_quantity, value with the others")
+        return self
+
+
+EPOCH_UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microseconds each
 
 
 class SourceConfig(Section):
@@ -61,11 +155,17 @@ class SourceConfig(Section):
 
     name: str
     time_zone: str = "UTC"
-    max_reject_share: float = Field(0.05, ge=0, le=1)
+    max_reject_share: float = Field(0.05, ge=0, le=1)  # of each feed's rows, those left out by choice not counted
     feeds: dict[str, Feed] = Field(min_length=1)
+
+    _zone = field_validator("time_zone")(_known_zone)
 
 
 # --- journey --------------------------------------------------------------------------------------------------------
+
+
+EVENT_TYPE_STAGE = "{event_type}"
+RESERVED_STAGES = ("stay", "end", "silent")  # what a forecast says besides stages
 
 
 class StageRule(Section):
@@ -80,6 +180,13 @@ class StageRule(Section):
     value_cents_at_least: int | None = None
     value_cents_at_most: int | None = None
 
+    @field_validator("stage")
+    @classmethod
+    def _not_reserved(cls, stage: str) -> str:
+        if not stage or stage in RESERVED_STAGES:
+            raise ValueError(f"a stage cannot be called {stage!r}: forecasts use {', '.join(RESERVED_STAGES)}")
+        return stage
+
 
 class JourneyConfig(Section):
     """The stages, the rules that put a person there, and the path the brand designed."""
@@ -89,6 +196,19 @@ class JourneyConfig(Section):
     path: list[str] = []  # the designed order of stages; a step back along it is a regression
     allowed: dict[str, list[str]] = {}  # stage -> stages the design lets follow; others are detours
     session_gap_minutes: int = Field(30, ge=1)
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> "JourneyConfig":
+        named = {self.initial, *(r.stage for r in self.rules)}
+        if any(r.stage == EVENT_TYPE_STAGE for r in self.rules):
+            return self  # every event type is a stage, and only the data knows them
+        used = {*self.path, *self.allowed, *(s for following in self.allowed.values() for s in following)}
+        if used - named:
+            raise ValueError(
+                f"path or allowed names {', '.join(sorted(used - named))}, which no rule gives; "
+                f"there are {', '.join(sorted(named))}"
+            )
+        return self
 
 
 # --- clock, features, targets, split --------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Delivered files become events: `ingest` reads them, `mapping` says what they mean, `parse` reads single cells."""

@@ -1,0 +1,102 @@
+"""Delivered rows before anybody knows what they mean: every cell is text, and every row has a line number."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waymark.sources.nested import as_text, canonical_json, value_at
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One delivered row that is refused, the rule it breaks, and how."""
+
+    line: int
+    rule: str
+    reason: str
+
+
+class Rows(Protocol):
+    """Some readable rows of one file."""
+
+    lines: np.ndarray  # where each begins, from 1
+
+    def cells(self, column: str) -> pa.StringArray:
+        """Return a column as text, with nulls where a row has none."""
+
+    def fingerprints(self) -> list[str]:
+        """Return a text for each row that is the same exactly where all delivered fields are."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a file: those that could be read, and those that could not."""
+
+    rows: Rows
+    unreadable: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows of a table."""
+
+    lines: np.ndarray
+    columns: Mapping[str, pa.StringArray]
+
+    def cells(self, column: str) -> pa.StringArray:
+        """Return a column; `a.b` also finds the key `b` of JSON in the cells of column `a`."""
+        if column in self.columns:
+            return self.columns[column]
+        holder = holder_of(column, self.columns)
+        inner = column[len(holder) + 1 :]
+        texts = self.columns[holder].to_pylist()
+        return pa.array([_text_in_json(t, inner) if t else None for t in texts], pa.string())
+
+    def fingerprints(self) -> list[str]:
+        """Join name, length and text of the cells that are not empty: a new, still empty column changes nothing."""
+        pieces = []
+        for name in sorted(self.columns):
+            cell = self.columns[name]
+            size = pc.binary_length(cell).cast(pa.string())
+            piece = pc.binary_join_element_wise(f"{name}=", size, ":", cell, ";", "")
+            pieces.append(pc.if_else(pc.equal(pc.fill_null(cell, ""), ""), "", piece))
+        return pc.binary_join_element_wise(*pieces, "").to_pylist()
+
+
+@dataclass(frozen=True)
+class ObjectRows:
+    """Rows of nested objects."""
+
+    lines: np.ndarray
+    objects: Sequence[dict[str, Any]]
+
+    def cells(self, column: str) -> pa.StringArray:
+        """Return what lies at a dotted path in each object."""
+        return pa.array([as_text(value_at(o, column)) for o in self.objects], pa.string())
+
+    def fingerprints(self) -> list[str]:
+        """Write each object as JSON with sorted keys."""
+        return [canonical_json(o) for o in self.objects]
+
+
+def holder_of(path: str, columns: Mapping[str, Any] | Sequence[str]) -> str | None:
+    """Return the column that `path` names or begins with, or None."""
+    if path in columns:
+        return path
+    steps = path.split(".")
+    heads = (".".join(steps[:n]) for n in range(len(steps) - 1, 0, -1))
+    return next((h for h in heads if h in columns), None)
+
+
+def _text_in_json(text: str, path: str) -> str | None:
+    """Return what lies at `path` in a cell of JSON; a cell that is none holds nothing."""
+    try:
+        value = json.loads(text, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    return as_text(value_at(value, path)) if isinstance(value, dict) else None
