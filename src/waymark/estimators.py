@@ -1,0 +1,211 @@
+"""The two learners, as scikit-learn estimators: boosted trees and a linear model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from lightgbm import LGBMClassifier
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from waymark.errors import InputError
+
+
+def select(X: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return `columns` of `X` in their order; raise `InputError` where some are missing."""
+    missing = [c for c in columns if c not in X.columns]
+    if missing:
+        raise InputError(f"the features lack {', '.join(missing[:5])}, which the model needs; run `dvc repro -P`")
+    return X[list(columns)]
+
+
+def labels(y: Sequence) -> np.ndarray:
+    """Return class names as a NumPy array of text, which a model file holds as it is."""
+    return np.asarray(y).astype(str)
+
+
+class Boosting(ClassifierMixin, BaseEstimator):
+    """Gradient-boosted trees (LightGBM) that come out the same, byte for byte, on every run.
+
+    Parameters
+    ----------
+    columns
+        The features used; None uses every column of the fit.
+    categorical
+        Those that hold positions of categories; the trees split them by sets of categories. NaN is missing.
+    n_estimators, learning_rate, num_leaves, max_depth, min_child_samples, colsample_bytree, subsample, \
+subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_l2, path_smooth
+        As LightGBM has them.
+    random_state
+        Seed of the column and row samples.
+    """
+
+    def __init__(
+        self,
+        columns: tuple[str, ...] | None = None,
+        categorical: tuple[str, ...] = (),
+        n_estimators: int = 150,
+        learning_rate: float = 0.05,
+        num_leaves: int = 15,
+        max_depth: int = -1,
+        min_child_samples: int = 40,
+        colsample_bytree: float = 0.5,
+        subsample: float = 1.0,
+        subsample_freq: int = 0,
+        reg_alpha: float = 0.0,
+        reg_lambda: float = 5.0,
+        min_split_gain: float = 0.0,
+        max_bin: int = 63,
+        cat_smooth: float = 10.0,
+        cat_l2: float = 10.0,
+        path_smooth: float = 0.0,
+        random_state: int = 0,
+    ) -> None:
+        """Keep the arguments."""
+        self.columns = columns
+        self.categorical = categorical
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.max_depth = max_depth
+        self.min_child_samples = min_child_samples
+        self.colsample_bytree = colsample_bytree
+        self.subsample = subsample
+        self.subsample_freq = subsample_freq
+        self.reg_alpha = reg_alpha
+        self.reg_lambda = reg_lambda
+        self.min_split_gain = min_split_gain
+        self.max_bin = max_bin
+        self.cat_smooth = cat_smooth
+        self.cat_l2 = cat_l2
+        self.path_smooth = path_smooth
+        self.random_state = random_state
+
+    def fit(self, X: pd.DataFrame, y: Sequence, sample_weight: np.ndarray | None = None) -> Boosting:
+        """Grow the trees."""
+        self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
+        self.n_features_in_ = len(self.feature_names_in_)
+        settings = {k: v for k, v in self.get_params().items() if k not in ("columns", "categorical")}
+        # Two threads give the bytes of one: the sums of a feature's histogram stay in row order.
+        fixed = {"deterministic": True, "force_row_wise": True, "n_jobs": 2, "verbose": -1}
+        positions = [i for i, c in enumerate(self.feature_names_in_) if c in set(self.categorical)]
+        self.trees_ = LGBMClassifier(**settings, **fixed)
+        # Plain arrays: LightGBM refuses or rewrites many column names.
+        self.trees_.fit(self.matrix(X), labels(y), sample_weight=sample_weight, categorical_feature=positions or "auto")
+        self.classes_ = labels(self.trees_.classes_)
+        return self
+
+    def matrix(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the columns of the fit as the plain array that the trees know."""
+        return select(X, self.feature_names_in_).to_numpy(np.float32)
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the probability of each class, in the order of `classes_`."""
+        return self.trees_.predict_proba(self.matrix(X))
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the likeliest class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Share of the loss that splits on each feature took away."""
+        gain = self.trees_.booster_.feature_importance("gain")
+        return gain / max(gain.sum(), np.finfo(float).tiny)
+
+
+class Logistic(ClassifierMixin, BaseEstimator):
+    """Multinomial logistic regression on signed logarithms and one-hot categories.
+
+    A number x enters as sign(x) log(1 + |x|) over its standard deviation, a missing one as the median beside a
+    flag. A category that the fit did not see, or a missing one, is none of the known ones.
+
+    Parameters
+    ----------
+    columns
+        The features used; None uses every column of the fit.
+    categorical
+        Those that hold positions of categories.
+    C
+        Inverse strength of the ridge penalty.
+    max_iter
+        Steps of the solver at most.
+    """
+
+    def __init__(
+        self,
+        columns: tuple[str, ...] | None = None,
+        categorical: tuple[str, ...] = (),
+        C: float = 1.0,
+        max_iter: int = 300,
+    ) -> None:
+        """Keep the arguments."""
+        self.columns = columns
+        self.categorical = categorical
+        self.C = C
+        self.max_iter = max_iter
+
+    def fit(self, X: pd.DataFrame, y: Sequence, sample_weight: np.ndarray | None = None) -> Logistic:
+        """Learn the scales, the categories and the coefficients."""
+        self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
+        self.n_features_in_ = len(self.feature_names_in_)
+        X = select(X, self.feature_names_in_)
+        self.is_category_ = np.isin(self.feature_names_in_, list(self.categorical))
+        x = _signed_log(X.to_numpy(float)[:, ~self.is_category_])
+        self.medians_ = _medians(x)
+        filled = np.where(np.isnan(x), self.medians_, x)
+        self.has_missing_ = np.isnan(x).any(axis=0)
+        self.scales_ = np.where(np.ptp(filled, axis=0) > 0, filled.std(axis=0), 1.0)
+        self.levels_ = [_levels(X[c].to_numpy()) for c in self.feature_names_in_[self.is_category_]]
+        design = self.design(X)
+        self.means_ = np.asarray(design.mean(axis=0)).ravel()
+        self.linear_ = LogisticRegression(C=self.C, max_iter=self.max_iter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early only shrinks the coefficients more
+            self.linear_.fit(design, labels(y), sample_weight=sample_weight)
+        self.classes_ = labels(self.linear_.classes_)
+        return self
+
+    def design(self, X: pd.DataFrame) -> sparse.csr_array:
+        """Return the matrix that the coefficients multiply; `origin` says which feature each column is of."""
+        X = select(X, self.feature_names_in_)
+        x = _signed_log(X.to_numpy(float)[:, ~self.is_category_])
+        is_missing = np.isnan(x)
+        blocks = [np.where(is_missing, self.medians_, x) / self.scales_, is_missing[:, self.has_missing_].astype(float)]
+        for column, levels in zip(self.feature_names_in_[self.is_category_], self.levels_, strict=True):
+            blocks.append(sparse.csr_array(X[column].to_numpy()[:, None] == levels, dtype=float))
+        return sparse.hstack([sparse.csr_array(b) for b in blocks], format="csr")
+
+    @property
+    def origin(self) -> np.ndarray:
+        """Position in `feature_names_in_` of the feature behind each column of the design."""
+        numbers = np.flatnonzero(~self.is_category_)
+        lengths = [len(levels) for levels in self.levels_]
+        categories = np.repeat(np.flatnonzero(self.is_category_), lengths)
+        return np.concatenate([numbers, numbers[self.has_missing_], categories]).astype(int)
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the probability of each class, in the order of `classes_`."""
+        return self.linear_.predict_proba(self.design(X))
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the likeliest class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def _signed_log(x: np.ndarray) -> np.ndarray:
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def _medians(x: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(x)
+    return np.array([np.median(x[known[:, j], j]) if known[:, j].any() else 0.0 for j in range(x.shape[1])])
+
+
+def _levels(values: np.ndarray) -> np.ndarray:
+    return np.unique(values[~np.isnan(values)])

@@ -1,0 +1,258 @@
+"""Model and baselines, fitted on the same rows and judged on the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin
+
+from waymark import metrics, models
+from waymark.catalogue import Feature
+from waymark.errors import InputError
+from waymark.estimators import labels
+from waymark.models import END
+
+_DIGITS = 6  # what is written; sums may differ beyond from machine to machine
+_MOST_CUTOFFS = 60  # listed one by one; of more, the first and the last
+_MOST_FEATURES = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The test rows of one target, and what each model says of them."""
+
+    target: str
+    model: str  # the name of the one that is judged; the others are baselines
+    train: pd.DataFrame
+    test: pd.DataFrame
+    classes: tuple[str, ...]
+    y: np.ndarray  # positions in `classes`
+    predictions: Mapping[str, np.ndarray]
+    n_bins: int
+
+    @property
+    def baselines(self) -> list[str]:
+        """The names of the baselines."""
+        return [name for name in self.predictions if name != self.model]
+
+
+def evaluate(
+    features: pd.DataFrame,
+    targets: pd.DataFrame,
+    catalogue: Sequence[Feature],
+    trained: Mapping[str, tuple[ClassifierMixin, Mapping[str, Any]]],
+    *,
+    baselines: Mapping[str, Sequence[str]],
+    end_of_case: str,
+    n_bootstrap: int,
+    interval: float,
+    n_bins: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Judge the models of all targets against their baselines.
+
+    Parameters
+    ----------
+    features, targets
+        Rows of `schema.FEATURES` and `schema.TARGETS`: the very ones that the models were trained on.
+    catalogue
+        What the features are.
+    trained
+        Target -> model and card, as `models.load` returns them.
+    baselines
+        Target -> names of baselines. One that is the model itself is left out.
+    end_of_case
+        `scored` judges rows whose truth is the end of a case; else they only train.
+    n_bootstrap, interval
+        Samples of persons, and the share of them that an interval covers.
+    n_bins
+        Bins of equal mass for calibration.
+    seed
+        Seed of the samples, and of the baselines that draw.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON; a number that does not exist is None.
+    """
+    result = {}
+    for target, (model, card) in trained.items():
+        rows = models.labelled(features, targets, target)
+        others = {name: models.make(name, {}, catalogue, seed) for name in baselines.get(target, ())}
+        trial = hold_trial(rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins)
+        result[target] = _judge(trial, n_bootstrap, interval, seed) | {"importance": importance(model, card)}
+    return rounded({"targets": result})
+
+
+def hold_trial(
+    rows: pd.DataFrame,
+    target: str,
+    model: ClassifierMixin,
+    card: Mapping[str, Any],
+    others: Mapping[str, ClassifierMixin],
+    *,
+    end_of_case: str,
+    n_bins: int,
+) -> Trial:
+    """Fit the baselines on the model's training rows, and let all forecast the test rows."""
+    train, test = rows[rows["fold"] == "train"], rows[rows["fold"] == "test"]
+    if target == "next_stage" and end_of_case != "scored":
+        test = test[test["label"] != END]
+    if len(train) != card["n_train_rows"]:
+        raise InputError(
+            f"the {target} model was trained on {card['n_train_rows']} rows and there are {len(train)} now; "
+            "run `dvc repro -P`"
+        )
+    if test.empty:
+        raise InputError(f"{target} has no test row whose horizon has passed; see split and targets.horizon_days")
+    classes = tuple(np.union1d(labels(train["label"]), labels(test["label"])).tolist())
+    fitted = {name: models.fit(other, train, train["label"]) for name, other in others.items() if name != card["name"]}
+    predictions = {name: aligned(m, test, classes) for name, m in {card["name"]: model, **fitted}.items()}
+    y = np.searchsorted(classes, labels(test["label"]))
+    return Trial(target, card["name"], train, test, classes, y, predictions, n_bins)
+
+
+def aligned(model: ClassifierMixin, X: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Return the probabilities of `classes`; one that the model does not know has none."""
+    p = np.zeros((len(X), len(classes)))
+    p[:, np.searchsorted(classes, model.classes_)] = model.predict_proba(X)
+    return p
+
+
+def _judge(trial: Trial, n_bootstrap: int, coverage: float, seed: int) -> dict[str, Any]:
+    judges = metrics.metrics_for(trial.target, trial.n_bins)
+    persons = trial.test["person_id"]
+    values = {name: {k.name: k(trial.y, p) for k in judges} for name, p in trial.predictions.items()}
+    samples = metrics.bootstrap(trial.y, trial.predictions, persons, judges, n_bootstrap, seed)
+
+    def bounded(metric: str, *names: str) -> dict[str, float]:
+        """Return a metric of one model, or its difference between two, with its interval."""
+        one, *other = names
+        value = values[one][metric] - (values[other[0]][metric] if other else 0.0)
+        spread = samples[one][metric] - (samples[other[0]][metric] if other else 0.0)
+        low, high = metrics.interval(value, spread, coverage)
+        # No metric is below nought; a difference may be.
+        return {"value": value, "low": low if other else max(low, 0.0), "high": high}
+
+    judged = {
+        name: {
+            "role": "model" if name == trial.model else "baseline",
+            "metrics": {k.name: bounded(k.name, name) for k in judges},
+        }
+        for name in trial.predictions
+    }
+    differences = {b: {k.name: bounded(k.name, trial.model, b) for k in judges} for b in trial.baselines}
+    best = min(trial.baselines, key=lambda b: values[b]["log_loss"], default=None)
+    return {
+        **_facts(trial),
+        "models": judged,
+        "differences": differences,
+        "best_baseline": best,
+        "verdict": verdict(trial.model, best, differences[best]["log_loss"] if best else None),
+        "slices": slices(trial),
+        "calibration": {
+            name: metrics.calibration_table(trial.y, p, trial.n_bins).to_dict("records")
+            for name, p in trial.predictions.items()
+        },
+    }
+
+
+def _facts(trial: Trial) -> dict[str, Any]:
+    times = [t.isoformat() for t in sorted(trial.test["cutoff_time"].unique())]
+    shares = np.bincount(trial.y, minlength=len(trial.classes)) / len(trial.y)
+    return {
+        "n_train": len(trial.train),
+        "n_test": len(trial.test),
+        "n_test_persons": int(trial.test["person_id"].nunique()),
+        "test_cutoffs": times if len(times) <= _MOST_CUTOFFS else [times[0], times[-1]],
+        "classes": list(trial.classes),
+        "base_rates": dict(zip(trial.classes, shares.tolist(), strict=True)),
+    }
+
+
+def verdict(model: str, baseline: str | None, difference: Mapping[str, float] | None) -> str:
+    """Say in one sentence whether `model` beats its best baseline, by the difference in log loss of the two."""
+    if baseline is None or difference is None:
+        return f"{model} was compared with no baseline"
+    low, high = difference["low"], difference["high"]
+    gain = f"{-difference['value']:.3f} log loss [{-high:.3f}, {-low:.3f}]"
+    if high < 0:
+        return f"{model} beats the best baseline {baseline} by {gain}"
+    if low > 0:
+        loss = f"{difference['value']:.3f} log loss [{low:.3f}, {high:.3f}]"
+        return f"the best baseline {baseline} beats {model} by {loss}"
+    return f"no proven difference between {model} and the best baseline {baseline}: a gain of {gain}"
+
+
+def slices(trial: Trial) -> list[dict[str, Any]]:
+    """Judge the model by stage, and apart on persons that training has seen and on new ones."""
+    judges = metrics.metrics_for(trial.target, trial.n_bins)
+    is_known = trial.test["person_id"].isin(trial.train["person_id"].unique())
+    p, out = trial.predictions[trial.model], []
+    for by, values in (
+        ("stage", trial.test["stage"]),
+        ("person", is_known.map({True: "seen in training", False: "new"})),
+    ):
+        for value in sorted(values.unique()):
+            rows = np.flatnonzero(values == value)
+            of_slice = {k.name: k(trial.y[rows], p[rows]) for k in judges}
+            out.append({"by": by, "value": value, "n": len(rows), "metrics": of_slice})
+    return out
+
+
+def importance(model: ClassifierMixin, card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the features by their share of what training gained, where the model knows it."""
+    shares = getattr(model, "feature_importances_", None)
+    if shares is None:
+        return []
+    features = models.features_of(card)
+    order = np.argsort(-shares, kind="stable")[:_MOST_FEATURES]
+    return [{"feature": features[i].name, "words": features[i].words, "gain_share": float(shares[i])} for i in order]
+
+
+def rounded(value: Any) -> Any:
+    """Round the numbers of plain values for writing; what is not a number becomes None."""
+    if isinstance(value, Mapping):
+        return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v) for v in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, _DIGITS) + 0.0  # no negative nought
+    return value
+
+
+def summary(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what `dvc metrics diff` compares: the model's metrics and its gain over the best baseline."""
+    out = {}
+    for target, found in evaluation["targets"].items():
+        model = next(m for m in found["models"].values() if m["role"] == "model")
+        best = found["best_baseline"]
+        out[target] = {name: estimate["value"] for name, estimate in model["metrics"].items()}
+        if best is not None:
+            loss = found["models"][best]["metrics"]["log_loss"]["value"]
+            gain = rounded(loss - out[target]["log_loss"])
+            out[target] |= {"best_baseline": best, "best_baseline_log_loss": loss, "gain_log_loss": gain}
+    return out
+
+
+def plots(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files of `reports/plots`: name -> CSV text."""
+    files = {}
+    for target, found in evaluation["targets"].items():
+        board = [
+            {"model": name, "role": entry["role"], "metric": metric, **estimate}
+            for name, entry in found["models"].items()
+            for metric, estimate in entry["metrics"].items()
+        ]
+        curve = [{"model": name, **row} for name, rows in found["calibration"].items() for row in rows]
+        files[f"leaderboard_{target}.csv"] = pd.DataFrame(board)
+        files[f"calibration_{target}.csv"] = pd.DataFrame(curve)[["model", "predicted", "observed", "n"]]
+        files[f"importance_{target}.csv"] = pd.DataFrame(
+            found["importance"], columns=["feature", "words", "gain_share"]
+        )
+    return {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in files.items()}

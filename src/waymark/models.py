@@ -1,0 +1,253 @@
+"""Models by name: make one, train it on a target, keep it in a file that only the right checksum opens."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import skops.io
+from lightgbm.basic import LightGBMError
+from sklearn.base import ClassifierMixin
+
+from waymark import schema, tables
+from waymark.baselines import BackOff
+from waymark.catalogue import Feature, from_json, in_groups, to_json
+from waymark.errors import InputError
+from waymark.estimators import Boosting, Logistic
+
+SILENT, ACTIVE = "silent", "active"  # the classes of churn; the positive one sorts last
+END = "end"  # the class of next_stage for a case that ended
+
+# What a model file may hold besides scikit-learn's and NumPy's own types. Reading refuses anything else.
+TRUSTED = [
+    "collections.OrderedDict",
+    "collections.defaultdict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "waymark.baselines.BackOff",
+    "waymark.estimators.Boosting",
+    "waymark.estimators.Logistic",
+]
+
+Columns = tuple[str, ...]
+_RECENCY = ("f_days_since_last_activity",)
+_RFM = (*_RECENCY, "f_n_activities_ever", "f_value_cents_ever", "f_tenure_days")
+_LAST_TYPE = re.compile(r"f_last_type_(\d+)")
+
+
+def _last_types(catalogue: Sequence[Feature]) -> Columns:
+    """Return the columns of the latest event types, the latest first."""
+    found = [m for m in map(_LAST_TYPE.fullmatch, (f.column for f in catalogue)) if m]
+    return tuple(m[0] for m in sorted(found, key=lambda m: int(m[1])))
+
+
+def _of_groups(used: Sequence[Feature]) -> dict[str, Columns]:
+    return {
+        "columns": tuple(f.column for f in used),
+        "categorical": tuple(f.column for f in used if f.categories is not None),
+    }
+
+
+# Name -> class, and its arguments given the features of the chosen groups and the whole catalogue.
+MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]], dict[str, Any]]]] = {
+    "lightgbm": (Boosting, lambda used, every: _of_groups(used)),
+    "logistic": (Logistic, lambda used, every: _of_groups(used)),
+    "most_frequent": (BackOff, lambda used, every: {"columns": (), "smoothing": 0.0}),
+    "chain": (BackOff, lambda used, every: {"columns": ("f_stage",), "smoothing": 0.01}),
+    "back_off": (BackOff, lambda used, every: {"columns": ("f_stage", "f_previous_stage", *_last_types(every))}),
+    "recency": (Logistic, lambda used, every: {"columns": _RECENCY}),
+    "rfm_logistic": (Logistic, lambda used, every: {"columns": _RFM}),
+}
+_FIXED = {"columns", "categorical", "random_state"}
+
+
+def make(
+    name: str,
+    settings: Mapping[str, Any],
+    catalogue: Sequence[Feature],
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> ClassifierMixin:
+    """Return a new scikit-learn classifier for data frames of `f_` columns.
+
+    Parameters
+    ----------
+    name
+        One of `MODELS`.
+    settings
+        Arguments of its class that differ from their defaults.
+    catalogue
+        What the columns are.
+    seed
+        Seed of whatever the estimator draws.
+    groups
+        Groups of features that lightgbm and logistic use; None uses all. The others stand on fixed columns.
+
+    Raises
+    ------
+    InputError
+        The name or a setting is unknown, or a setting has the wrong type.
+    """
+    if name not in MODELS:
+        raise InputError(f"model.name has no {name!r}; there are {', '.join(MODELS)}")
+    cls, recipe = MODELS[name]
+    used = in_groups(catalogue, groups) if groups is not None else list(catalogue)
+    arguments = recipe(used, catalogue)
+    choices = {k: p for k, p in inspect.signature(cls).parameters.items() if k not in _FIXED}
+    for key, value in settings.items():
+        if key not in choices:
+            raise InputError(f"model.settings of {name} has no {key!r}; there are {', '.join(choices)}")
+        _check_type(f"model.settings.{key}", value, choices[key].default)
+    if "random_state" in inspect.signature(cls).parameters:
+        arguments["random_state"] = seed
+    return cls(**{**arguments, **settings})
+
+
+def _check_type(where: str, value: Any, default: Any) -> None:
+    wanted = (int,) if type(default) is int else (int, float)
+    if value is None and default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        kind = "a whole number" if wanted == (int,) else "a number"
+        raise InputError(f"{where} must be {kind}, not {value!r}")
+
+
+def labelled(features: pd.DataFrame, targets: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Join features with what happened, for the rows whose label of `target` is mature.
+
+    Parameters
+    ----------
+    features, targets
+        Rows of `schema.FEATURES` and `schema.TARGETS`, in any order.
+    target
+        `next_stage` or `churn`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `features` with `label` and `fold`, in the order of the key.
+    """
+    if target not in ("next_stage", "churn"):
+        raise InputError(f"there is no target {target!r}; there are next_stage, churn")
+    key = list(schema.FEATURES.key)
+    mature = targets[targets[f"{target}_status"] == "mature"]
+    if target == "churn":
+        label = mature["is_silent"].astype(bool).map({True: SILENT, False: ACTIVE})
+    else:
+        label = mature["next_stage"]
+    truth = mature[[*key, "fold"]].assign(label=label.astype("str"))
+    return features.merge(truth, on=key, validate="one_to_one").sort_values(key, ignore_index=True)
+
+
+def train(
+    features: pd.DataFrame,
+    targets: pd.DataFrame,
+    catalogue: Sequence[Feature],
+    target: str,
+    name: str,
+    settings: Mapping[str, Any],
+    groups: Sequence[str],
+    seed: int,
+) -> tuple[ClassifierMixin, dict[str, Any]]:
+    """Fit the model `name` to the mature training rows of `target`.
+
+    Returns
+    -------
+    model : a fitted scikit-learn classifier
+    card : dict
+        What it is and what it was trained on, ready for `write`.
+    """
+    model = make(name, settings, catalogue, seed, groups)
+    rows = labelled(features, targets, target)
+    rows = rows[rows["fold"] == "train"]
+    _check_enough(rows["label"], target)
+    columns = fit(model, rows, rows["label"]).feature_names_in_.tolist()
+    return model, {
+        "target": target,
+        "name": name,
+        "settings": dict(settings),
+        "seed": seed,
+        "classes": model.classes_.tolist(),
+        "columns": columns,
+        "catalogue": to_json(f for f in catalogue if f.column in set(columns)),
+        "n_train_rows": len(rows),
+        "n_train_persons": int(rows["person_id"].nunique()),
+        "trained_until": rows["cutoff_time"].max().isoformat(),
+    }
+
+
+def fit(model: ClassifierMixin, X: pd.DataFrame, y: Sequence) -> ClassifierMixin:
+    """Fit `model`; a setting that its library refuses is an `InputError`."""
+    try:
+        return model.fit(X, y)
+    except (LightGBMError, ValueError) as error:
+        raise InputError(f"the model cannot be fitted with model.settings: {str(error).splitlines()[0]}") from error
+
+
+def _check_enough(label: pd.Series, target: str) -> None:
+    advice = "shorten targets.horizon_days or bring more history"
+    if label.empty:
+        raise InputError(f"{target} has no training row whose horizon has passed; {advice}")
+    if (label == label.iloc[0]).all():
+        raise InputError(f"all {len(label)} training rows of {target} are {label.iloc[0]!r}; {advice}")
+    if len(label) < 50:
+        raise InputError(f"{target} has {len(label)} training rows, and at least 50 are needed; {advice}")
+
+
+def write(model: ClassifierMixin, card: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Write model.skops and model.json into `folder`; return the card with checksum and version."""
+    digest = save(model, folder / "model.skops")
+    card = {**card, "sha256": digest, "version": digest[:12]}
+    tables.write_json(card, folder / "model.json")
+    return card
+
+
+def load(folder: Path) -> tuple[ClassifierMixin, dict[str, Any]]:
+    """Return the model and the card that `write` left in `folder`."""
+    card = tables.read_json(folder / "model.json")
+    return read(folder / "model.skops", card["sha256"]), card
+
+
+def features_of(card: Mapping[str, Any]) -> list[Feature]:
+    """Return the features that the model of `card` is given, in their order."""
+    known = {f.column: f for f in from_json(card["catalogue"])}
+    return [known[c] for c in card["columns"]]
+
+
+def save(model: ClassifierMixin, path: Path) -> str:
+    """Write `model` as a skops file, the same bytes for the same model; return its SHA-256.
+
+    skops names its members after Python object ids and stamps them with the time of day. Ids are renumbered in order
+    of appearance; times are dropped.
+    """
+    source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(model)))
+    ids: dict[str, str] = {}
+
+    def renumber(match: re.Match) -> str:
+        return match[1] + ids.setdefault(match[2], str(len(ids))) + match[3]
+
+    text = re.sub(r'("file": ")(\d+)(\.np[yz]")', renumber, source.read("schema.json").decode())
+    text = re.sub(r'("__id__": )(\d+)()', renumber, text)
+    arrays = sorted((n for n in source.namelist() if n != "schema.json"), key=lambda n: int(ids[n.split(".")[0]]))
+    with tables.atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("schema.json"), text, zipfile.ZIP_DEFLATED)
+        for name in arrays:
+            stem, suffix = name.split(".")
+            archive.writestr(zipfile.ZipInfo(f"{ids[stem]}.{suffix}"), source.read(name), zipfile.ZIP_DEFLATED)
+    return tables.sha256(path)
+
+
+def read(path: Path, sha256: str) -> ClassifierMixin:
+    """Read a model that `save` wrote; raise `InputError` where the file is not the one with this checksum."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; `dvc repro -P` makes it")
+    # Before parsing: LightGBM ends the process on a damaged model, and there is nothing to catch.
+    if tables.sha256(path) != sha256:
+        raise InputError(f"{path} is not the file that training wrote (its SHA-256 differs); run `dvc repro -P`")
+    return skops.io.load(path, trusted=TRUSTED)

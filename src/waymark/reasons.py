@@ -1,0 +1,148 @@
+"""Why a model forecast what it did: contributions of features, and their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import lightgbm
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin
+
+from waymark.catalogue import Feature
+from waymark.estimators import Boosting, Logistic
+
+_CHUNK = 20_000  # rows explained at a time; bounds memory
+
+
+def contributions(model: ClassifierMixin, X: pd.DataFrame, class_of_row: Sequence[str]) -> np.ndarray:
+    """Say how far each feature moved each row's score for one class, in log-odds.
+
+    Parameters
+    ----------
+    model
+        A fitted model.
+    X
+        Rows of `f_` columns.
+    class_of_row
+        The class explained, row by row.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, features), the features in the order of `model.feature_names_in_`. A row adds up to the class's score
+        less the score of an average case. All zero for models that have no such parts, such as `BackOff`.
+
+    References
+    ----------
+    Lundberg, Erion, Lee (2018), Consistent individualized feature attribution for tree ensembles, algorithm 2.
+    """
+    explain = {Boosting: _of_trees, Logistic: _of_line}.get(type(model))
+    out = np.zeros((len(X), model.n_features_in_))
+    if explain is None:
+        return out
+    class_of_row = np.asarray(class_of_row, dtype=str)
+    for k, name in enumerate(model.classes_):
+        rows = np.flatnonzero(class_of_row == name)
+        if len(rows):
+            out[rows] = explain(model, X.iloc[rows], k)
+    return out
+
+
+def _of_line(model: Logistic, X: pd.DataFrame, k: int) -> np.ndarray:
+    coefficients = model.linear_.coef_
+    # Two classes share one line: it points to the second.
+    line = coefficients[k] if len(coefficients) > 1 else coefficients[0] * (1 if k == 1 else -1)
+    adds_to = np.eye(model.n_features_in_)[model.origin]
+    return (model.design(X) * line) @ adds_to - (model.means_ * line) @ adds_to
+
+
+def _of_trees(model: Boosting, X: pd.DataFrame, k: int) -> np.ndarray:
+    booster, sign = model.trees_.booster_, 1.0
+    if len(model.classes_) > 2:
+        booster = one_class(booster, k)
+    elif k == 0:
+        sign = -1.0  # two classes share one score: it points to the second
+    x = model.matrix(X)
+    parts = [booster.predict(x[i : i + _CHUNK], pred_contrib=True, num_threads=2) for i in range(0, len(x), _CHUNK)]
+    return sign * np.concatenate(parts)[:, :-1]
+
+
+def one_class(booster: lightgbm.Booster, k: int) -> lightgbm.Booster:
+    """Return the trees of class `k` of a multiclass model as a model of one score.
+
+    LightGBM explains all classes or none: for 20 classes that is 20 times the work that one forecast needs.
+    """
+    n = booster.num_model_per_iteration()
+    text = booster.model_to_string()
+    head, *trees = re.split(r"^Tree=\d+\n", text.partition("end of trees")[0], flags=re.MULTILINE)
+    trees = [f"Tree={i}\n{tree}" for i, tree in enumerate(trees[k::n])]
+    head = re.sub(r"^num_class=.*$", "num_class=1", head, flags=re.MULTILINE)
+    head = re.sub(r"^num_tree_per_iteration=.*$", "num_tree_per_iteration=1", head, flags=re.MULTILINE)
+    head = re.sub(r"^objective=.*$", "objective=regression", head, flags=re.MULTILINE)
+    sizes = " ".join(str(len(tree.encode())) for tree in trees)
+    head = re.sub(r"^tree_sizes=.*$", f"tree_sizes={sizes}", head, flags=re.MULTILINE)
+    return lightgbm.Booster(model_str=f"{head}{''.join(trees)}end of trees\n")
+
+
+def top_reasons(
+    contributions: np.ndarray, X: pd.DataFrame, features: Sequence[Feature], outcomes: Sequence[str], n: int = 3
+) -> np.ndarray:
+    """Put the features that moved each row most into words.
+
+    Parameters
+    ----------
+    contributions
+        As `contributions` returns them.
+    X
+        The rows explained.
+    features
+        What the columns of `contributions` are, in their order.
+    outcomes
+        What is explained, row by row, in words: `silence`, `purchase`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, n) texts such as `4 visits in the last 30 days: purchase likelier`, the strongest first. Empty where
+        fewer features moved the row.
+    """
+    out = np.full((len(X), n), "", dtype=object)
+    strongest = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :n]
+    moved = np.take_along_axis(contributions, strongest, axis=1)
+    verdict = np.array([[f": {o} less likely", f": {o} likelier"] for o in outcomes], dtype=object)
+    for j in np.unique(strongest[moved != 0]):
+        rows, ranks = np.nonzero((strongest == j) & (moved != 0))
+        facts = _facts(features[j], X[features[j].column].to_numpy()[rows])
+        out[rows, ranks] = facts + verdict[rows, (moved[rows, ranks] > 0).astype(int)]
+    return out
+
+
+def _facts(feature: Feature, values: np.ndarray) -> np.ndarray:
+    """Return a phrase a value; each distinct value is worded once."""
+    distinct, codes = np.unique(values, return_inverse=True)
+    return np.array([fact(feature, value) for value in distinct], dtype=object)[codes]
+
+
+def fact(feature: Feature, value: float) -> str:
+    """Say what a feature's value is: `4 visits in the last 30 days`, `the present stage is intent`."""
+    if np.isnan(value):
+        return f"{feature.words} unknown"
+    if feature.categories is not None:
+        return f"{feature.words} is {feature.categories[int(value)]}"
+    if feature.unit == "count" or feature.words.startswith(f"{feature.unit} "):
+        return f"{number(value)} {feature.words}"
+    if feature.unit == "cents":
+        return f"{feature.words} is {value / 100:.2f}"
+    if feature.unit == "share":
+        return f"{feature.words} is {100 * value:.0f} %"
+    unit = {"days": " days", "hours": " h"}.get(feature.unit, "")
+    return f"{feature.words} is {number(value)}{unit}"
+
+
+def number(value: float) -> str:
+    """Write a number to three digits, and whole ones without a point."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"

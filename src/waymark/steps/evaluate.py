@@ -1,0 +1,38 @@
+"""DVC step: the models against their baselines."""
+
+import logging
+
+from waymark import catalogue, config, evaluation, models, tables
+from waymark.console import timed
+
+log = logging.getLogger(__name__)
+
+TARGETS = ("next_stage", "churn")
+
+
+def main() -> None:
+    """Judge the models of both targets and write what was found."""
+    with timed(log, "evaluate") as facts:
+        cfg = config.load(config.EvaluateConfig, "evaluate")
+        found = evaluation.evaluate(
+            tables.read(tables.FEATURES / "train.parquet"),
+            tables.read(tables.TARGETS),
+            catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
+            {target: models.load(tables.MODELS / target) for target in TARGETS},
+            baselines=cfg.baselines,
+            end_of_case=config.load(config.TargetsConfig, "targets").end_of_case,
+            n_bootstrap=cfg.n_bootstrap,
+            interval=cfg.interval,
+            n_bins=cfg.n_calibration_bins,
+            seed=config.value("seed"),
+        )
+        tables.write_json(found, tables.REPORTS / "evaluation.json")
+        tables.write_json(evaluation.summary(found), tables.REPORTS / "metrics.json")
+        with tables.new_folder(tables.REPORTS / "plots") as folder:
+            for name, text in evaluation.plots(found).items():
+                tables.write_text(text, folder / name)
+        facts.extend(f"{target}: {judged['verdict']}" for target, judged in found["targets"].items())
+
+
+if __name__ == "__main__":
+    main()

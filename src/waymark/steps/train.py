@@ -1,0 +1,32 @@
+"""DVC step: one model, for the target named on the command line."""
+
+import logging
+import sys
+
+from waymark import catalogue, config, models, tables
+from waymark.console import timed
+
+log = logging.getLogger(__name__)
+
+
+def main(target: str) -> None:
+    """Train the configured model on `target` and write it with its card."""
+    with timed(log, f"train {target}") as facts:
+        cfg = config.load(config.ModelConfig, "model")
+        model, card = models.train(
+            tables.read(tables.FEATURES / "train.parquet"),
+            tables.read(tables.TARGETS),
+            catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
+            target,
+            cfg.name,
+            cfg.settings,
+            config.load(config.FeaturesConfig, "features").groups,
+            config.value("seed"),
+        )
+        card = models.write(model, card, tables.MODELS / target)
+        facts.append(f"{cfg.name} {card['version']}")
+        facts.append(f"{card['n_train_rows']:,} rows of {card['n_train_persons']:,} persons")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
