@@ -11,6 +11,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Nothing calls home. (MLflow honours DO_NOT_TRACK only when it is the word "true".)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# Threads of LightGBM that wait must sleep: on a busy machine spinning ones cost ten times the work.
+export OMP_WAIT_POLICY := passive
 # One way to start a step, with this folder's code: see src/run.py.
 RUN := $(BIN)/python src/run.py
 

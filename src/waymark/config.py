@@ -328,11 +328,14 @@ class ReportConfig(Section):
 class SimulateConfig(Section):
     """The simulated brand."""
 
-    n_persons: int = Field(ge=10)
+    n_persons: int = Field(ge=100, le=1_000_000)
     start: datetime
-    days: Days = Field(ge=30)
-    shared_device_share: float = Field(0.05, ge=0, le=1)
-    late_share: float = Field(0.02, ge=0, le=1)
+    days: Days = Field(ge=30, le=3660)
+    shared_device_share: float = Field(0.05, ge=0, le=0.3)  # of the devices: used by two persons
+    late_share: float = Field(0.02, ge=0, le=1)  # of the events: delivered hours to days later
+    duplicate_share: float = Field(0.002, ge=0, le=0.5)  # of a feed's rows: delivered once more, unchanged
+    redelivered_share: float = Field(0.002, ge=0, le=0.5)  # delivered once more, later
+    broken_share: float = Field(0.001, ge=0, le=0.04)  # followed by a broken row; every feed stays usable
 
     @field_validator("start", mode="before")
     @classmethod
@@ -405,7 +408,12 @@ def load(cls: type[T], section: str) -> T:
 
 def value(key: str) -> Any:
     """Read one top-level value of `resolved.yaml`."""
+    return load_all()[key]
+
+
+def load_all() -> dict[str, Any]:
+    """Read `resolved.yaml` as plain values."""
     try:
-        return yaml.safe_load(RESOLVED.read_text(encoding="utf-8"))[key]
+        return yaml.safe_load(RESOLVED.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{RESOLVED} does not exist; `dvc repro config` makes it from conf/") from None

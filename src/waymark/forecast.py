@@ -34,8 +34,8 @@ def combine(
     Returns
     -------
     pandas.DataFrame
-        One row a person: `p_silent_<h>d`, `p_stay` and `p_next_<stage>`, which sum to 1, and `next_stage`, the likeliest
-        of them.
+        One row a person: `p_silent_<h>d`, `p_stay` and `p_next_<stage>`, which sum to 1, and `next_stage`, the
+        likeliest of them.
     """
     given = np.array(p_next, float)
     columns = {c: i for i, c in enumerate(classes)}

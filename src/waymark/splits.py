@@ -20,7 +20,7 @@ def case_folds(points: Points, label_time: np.ndarray, split: SplitConfig) -> np
     """Return the fold of each point by its case.
 
     Cases are ordered by their first event, or by their first sequence number; the first `train_fraction` of them train.
-    Points with fewer events than `min_prefix` are not used, nor, with `embargo`, training points whose label
+    Left out are test points with fewer events than `min_prefix` and, with `embargo`, training points whose label
     (`label_time`, int64 microseconds) was not known when the first test case began.
     """
     starts = points.grouped.starts[:-1]
@@ -32,7 +32,7 @@ def case_folds(points: Points, label_time: np.ndarray, split: SplitConfig) -> np
     rank[np.lexsort((np.arange(len(starts)), order))] = np.arange(len(starts))
     is_test = rank >= int(len(starts) * split.train_fraction)
     fold = np.where(is_test[points.group], TEST, TRAIN).astype(object)
-    fold[points.end - points.first < split.min_prefix] = EMBARGO
+    fold[(fold == TEST) & (points.end - points.first < split.min_prefix)] = EMBARGO
     if split.embargo and is_test.any():
         fold[(fold == TRAIN) & (label_time >= begun[is_test].min())] = EMBARGO
     return fold

@@ -165,3 +165,35 @@ def git(*arguments: str) -> str:
     """Return what git prints, or nothing where the project is no checkout."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def chosen_params(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that tell experiments apart, flat; the rest is in resolved.yaml, logged as a file."""
+    features, split = settings["features"], settings["split"]
+    params = {
+        "source": settings["source"]["name"],
+        "seed": settings["seed"],
+        "model": settings["model"]["name"],
+        "horizon_days": settings["targets"]["horizon_days"],
+        "churn_event_types": settings["targets"]["churn_event_types"],
+        "end_of_case": settings["targets"]["end_of_case"],
+        "points": features["points"],
+        "groups": ",".join(features["groups"]),
+        "windows_days": features["windows_days"],
+        "half_lives_days": features["half_lives_days"],
+        "last_k": features["last_k"],
+        "split": split["kind"],
+        "n_train": split["n_train"],
+        "n_test": split["n_test"],
+    }
+    return params | {f"model.{k}": v for k, v in settings["model"]["settings"].items()}
+
+
+def flat_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return `{target}.{metric}` -> number; texts are left out."""
+    return {
+        f"{target}.{name}": float(value)
+        for target, values in metrics.items()
+        for name, value in values.items()
+        if isinstance(value, int | float)
+    }

@@ -1,0 +1,133 @@
+"""Tonight's predictions, from tonight's features and the trained models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin
+
+from waymark import schema, tables
+from waymark.clock import ScoreClock, TrainClock
+from waymark.estimators import select
+from waymark.forecast import SILENT, combine
+from waymark.models import features_of
+from waymark.reasons import contributions, top_reasons
+from waymark.targets import END
+
+N_REASONS = 3
+Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
+
+
+def score(
+    features: pd.DataFrame,
+    next_stage: Model,
+    churn: Model,
+    clock: ScoreClock,
+    horizon_days: int,
+    mlflow_run_id: str,
+) -> pd.DataFrame:
+    """Forecast every person of tonight's features.
+
+    Parameters
+    ----------
+    features
+        Rows of `schema.FEATURES` at one cut-off.
+    next_stage, churn
+        The models and their cards.
+    clock
+        Tonight, and the version of what could be known.
+    horizon_days
+        How far the forecast looks.
+    mlflow_run_id
+        The run that remembers the models.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `schema.PREDICTIONS`, sorted by person.
+    """
+    features = features.sort_values("person_id", ignore_index=True)
+    p_silent = _probability(churn, features)[:, churn[0].classes_.tolist().index(SILENT)]
+    classes = next_stage[0].classes_.tolist()
+    p_next = _probability(next_stage, features)
+    forecast = combine(features["stage"], p_silent, p_next, classes, horizon_days)
+    considered = np.where(np.array(classes) == END, -1.0, p_next) if classes else p_next
+    likeliest = np.array(classes, object)[considered.argmax(axis=1)] if len(features) else np.array([], object)
+    reasons = _reasons(features, [(churn, np.full(len(features), SILENT)), (next_stage, likeliest)])
+    n = len(features)
+    return pd.DataFrame(
+        {
+            "person_id": features["person_id"],
+            "cutoff_time": clock.cutoff_time,
+            "stage": features["stage"],
+            "stage_since": features["stage_since"],
+            **{c: forecast[c] for c in forecast},
+            **{f"reason_{i + 1}": pd.array(reasons[:, i], "str") for i in range(N_REASONS)},
+            "model_version_next_stage": pd.array([next_stage[1]["version"]] * n, "str"),
+            "model_version_churn": pd.array([churn[1]["version"]] * n, "str"),
+            "data_version": pd.array([clock.data_version] * n, "str"),
+            "mlflow_run_id": pd.array([mlflow_run_id] * n, "str"),
+            "scored_at_cutoff": clock.scored_at_cutoff,
+        }
+    )
+
+
+def _probability(model: Model, features: pd.DataFrame) -> np.ndarray:
+    if features.empty:
+        return np.zeros((0, len(model[0].classes_)))
+    return model[0].predict_proba(select(features, model[1]["columns"]))
+
+
+def _reasons(features: pd.DataFrame, explained: list[tuple[Model, np.ndarray]]) -> np.ndarray:
+    """Return the strongest reasons over several models, (n_persons, N_REASONS); all contributions are log-odds."""
+    texts, strengths = [], []
+    for (model, card), outcome in explained:
+        if features.empty:
+            break
+        x = select(features, card["columns"])
+        parts = contributions(model, x, outcome)
+        of_model = model.feature_names_in_.tolist()
+        known = {f.column: f for f in features_of(card)}
+        texts.append(top_reasons(parts, x, [known[c] for c in of_model], list(outcome), N_REASONS))
+        strength = np.zeros((len(x), N_REASONS))
+        top = -np.sort(-np.abs(parts), axis=1)[:, :N_REASONS]
+        strength[:, : top.shape[1]] = top
+        strengths.append(strength)
+    if not texts:
+        return np.full((len(features), N_REASONS), "", object)
+    order = np.argsort(-np.hstack(strengths), axis=1, kind="stable")[:, :N_REASONS]
+    return np.take_along_axis(np.hstack(texts), order, axis=1)
+
+
+def publish(
+    predictions: pd.DataFrame, clock: ScoreClock, trained: TrainClock, source: str, root: Path = tables.PREDICTIONS
+) -> Path:
+    """Write tonight's partition with its manifest, whole or not at all; other nights stay. Return its folder."""
+    folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    warnings = []
+    if trained.as_of > clock.cutoff_time:
+        warnings.append(
+            f"the models learnt from what was known up to {trained.as_of:%Y-%m-%d}, after this cut-off: good for looking"
+            " back, not for judging the forecast"
+        )
+    with tables.new_folder(folder) as new:
+        tables.write(predictions, new / "predictions.parquet", schema.PREDICTIONS)
+        first = predictions.iloc[0] if len(predictions) else {}
+        manifest = {
+            "cutoff_time": clock.cutoff_time.isoformat(),
+            "source": source,
+            "n_persons": len(predictions),
+            "stages": {k: int(v) for k, v in predictions["stage"].value_counts().sort_index().items()},
+            "versions": {k: first[k] for k in schema.PREDICTIONS.columns if "version" in k and len(first)},
+            "mlflow_run_id": first["mlflow_run_id"] if len(first) else "",
+            "trained_until": trained.as_of.isoformat(),
+            "warnings": warnings,
+            "sha256": {"predictions.parquet": tables.sha256(new / "predictions.parquet")},
+        }
+        tables.write_json(manifest, new / "manifest.json")
+    return folder

@@ -1,0 +1,30 @@
+"""DVC step: tonight's predictions."""
+
+import logging
+
+from waymark import config, models, scoring, tables
+from waymark.clock import ScoreClock, TrainClock
+from waymark.console import timed
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Write tonight's partition of the predictions."""
+    with timed(log, "score") as facts:
+        clock = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json"))
+        predictions = scoring.score(
+            tables.read(tables.FEATURES / "score.parquet"),
+            models.load(tables.MODELS / "next_stage"),
+            models.load(tables.MODELS / "churn"),
+            clock,
+            config.load(config.TargetsConfig, "targets").horizon_days,
+            tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"],
+        )
+        trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
+        folder = scoring.publish(predictions, clock, trained, config.value("source")["name"])
+        facts.append(f"{len(predictions):,} persons in {folder}")
+
+
+if __name__ == "__main__":
+    main()
