@@ -18,12 +18,18 @@ EVENT_TYPES = (
 TYPE = {name: i for i, name in enumerate(EVENT_TYPES)}
 MAILINGS = ("newsletter", "cart_offer", "win_back")
 
+_N_SHOWN = max(len(shown) for shown in law.SHOWS.values())
+# By move: the event types it shows by, and from which luck on each of them; -1 where a store shows no other type.
+SHOWN = np.array([[TYPE[n] for n in shown] + [-1] * (_N_SHOWN - len(shown)) for shown in law.SHOWS.values()])
+SHOWN_FROM = np.array([np.cumsum([*shown.values(), *[1.0] * _N_SHOWN])[: _N_SHOWN - 1] for shown in law.SHOWS.values()])
+SHOWN_IN_STORE = np.array([TYPE.get(law.SHOWS_IN_STORE.get(move, ""), -1) for move in law.MOVES])
+
 # Column -> type and the value where an event has none.
 _COLUMNS: dict[str, tuple[str, Any]] = {
-    "person": ("int32", None),
-    "second": ("int64", None),  # since the start
-    "event_type": ("int16", None),
-    "feed": ("int8", None),
+    "person": ("int32", -1),
+    "second": ("int64", 0),  # since the start
+    "event_type": ("int16", -1),
+    "feed": ("int8", -1),
     "device": ("int32", -1),
     "is_known": ("bool", False),  # carries the customer id
     "visit": ("int32", -1),
@@ -43,6 +49,7 @@ _COLUMNS: dict[str, tuple[str, Any]] = {
     "n_steps_back": ("int16", 0),
     "n_orders": ("int16", 0),
     "campaign": ("int8", 0),
+    "style": ("int8", 0),
 }
 
 
@@ -66,5 +73,10 @@ class Journal:
         return events
 
     def _column(self, name: str, dtype: str, default: Any) -> np.ndarray:
-        parts = [np.broadcast_to(chunk.get(name, default), n) for n, chunk in self._chunks]
-        return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
+        values = np.full(sum(n for n, _ in self._chunks), default, dtype)
+        start = 0
+        for n, chunk in self._chunks:
+            if name in chunk:
+                values[start : start + n] = chunk[name]
+            start += n
+        return values

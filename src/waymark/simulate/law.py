@@ -18,21 +18,21 @@ ORDERS_FOR_LOYALTY = 3
 # The last column is an errand: an event without a stage (order status, call to support).
 ENTRY = np.array([
     # awareness, consideration, intent, order, advocacy, trouble, errand
-    [0.56, 0.39, 0.05, 0.00, 0.00, 0.00, 0.00],
-    [0.08, 0.70, 0.21, 0.01, 0.00, 0.00, 0.00],
-    [0.03, 0.25, 0.59, 0.10, 0.00, 0.03, 0.00],
-    [0.04, 0.26, 0.08, 0.03, 0.15, 0.14, 0.30],
-    [0.03, 0.26, 0.14, 0.06, 0.18, 0.07, 0.26],
-    [0.04, 0.30, 0.12, 0.03, 0.30, 0.04, 0.17],
-    [0.03, 0.10, 0.03, 0.01, 0.00, 0.55, 0.28],
+    [0.64, 0.33, 0.03, 0.00, 0.00, 0.00, 0.00],
+    [0.06, 0.79, 0.14, 0.01, 0.00, 0.00, 0.00],
+    [0.03, 0.21, 0.64, 0.09, 0.00, 0.03, 0.00],
+    [0.03, 0.24, 0.07, 0.03, 0.13, 0.18, 0.32],
+    [0.03, 0.23, 0.12, 0.06, 0.17, 0.12, 0.27],
+    [0.03, 0.25, 0.11, 0.03, 0.34, 0.05, 0.19],
+    [0.02, 0.09, 0.02, 0.01, 0.00, 0.56, 0.30],
     [0.04, 0.42, 0.18, 0.05, 0.06, 0.10, 0.15],
 ])  # fmt: skip
 # Any event of a visit after the first. The last column is leaving: the visit ends.
 STEP = np.array([
     # awareness, consideration, intent, order, advocacy, trouble, leaving
-    [0.58, 0.11, 0.01, 0.00, 0.00, 0.00, 0.30],
-    [0.01, 0.72, 0.05, 0.01, 0.00, 0.00, 0.21],
-    [0.01, 0.08, 0.52, 0.12, 0.00, 0.02, 0.25],
+    [0.71, 0.06, 0.01, 0.00, 0.00, 0.00, 0.22],
+    [0.01, 0.81, 0.03, 0.01, 0.00, 0.00, 0.14],
+    [0.01, 0.06, 0.61, 0.11, 0.00, 0.03, 0.18],
     [0.01, 0.05, 0.01, 0.01, 0.03, 0.02, 0.87],
     [0.01, 0.06, 0.02, 0.02, 0.05, 0.01, 0.83],
     [0.01, 0.08, 0.02, 0.01, 0.32, 0.01, 0.55],
@@ -42,7 +42,7 @@ STEP = np.array([
 # First event of a visit when the last one is forgotten, whatever the state.
 COLD = np.array([0.52, 0.41, 0.07, 0.00, 0.00, 0.00, 0.00])
 # A state is still fresh after d days with probability exp(-d / FRESH_DAYS): intent decays with silence.
-FRESH_DAYS = np.array([40.0, 25.0, 9.0, 45.0, 60.0, 60.0, 30.0, 30.0])
+FRESH_DAYS = np.array([60.0, 40.0, 12.0, 60.0, 90.0, 90.0, 45.0, 45.0])
 MAX_EVENTS_PER_VISIT = 40
 
 CAMPAIGNS = ("brand_search", "spring_sale", "friends", "display")
@@ -58,6 +58,12 @@ WHEN_DUE = np.array([0.6, 0.8, 2.2, 2.5, 0.7, 1.0])
 PER_STEP_BACK = np.array([1.0, 1.0, 0.7, 0.8, 1.0, 1.0])  # at most MOST_STEPS_BACK times
 PER_ORDER = np.array([0.9, 1.0, 1.05, 1.15, 1.1, 1.0])  # at most MOST_ORDERS times
 MOST_STEPS_BACK, MOST_ORDERS = 3, 4
+STYLES = ("browser", "buyer", "fan")
+STYLE_MOVES = np.array([
+    [1.4, 1.2, 0.5, 0.5, 0.5, 1.0],
+    [0.4, 0.8, 2.0, 1.8, 0.8, 1.1],
+    [0.9, 1.0, 1.0, 1.0, 2.6, 0.8],
+])  # fmt: skip
 CAMPAIGN_ORDER = np.array([1.25, 0.9, 1.5, 0.55])
 
 # Visits a day = person's own rate x all of these.
@@ -69,14 +75,14 @@ WEEKDAY_RATE = np.array([
 SEASON = 0.12  # amplitude over a year, highest on 1 December
 MAIL_RATE, MAIL_RETURN, MAIL_DAYS = 2.0, 5.0, 7  # for mail lovers, within a week of a message of the brand
 DUE_FROM, DUE_TO = 0.8, 1.3  # a regular buyer is due this many personal cycles after the last order
-DUE_RATE, EARLY_RATE = 4.0, 0.45
+DUE_RATE, EARLY_RATE = 6.0, 0.3
 
 # After a visit a person falls silent with personal probability x state x campaign.
 STATE_PAUSE = np.array([1.7, 1.2, 0.8, 0.8, 0.45, 0.4, 1.0, 0.8])
 CAMPAIGN_PAUSE = np.array([0.85, 1.6, 0.6, 1.3])
 PATIENCE_DAYS, TROUBLE_PAUSE = 2, 0.16  # a day, once trouble stays unanswered for longer than patience
-GONE_SHARE = 0.35  # of the silent: for good
-RETURN_RATE = 1 / 50  # a day, of those who are not gone for good
+GONE_SHARE = 0.2  # of the silent: for good
+RETURN_RATE = 1 / 20  # a day, of those who are not gone for good
 
 APP_LOGIN = 0.85  # a visit, by those who log in at all; on the web it is personal
 
@@ -86,7 +92,8 @@ OFFER_AFTER_DAYS, OFFER_SHARE, OFFER_PAUSE_DAYS = (1, 3), 0.35, 14  # a day sinc
 OFFER_DAYS = 5  # an offer works on the price-sensitive for so long
 WIN_BACK_AFTER_DAYS, WIN_BACK_SHARE = (20, 60), 0.03  # a day
 OPEN_SHARE = (0.08, 0.4)  # others and mail lovers, unless silent
-ANSWER_MEDIAN_DAYS, ANSWER_SIGMA, NEVER_ANSWERED = 1.4, 1.0, 0.25
+# Days until support answers: ANSWER_MIN + a log-normal, then put into office hours; some are never answered.
+ANSWER_MIN, ANSWER_MEDIAN, ANSWER_SIGMA, NEVER_ANSWERED = 0.25, 1.2, 1.0, 0.25
 
 # How a move shows: event types and their shares.
 SHOWS = {
@@ -113,6 +120,7 @@ class History:
     n_steps_back: np.ndarray  # from intent to an earlier stage, since the last order
     n_orders: np.ndarray
     campaign: np.ndarray  # position in CAMPAIGNS
+    style: np.ndarray  # position in STYLES
 
 
 def entry_probabilities(history: History) -> np.ndarray:
@@ -130,7 +138,7 @@ def step_probabilities(history: History) -> np.ndarray:
 
 def _scaled(weights: np.ndarray, history: History) -> np.ndarray:
     """Multiply `weights` by all that history says and scale each row to one."""
-    factors = np.ones((len(weights), len(MOVES)))
+    factors = STYLE_MOVES[history.style]
     for holds, tilt in (
         (history.in_store, IN_STORE),
         (history.is_mobile, ON_MOBILE),

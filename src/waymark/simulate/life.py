@@ -1,6 +1,6 @@
 """What persons and the brand do under the law, one day after the other."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from waymark.simulate import journal, law, people
 from waymark.simulate.journal import TYPE, Journal
 
 DAY = 86_400  # seconds
+OFFICE_OPENS, OFFICE_HOURS = 8 * 3600, 10
 # Nobody visits between 23:00 and 6:00, so that a long visit ends before the next day's begins.
 _HOURS = np.array([0] * 6 + [1, 3, 4, 4, 4, 4, 5, 5, 4, 4, 5, 6, 8, 10, 11, 9, 5, 0])
 _STORE_HOURS = np.array([0] * 9 + [2, 4, 5, 5, 4, 4, 5, 6, 7, 5, 2] + [0] * 4)
@@ -42,6 +43,7 @@ class Life:
         self.own_category = _positions(persons["category"], law.CATEGORIES)
         self.has_handle = persons["handle"].notna().to_numpy()
         self.device_type = _positions(devices["device_type"], law.DEVICE_TYPES)
+        self.style = _positions(persons["style"], law.STYLES)
         self.slots = slots
         self.state = np.zeros(n, dtype=np.int64)
         self.campaign = _positions(persons["first_campaign"], law.CAMPAIGNS)
@@ -221,6 +223,7 @@ class Life:
             n_steps_back=self.n_steps_back[who],
             n_orders=self.n_orders[who],
             campaign=self.campaign[who],
+            style=self.style[who],
         )
 
     def _log_in(self, visits: _Visits, at: np.ndarray) -> None:
@@ -281,27 +284,23 @@ class Life:
 
     def _open_tickets(self, day: int, visits: _Visits, at: np.ndarray) -> None:
         who = visits.person[at]
-        delay = self.rng.lognormal(np.log(law.ANSWER_MEDIAN_DAYS), law.ANSWER_SIGMA, len(at)) * DAY
-        delay[self.rng.random(len(at)) < law.NEVER_ANSWERED] = np.inf
+        wait = law.ANSWER_MIN + self.rng.lognormal(np.log(law.ANSWER_MEDIAN), law.ANSWER_SIGMA, len(at))
+        due_day, due_second = np.divmod(np.floor(visits.now[at] + wait * DAY), DAY)
+        due = due_day * DAY + OFFICE_OPENS + due_second * OFFICE_HOURS // 24
         self.ticket_day[who] = day
-        self.answer_due[who] = np.floor(visits.now[at] + delay)
+        self.answer_due[who] = np.where(self.rng.random(len(at)) < law.NEVER_ANSWERED, np.inf, due)
         self.ticket_device[who] = visits.device[at]
 
     def _event_types(self, in_store: np.ndarray, move: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Draw the event types by which the moves show."""
-        luck = self.rng.random(len(move))
-        event_type = np.full(len(move), TYPE["order_status"])
-        event_type[(move == law.OTHER) & (before >= law.TROUBLE)] = TYPE["support_call"]
-        for position, name in enumerate(law.MOVES):
-            mask = move == position
-            names, shares = zip(*law.SHOWS[name].items())
-            drawn = np.searchsorted(np.cumsum(shares)[:-1], luck[mask])
-            event_type[mask] = np.array([TYPE[n] for n in names])[drawn]
-            if name in law.SHOWS_IN_STORE:
-                event_type[mask & in_store] = TYPE[law.SHOWS_IN_STORE[name]]
+        is_errand = move == law.OTHER
+        row = np.where(is_errand, 0, move)
+        nth = (self.rng.random(len(move))[:, None] >= journal.SHOWN_FROM[row]).sum(axis=1)
+        event_type = np.where(in_store, journal.SHOWN_IN_STORE[row], journal.SHOWN[row, nth])
         failed = (move == law.MOVES.index("trouble")) & (before == law.INTENT) & ~in_store
         event_type[failed] = TYPE["payment_error"]
-        return event_type
+        errand = np.where(before >= law.TROUBLE, TYPE["support_call"], TYPE["order_status"])
+        return np.where(is_errand, errand, event_type)
 
     def _feeds(self, visits: _Visits, at: np.ndarray, event_type: np.ndarray) -> np.ndarray:
         """Return the feed each event is delivered by."""

@@ -6,7 +6,7 @@ import pandas as pd
 from waymark.simulate import law
 
 N_SLOTS = 3  # devices a person can use
-SLOT_SHARE = np.array([0.7, 0.2, 0.1])  # of the visits, by slot
+SLOT_SHARE = np.array([0.55, 0.3, 0.15])  # of the visits, by slot
 
 
 def draw_persons(n: int, days: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -15,7 +15,7 @@ def draw_persons(n: int, days: int, rng: np.random.Generator) -> pd.DataFrame:
     arrival = np.where(early, rng.integers(0, min(45, days), n), rng.integers(0, days, n))
     joins = rng.random(n) < 0.8
     campaign = rng.choice(len(law.CAMPAIGNS), n, p=[0.4, 0.25, 0.1, 0.25])
-    is_regular = rng.random(n) < 0.4
+    is_regular = rng.random(n) < 0.5
     cycle = np.clip(rng.lognormal(np.log(32), 0.35, n), 14, 75)
     has_handle = rng.random(n) < 0.3
     return pd.DataFrame({
@@ -23,8 +23,9 @@ def draw_persons(n: int, days: int, rng: np.random.Generator) -> pd.DataFrame:
         "customer_id": [f"c{number}" for number in 100_000 + rng.permutation(n)],
         "arrival_day": arrival,
         "first_campaign": np.array(law.CAMPAIGNS)[campaign],
-        "visits_per_day": rng.gamma(1.6, 0.10 / 1.6, n) + 0.012,
-        "pause_probability": rng.beta(1.6, 14, n),
+        "visits_per_day": 0.008 + rng.gamma(1.3, 0.04, n),
+        "style": np.array(law.STYLES)[rng.choice(len(law.STYLES), n, p=[0.45, 0.4, 0.15])],
+        "pause_probability": rng.beta(1.2, 14, n),
         "cycle_days": np.where(is_regular, cycle, np.nan),
         "joins": joins,  # others never log in
         "login_probability": np.where(joins, rng.beta(2, 3, n), 0.0),
