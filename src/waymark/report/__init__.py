@@ -1,0 +1,1 @@
+"""What a night found, as one HTML page that opens offline."""

@@ -1,0 +1,43 @@
+"""DVC step: one page on what the night found."""
+
+import logging
+
+from waymark import config, tables
+from waymark.clock import ScoreClock
+from waymark.console import timed
+from waymark.report.nights import read_night, read_night_before
+from waymark.report.page import build_page
+
+log = logging.getLogger(__name__)
+
+PAGE = tables.REPORTS / "report.html"
+SHOWN = ("model", "features", "targets", "split", "seed")
+
+
+def main() -> None:
+    """Write the report of tonight."""
+    with timed(log, "report") as facts:
+        tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
+        predictions, manifest = read_night(tonight)
+        report = config.load(config.ReportConfig, "report")
+        page = build_page(
+            title=report.title,
+            source=config.value("source")["name"],
+            cutoff_time=tonight,
+            horizon_days=config.load(config.TargetsConfig, "targets").horizon_days,
+            path=config.load(config.JourneyConfig, "journey").path,
+            evaluation=tables.read_json(tables.REPORTS / "evaluation.json"),
+            ingest=tables.read_json(tables.REPORTS / "ingest.json"),
+            journeys=tables.read(tables.JOURNEYS),
+            predictions=predictions,
+            previous=read_night_before(tonight),
+            manifest=manifest,
+            settings={section: config.value(section) for section in SHOWN},
+            max_flows=report.max_flows,
+        )
+        tables.write_text(page, PAGE)
+        facts.append(f"{len(page):,} characters in {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
