@@ -13,8 +13,7 @@ from waymark.simulate.life import Life
 from waymark.simulate.people import draw_devices, draw_persons
 
 HOUR = 3600  # seconds
-BRAND_EVENTS = ("email_sent", "offer_sent", "support_answer")
-SYSTEM_EVENTS = ("parcel_delivered",)
+ACTORS = {"email_sent": "brand", "offer_sent": "brand", "support_answer": "brand", "parcel_delivered": "system"}
 BREAKS = ("time", "ids")  # what a broken row lacks
 _ANONYMOUS_FEEDS = [journal.WEB, journal.APP, journal.CALL_CENTRE, journal.LOGISTICS]
 
@@ -86,7 +85,6 @@ def _events(
     is_social = feed == journal.SOCIAL
     is_known = drawn["is_known"].to_numpy() & (~is_social | persons["is_handle_connected"].to_numpy()[person])
     anonymous_id = np.where(has_anonymous, _names(devices["anonymous_id"], device), None)
-    event_type = _names(journal.EVENT_TYPES, drawn["event_type"])
     nth = drawn.groupby("feed").cumcount()
     start = pd.Timestamp(settings.start).as_unit("us")
     law_saw = drawn.loc[:, "state":].assign(
@@ -100,8 +98,8 @@ def _events(
         "event_time": start + pd.to_timedelta(drawn["second"], unit="s"),
         "known_time": start + pd.to_timedelta(known_second, unit="s"),
         "feed": _names(journal.FEEDS, feed),
-        "event_type": event_type,
-        "actor": np.select([np.isin(event_type, BRAND_EVENTS), np.isin(event_type, SYSTEM_EVENTS)], ["brand", "system"], "customer"),
+        "event_type": _names(journal.EVENT_TYPES, drawn["event_type"]),
+        "actor": np.array([ACTORS.get(name, "customer") for name in journal.EVENT_TYPES])[drawn["event_type"]],
         "anonymous_id": np.where(is_social, _names(persons["handle"], person), anonymous_id),
         "customer_id": np.where(is_known, _names(persons["customer_id"], person), None),
         "session_id": [f"s{v:07d}" if d else None for v, d in zip(drawn["visit"], on_device)],

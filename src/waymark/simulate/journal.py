@@ -1,5 +1,6 @@
 """The simulator's notebook: what happened, as arrays, until it becomes a table."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,11 @@ _COLUMNS: dict[str, tuple[str, Any]] = {
 }
 
 
+@dataclass
 class Journal:
     """Events in the order in which they were drawn."""
 
-    def __init__(self) -> None:
-        self._chunks: list[tuple[int, dict[str, Any]]] = []
+    _chunks: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     def add(self, person: np.ndarray, second: np.ndarray, **values: Any) -> None:
         """Note one event a person; a single value holds for all of them."""

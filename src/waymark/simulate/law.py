@@ -43,7 +43,7 @@ STEP = np.array([
 COLD = np.array([0.52, 0.41, 0.07, 0.00, 0.00, 0.00, 0.00])
 # A state is still fresh after d days with probability exp(-d / FRESH_DAYS): intent decays with silence.
 FRESH_DAYS = np.array([60.0, 40.0, 12.0, 60.0, 90.0, 90.0, 45.0, 45.0])
-MAX_EVENTS_PER_VISIT = 40
+MAX_EVENTS_PER_VISIT = 24
 
 CAMPAIGNS = ("brand_search", "spring_sale", "friends", "display")
 CATEGORIES = ("kitchen", "garden", "books", "garments")

@@ -36,6 +36,7 @@ class Life:
     """All persons on their way through the days; `journal` and `pauses` hold what happened so far."""
 
     def __init__(self, persons: pd.DataFrame, devices: pd.DataFrame, slots: np.ndarray, rng: np.random.Generator):
+        """Begin with everybody unknown to the brand."""
         n = len(persons)
         self.rng = rng
         self.journal = Journal()
@@ -53,8 +54,8 @@ class Life:
         self.ticket_day, self.answer_due = np.full((2, n), np.inf)
         self.ticket_device = np.full(n, -1)
         self.n_visits = 0
-        self._pauses: list[pd.DataFrame] = []
-        self._returns: list[pd.DataFrame] = []
+        self._pauses: list[tuple[np.ndarray, int, str, np.ndarray]] = []  # who, day, cause, for good
+        self._returns: list[tuple[np.ndarray, int]] = []
 
     def live(self, start: date, days: int) -> None:
         """Let `days` days pass."""
@@ -72,10 +73,13 @@ class Life:
     def pauses(self) -> pd.DataFrame:
         """One row a silence: person, days it began and ended (null while it lasts), cause, whether it is for good."""
         keys = ["person", "nth"]
-        paused, returned = pd.concat(self._pauses), pd.concat(self._returns)
+        paused = pd.DataFrame(self._pauses, columns=["person", "paused_day", "cause", "is_gone"])
+        paused = paused.explode(["person", "is_gone"]).dropna(subset="person")
+        returned = pd.DataFrame(self._returns, columns=["person", "returned_day"]).explode("person").dropna()
         paused["nth"] = paused.groupby("person").cumcount()
         returned["nth"] = returned.groupby("person").cumcount()
-        return paused.merge(returned, how="left", on=keys).sort_values(keys, ignore_index=True)
+        both = paused.merge(returned, how="left", on=keys).sort_values(keys, ignore_index=True)
+        return both.astype({"person": "int64", "is_gone": "bool", "returned_day": "Int64"})
 
     def _chance(self, probability: float | np.ndarray) -> np.ndarray:
         return self.rng.random(len(self.state)) < probability
@@ -158,15 +162,14 @@ class Life:
     def _pause(self, day: int, who: np.ndarray, cause: str) -> None:
         self.is_paused[who] = True
         self.is_gone[who] = self.rng.random(len(who)) < law.GONE_SHARE
-        pauses = {"person": who, "paused_day": day, "cause": cause, "is_gone": self.is_gone[who]}
-        self._pauses.append(pd.DataFrame(pauses))
+        self._pauses.append((who, day, cause, self.is_gone[who]))
 
     def _return(self, day: int) -> np.ndarray:
         """Draw who comes back today."""
         chance = law.RETURN_RATE * np.where(self._is_warmed(day), law.MAIL_RETURN, 1.0)
         back = self.is_paused & ~self.is_gone & self._chance(chance)
         self.is_paused &= ~back
-        self._returns.append(pd.DataFrame({"person": np.flatnonzero(back), "returned_day": day}))
+        self._returns.append((np.flatnonzero(back), day))
         return back
 
     # --- visits -----------------------------------------------------------------------------------------------------
@@ -256,7 +259,7 @@ class Life:
         self.last_order[who[is_order]] = day
         self.n_steps_back[who[(before == law.INTENT) & (after < law.INTENT)]] += 1
         self.n_steps_back[who[is_order]] = 0
-        self._send_parcels(visits, at[is_order])
+        self._send_parcels(visits, at[is_order & ~visits.in_store[at]])
         self._open_tickets(day, visits, at[(after == law.TROUBLE) & (before != law.TROUBLE)])
 
     def _note(self, visits: _Visits, at: np.ndarray, **values: Any) -> None:
@@ -272,7 +275,6 @@ class Life:
         visits.now[at] += 1 + np.minimum(self.rng.exponential(70, len(at)), 600).astype(np.int64)
 
     def _send_parcels(self, visits: _Visits, at: np.ndarray) -> None:
-        at = at[~visits.in_store[at]]
         self.journal.add(
             visits.person[at],
             visits.now[at] + self.rng.integers(2 * DAY, 5 * DAY, len(at)),
