@@ -8,6 +8,7 @@ import pandas as pd
 
 # What a move is, most telling first: each is counted under the first that holds.
 KINDS = ("regression", "detour", "reentry", "forward")
+_PAIR = ["from_stage", "to_stage"]
 _DAY = pd.Timedelta(days=1)
 
 
@@ -69,16 +70,13 @@ def count_flows(
         days=(before["left_time"].fillna(visits["entered_time"]) - before["entered_time"]) / _DAY,
         kind=_kinds(visits),
     )
-    steps = visits[visits["from_stage"].notna() & (visits["from_stage"] != visits["stage"])].rename(
-        columns={"stage": "to_stage"}
-    )
-    moves = steps.groupby(["from_stage", "to_stage", "kind"]).size().rename("n").reset_index()
+    is_move = visits["from_stage"].notna() & (visits["from_stage"] != visits["stage"])
+    steps = visits[is_move].rename(columns={"stage": "to_stage"})
+    moves = _largest_first(steps.groupby([*_PAIR, "kind"]).size().rename("n").reset_index(), [*_PAIR, "kind"])
     return Flows(
         stages=_stages(visits, path, outlook),
-        moves=moves.sort_values(
-            ["n", "from_stage", "to_stage", "kind"], ascending=[False, True, True, True], ignore_index=True
-        ),
-        pairs=_pairs(steps),
+        moves=moves,
+        pairs=_pairs(steps, moves),
         n_people=int(visits["person_id"].nunique()),
         n_regressions=int(steps["is_regression"].sum()),
         n_detours=int(steps["is_detour"].sum()),
@@ -115,16 +113,19 @@ def _stages(visits: pd.DataFrame, path: Sequence[str], outlook: pd.Series | None
     return counts.reset_index().sort_values(["order", "mean_visit", "stage"], ignore_index=True).drop(columns="order")
 
 
-def _pairs(steps: pd.DataFrame) -> pd.DataFrame:
-    groups = steps.groupby(["from_stage", "to_stage"])
+def _pairs(steps: pd.DataFrame, moves: pd.DataFrame) -> pd.DataFrame:
+    groups = steps.groupby(_PAIR)
     pairs = pd.DataFrame(
         {
             "n": groups.size(),
             "median_days": groups["days"].median(),
-            "kinds": groups["kind"].agg(lambda kinds: tuple(k for k in KINDS if k in set(kinds))),
+            "kinds": moves.groupby(_PAIR)["kind"].agg(lambda kinds: tuple(sorted(kinds, key=KINDS.index))),
         }
-    )
-    pairs = pairs.reset_index()
+    ).reset_index()
     pairs["share"] = pairs["n"] / max(len(steps), 1)
     pairs["share_from"] = pairs["n"] / pairs.groupby("from_stage")["n"].transform("sum")
-    return pairs.sort_values(["n", "from_stage", "to_stage"], ascending=[False, True, True], ignore_index=True)
+    return _largest_first(pairs, _PAIR)
+
+
+def _largest_first(counts: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    return counts.sort_values(["n", *key], ascending=[False, *(True for _ in key)], ignore_index=True)

@@ -51,7 +51,7 @@ def summary(outlook: Outlook, cutoff_time: datetime) -> str:
     stages = (
         outlook.outcomes().drop([words.STAY, words.SILENT])["n_expected"].sort_values(ascending=False, kind="stable")
     )
-    named = [f"{stage} (about {words.count(round(n))})" for stage, n in stages.head(3).items() if n >= 0.5]
+    named = [f"{stage} (about {words.count(n)})" for stage, n in stages.head(3).items() if n >= 0.5]
     if named:
         said.append(f"Of those who move on, most are expected in {words.sentence_list(named)}.")
     return " ".join(said)

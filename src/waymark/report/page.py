@@ -127,7 +127,7 @@ def _footer(cutoff_time: datetime) -> Markup:
 
 def _typed(time: datetime) -> str:
     """Return a time as a user types it: a date alone where it is midnight."""
-    return time.strftime("%Y-%m-%d" if time.time() == time.min.time() else "%Y-%m-%dT%H:%M:%S")
+    return f"{time:%Y-%m-%dT%H:%M:%S}".removesuffix("T00:00:00")
 
 
 def _document(title: str, *body: Markup) -> str:

@@ -45,7 +45,7 @@ def _outcomes(outlook: Outlook, before: Outlook | None) -> Markup:
         if then is not None:
             earlier = then.loc[outcome.Index]
             row += [words.share(earlier), words.signed(100 * (share - earlier), 1)]
-        rows.append([*row, words.count(round(outcome.n_expected)), words.count(outcome.n_likeliest)])
+        rows.append([*row, words.count(outcome.n_expected), words.count(outcome.n_likeliest)])
     head = ["Outcome", "", "Tonight", *(["Night before", "Change, points"] if then is not None else [])]
     caption = (
         f"What is expected within {outlook.horizon_days} days: shares and people from everybody's probabilities, "

@@ -43,14 +43,14 @@ def is_missing(value: Any) -> bool:
 
 
 def count(value: Any) -> str:
-    """Return a whole number with its thousands apart.
+    """Return a number of things, with its thousands apart.
 
     Examples
     --------
-    >>> count(1234567)
-    '1,234,567'
+    >>> count(1234567), count(11.6)
+    ('1,234,567', '12')
     """
-    return NONE if is_missing(value) else f"{int(value):,}"
+    return NONE if is_missing(value) else f"{round(value):,}"
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -1,0 +1,195 @@
+"""Everything that the report of one night is made from, small, drawn with a fixed seed."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+NIGHT = datetime(2025, 9, 28, tzinfo=UTC)
+HORIZON_DAYS = 30
+PATH = ("awareness", "consideration", "purchase")
+STAGES = (*PATH, "trouble <&>")
+_ALLOWED = {("awareness", "consideration"), ("consideration", "purchase"), ("purchase", "consideration")}
+
+
+def journeys_of(*walks: str, start: datetime = NIGHT - timedelta(days=100), step_days: int = 10) -> pd.DataFrame:
+    """Turn `"ann awareness consideration"` into visits, ten days each; the last one goes on."""
+    rows = []
+    for walk in walks:
+        person, *stages = walk.split()
+        for i, stage in enumerate(stages):
+            before = stages[i - 1] if i else None
+            rows.append(
+                {
+                    "person_id": person,
+                    "visit": i + 1,
+                    "stage": stage,
+                    "entered_time": start + timedelta(days=step_days * i),
+                    "left_time": start + timedelta(days=step_days * (i + 1)) if i + 1 < len(stages) else None,
+                    "n_events": 2,
+                    "is_regression": before in PATH and stage in PATH and PATH.index(stage) < PATH.index(before),
+                    "is_reentry": stage in stages[:i],
+                    "is_detour": before is not None and (before, stage) not in _ALLOWED,
+                }
+            )
+    columns = ["person_id", "visit", "stage", "entered_time", "left_time", "n_events"]
+    frame = pd.DataFrame(rows, columns=[*columns, "is_regression", "is_reentry", "is_detour"])
+    times = {c: pd.to_datetime(frame[c], utc=True).astype("datetime64[us, UTC]") for c in ("entered_time", "left_time")}
+    flags = {c: frame[c].astype(bool) for c in ("is_regression", "is_reentry", "is_detour")}
+    return frame.assign(**times, **flags).astype({"person_id": "str", "stage": "str", "visit": "int32"})
+
+
+def random_journeys(n: int, stages: tuple[str, ...] = PATH, seed: int = 7) -> pd.DataFrame:
+    """Draw `n` journeys over `stages`, whose names must hold no space."""
+    rng = np.random.default_rng(seed)
+    walks = []
+    for i in range(n):
+        at, walk = 0, [stages[0]]
+        for _ in range(rng.integers(0, 6)):
+            at = (at + rng.choice([1, 1, 1, 2, len(stages) - 1])) % len(stages)
+            walk.append(stages[at])
+        walks.append(f"p{i:04d} {' '.join(walk)}")
+    return journeys_of(*walks)
+
+
+def forecast(
+    persons: list[str], night: datetime = NIGHT, seed: int = 3, stages: tuple[str, ...] = STAGES
+) -> pd.DataFrame:
+    """Draw a coherent forecast for each person."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([2.0, 1.5, *([0.5] * len(stages))], len(persons))
+    outcomes = np.array(["silent", "stay", *stages], object)
+    slugs = ["".join(c if c.isalnum() else "_" for c in s).strip("_") for s in stages]
+    stage_since = pd.Timestamp(night) - pd.to_timedelta(rng.integers(1, 90, len(persons)), unit="D")
+    return pd.DataFrame(
+        {
+            "person_id": pd.array(persons, "str"),
+            "cutoff_time": pd.Series(pd.Timestamp(night), index=range(len(persons)), dtype="datetime64[us, UTC]"),
+            "stage": pd.array(rng.choice(stages, len(persons)), "str"),
+            "stage_since": pd.DatetimeIndex(stage_since),
+            f"p_silent_{HORIZON_DAYS}d": p[:, 0],
+            "p_stay": p[:, 1],
+            **{f"p_next_{slug}": p[:, 2 + i] for i, slug in enumerate(slugs)},
+            "next_stage": pd.array(outcomes[p.argmax(axis=1)], "str"),
+            "model_version_next_stage": "next-4",
+            "model_version_churn": "churn-9",
+            "data_version": "d41d8cd9",
+            "mlflow_run_id": "run-77",
+        }
+    )
+
+
+def estimate(value: float, half: float = 0.01) -> dict[str, float]:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def judged(model_loss: float, baselines: dict[str, float], metrics: tuple[str, ...]) -> dict:
+    """One target of an evaluation, whose losses are given and whose other measures are made up from them."""
+    losses = {"lightgbm": model_loss, **baselines}
+    scores = {
+        m: {k: estimate(loss if k == "log_loss" else 1 - loss / 2) for k in metrics} for m, loss in losses.items()
+    }
+    best = min(baselines, key=baselines.get)
+    bins = [{"bin": i, "predicted": 0.05 + 0.1 * i, "observed": 0.08 + 0.09 * i, "n": 200 - 15 * i} for i in range(10)]
+    return {
+        "n_train": 41233,
+        "n_test": 8120,
+        "n_test_persons": 2290,
+        "test_cutoffs": ["2025-08-04T00:00:00+00:00", "2025-08-25T00:00:00+00:00"],
+        "classes": [*STAGES, "stay"],
+        "base_rates": {},
+        "models": {m: {"role": "baseline" if m in baselines else "model", "metrics": s} for m, s in scores.items()},
+        "differences": {
+            b: {k: estimate(scores["lightgbm"][k]["value"] - scores[b][k]["value"]) for k in metrics} for b in baselines
+        },
+        "best_baseline": best,
+        "verdict": f"lightgbm against {best}: judged",
+        "slices": [
+            {"by": "stage", "value": s, "n": 900 - i, "metrics": {"log_loss": 0.5}} for i, s in enumerate(STAGES)
+        ],
+        "calibration": dict.fromkeys(losses, bins),
+        "importance": [
+            {"feature": "n_visits_30d", "words": "visits in the last 30 days", "gain_share": 0.6},
+            {"feature": "days_since_last", "words": "days since the last <visit>", "gain_share": 0.3},
+        ],
+    }
+
+
+EVALUATION = {
+    "targets": {
+        "next_stage": judged(0.90, {"back_off": 0.95, "chain": 0.99}, ("log_loss", "accuracy", "top_3_accuracy")),
+        "churn": judged(0.500, {"rfm_logistic": 0.505, "recency": 0.53}, ("log_loss", "auc", "ece")),
+    }
+}
+
+
+def account(
+    delivered: int,
+    accepted: int,
+    duplicates: int,
+    rejected: int,
+    *,
+    left_out: int,
+    events: int,
+    empty_columns: tuple = (),
+) -> dict:
+    counts = {"delivered": delivered, "accepted": accepted, "duplicates": duplicates, "rejected": rejected}
+    return {**counts, "left_out": left_out, "events": events, "empty_columns": list(empty_columns)}
+
+
+INGEST = {
+    "source": "simulated",
+    **account(1284551, 1279008, 4211, 1332, left_out=200, events=1099008),
+    "rejects_by_rule": {"no_person": 402, "time_not_parsed": 730, "left_out": 200},
+    "feeds": {
+        "web": account(984551, 980008, 3411, 1132, left_out=0, events=980008),
+        "shop <b>": account(300000, 299000, 800, 200, left_out=200, events=119000, empty_columns=("campaign",)),
+    },
+    "first_event_time": "2025-01-01T03:00:00+00:00",
+    "last_event_time": "2025-09-27T23:10:00+00:00",
+}
+
+MANIFEST = {
+    "cutoff_time": NIGHT.isoformat(),
+    "versions": {"data_version": "d41d8cd9", "git_revision": "05e36ad"},
+    "mlflow_run_id": "run-77",
+    "trained_until": "2025-08-29T00:00:00+00:00",
+    "warnings": [],
+}
+
+SETTINGS = {
+    "model": {"name": "lightgbm"},
+    "features": {"points": "snapshots", "windows_days": [7, 30], "population": {"active_within_days": 180}},
+    "targets": {"horizon_days": HORIZON_DAYS, "churn_event_types": None},
+    "split": {"kind": "cutoffs", "n_train": 26},
+    "seed": 7,
+}
+
+
+@cache
+def _frames() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    journeys = random_journeys(120)
+    persons = journeys["person_id"].unique().tolist()
+    before = forecast(persons[10:110], NIGHT - timedelta(days=1), seed=4)
+    return journeys, forecast(persons[:100]), before
+
+
+def a_night(**other: object) -> dict:
+    """All arguments of `build_page`, some of them replaced."""
+    journeys, predictions, previous = _frames()
+    return {
+        "title": "Customer journeys",
+        "source": "simulated",
+        "cutoff_time": NIGHT,
+        "horizon_days": HORIZON_DAYS,
+        "path": PATH,
+        "evaluation": EVALUATION,
+        "ingest": INGEST,
+        "journeys": journeys,
+        "predictions": predictions,
+        "previous": previous,
+        "manifest": MANIFEST,
+        "settings": SETTINGS,
+        "max_flows": 24,
+    } | other
