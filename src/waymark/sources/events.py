@@ -1,6 +1,5 @@
 """Rows of events -> events: repeated rows dropped, lines of one event added up, feeds put together."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,28 +12,24 @@ from waymark.sources.mapping import hash_id
 _WORKING = ("guest_id", "merge_key", "line", "file")
 
 
-def drop_repeated(rows: pa.Table) -> tuple[pd.DataFrame, Counter[str]]:
-    """Keep one row of each event id: the one known first, then the first by file name and line.
-
-    Returns
-    -------
-    tuple
-        The rows that stay, and the number of dropped ones by file.
-    """
+def drop_repeated(rows: pa.Table) -> pd.DataFrame:
+    """Keep one row of each event id: the one known first, then the first by file name and line."""
     frame = rows.drop_columns(["value_cents"]).to_pandas()
     frame["value_cents"] = rows["value_cents"].to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     repeated = frame.loc[frame["event_id"].duplicated(keep=False), ["event_id", "known_time", "file", "line"]]
     repeated = repeated.astype({"file": "str"}).sort_values(["known_time", "file", "line"], kind="stable")
     dropped = repeated[repeated["event_id"].duplicated()]
-    return frame.drop(index=dropped.index), Counter(dropped["file"])
+    return frame.drop(index=dropped.index)
 
 
 def merge_lines(rows: pd.DataFrame, feed_name: str) -> pd.DataFrame:
-    """Make one event of the rows that share a `merge_key`.
+    """Make one event of the rows that share a `merge_key`; rows without one are events already.
 
     Values and numbers add up; the event is as early as its first line and known when its last line is; of
     everything else, the first given value stays, lines ordered by time and id.
     """
+    if not rows["merge_key"].notna().any():
+        return rows
     rows = rows.sort_values(["merge_key", "event_time", "known_time", "event_id"], kind="stable", ignore_index=True)
     code, keys = pd.factorize(rows["merge_key"])
     groups = rows.groupby(code, sort=True)

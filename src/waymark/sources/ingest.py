@@ -51,7 +51,9 @@ class _Delivery:
     tables: list[pa.Table] = field(default_factory=list)
     rejects: list[tuple[str, int, str, str]] = field(default_factory=list)  # file, line, rule, reason
     delivered: Counter[str] = field(default_factory=Counter)  # rows of each file
-    filled: set[str] = field(default_factory=set)
+    mapped: Counter[str] = field(default_factory=Counter)  # those of them that keep the contract
+    filled: set[str] = field(default_factory=set)  # mapped columns that held anything
+    columns: tuple[str, ...] = ()  # of the first rows, for messages
 
     @property
     def n_left_out(self) -> int:
@@ -78,13 +80,13 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
         _read(landing / file, file, delivery, source.time_zone, prefix)
     for delivery in deliveries.values():
         _check(delivery, source.max_reject_share)
-    feeds = {name: _events_of(delivery) for name, delivery in deliveries.items()}
-    events = to_events({name: events for name, (events, _) in feeds.items()})
+    unique = {name: _unique_rows(delivery) for name, delivery in deliveries.items()}
+    accounts = [row for name, d in deliveries.items() for row in _account(d, unique[name])]
+    events = to_events({name: merge_lines(rows, name) for name, rows in unique.items()})
     rejects = [(name, *reject) for name, delivery in deliveries.items() for reject in delivery.rejects]
     refused = pd.DataFrame(rejects, columns=list(schema.REJECTS.columns)).astype({"line": "int64"})
     refused = refused.sort_values(list(schema.REJECTS.key), kind="stable", ignore_index=True)
-    report = _report(source, deliveries, {name: dropped for name, (_, dropped) in feeds.items()}, events)
-    return Ingested(events, refused, report)
+    return Ingested(events, refused, _report(source.name, deliveries, accounts, events))
 
 
 def _read(path: Path, file: str, delivery: _Delivery, time_zone: str, id_prefix: str) -> None:
@@ -94,7 +96,9 @@ def _read(path: Path, file: str, delivery: _Delivery, time_zone: str, id_prefix:
         delivery.tables.append(mapped.rows.append_column("file", names))
         delivery.rejects += [(file, r.line, r.rule, r.reason) for r in (*chunk.unreadable, *mapped.refused)]
         delivery.delivered[file] += len(chunk.rows.lines) + len(chunk.unreadable)
+        delivery.mapped[file] += mapped.rows.num_rows
         delivery.filled |= mapped.filled
+        delivery.columns = delivery.columns or chunk.rows.column_names
 
 
 def _check(delivery: _Delivery, max_share: float) -> None:
@@ -123,45 +127,46 @@ def _worst(delivery: _Delivery) -> str:
     worst = sorted(counts, key=lambda rule: (-counts[rule], rule))[:3]
     examples = [f"{counts[r]:,} times {r} (as in {first[r][0]}:{first[r][1]}: {first[r][2]})" for r in worst]
     empty = _never_filled(delivery)
-    return "; ".join(examples) + (f"; no row fills the mapped column {', '.join(empty)}" if empty else "")
+    if empty:
+        examples.append(f"no row fills the mapped column {', '.join(empty)}; there are {_listed(delivery.columns)}")
+    return "; ".join(examples)
+
+
+def _listed(names: Sequence[str], most: int = 40) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _never_filled(delivery: _Delivery) -> list[str]:
     return sorted(set(mapped_columns(delivery.feed)) - delivery.filled)
 
 
-def _events_of(delivery: _Delivery) -> tuple[pd.DataFrame, Counter[str]]:
-    """Return the events of a feed, and how many repeated rows each file brought."""
-    rows, dropped = drop_repeated(pa.concat_tables(delivery.tables, promote_options="permissive"))
-    if delivery.feed.one_event_per is not None:
-        rows = merge_lines(rows, delivery.name)
-    return rows, dropped
+def _unique_rows(delivery: _Delivery) -> pd.DataFrame:
+    return drop_repeated(pa.concat_tables(delivery.tables, promote_options="permissive"))
 
 
 def _report(
-    source: SourceConfig,
+    name: str,
     deliveries: Mapping[str, _Delivery],
-    dropped: Mapping[str, Counter[str]],
+    files: Sequence[dict[str, Any]],
     events: pd.DataFrame,
 ) -> dict[str, Any]:
-    files = [row for name, delivery in deliveries.items() for row in _account(delivery, dropped[name])]
     n_events = events["source"].value_counts()
     feeds = {
-        name: {
-            **_total([f for f in files if f["feed"] == name]),
-            "events": int(n_events.get(name, 0)),
+        feed: {
+            **_total([f for f in files if f["feed"] == feed]),
+            "events": int(n_events.get(feed, 0)),
             "empty_columns": _never_filled(delivery),
         }
-        for name, delivery in deliveries.items()
+        for feed, delivery in deliveries.items()
     }
     rules = Counter(rule for delivery in deliveries.values() for _, _, rule, _ in delivery.rejects)
     return {
-        "source": source.name,
+        "source": name,
         **_total(files),
         "events": len(events),
         "rejects_by_rule": dict(sorted(rules.items())),
         "feeds": feeds,
-        "files": files,
+        "files": list(files),
         "event_types": {k: int(n) for k, n in sorted(events["event_type"].value_counts().items())},
         "actors": {k: int(n) for k, n in sorted(events["actor"].value_counts().items())},
         "first_event_time": events["event_time"].min().isoformat(),
@@ -169,20 +174,19 @@ def _report(
     }
 
 
-def _account(delivery: _Delivery, dropped: Counter[str]) -> list[dict[str, Any]]:
-    """Account for each file's rows; raise where a row got lost, which is a bug and never the delivery's fault."""
-    kept = Counter({f: -n for f, n in dropped.items()})
-    for table in delivery.tables:
-        kept.update(table["file"].unify_dictionaries().combine_chunks().dictionary_decode().to_pylist())
+def _account(delivery: _Delivery, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Account for each file's rows; raise where one got lost, which is a bug and never the delivery's fault."""
+    kept = rows["file"].value_counts()
     rejected = Counter(file for file, _, _, _ in delivery.rejects)
     left_out = Counter(file for file, _, rule, _ in delivery.rejects if rule == LEFT_OUT)
-    rows = []
+    accounts = []
     for file, n in sorted(delivery.delivered.items()):
-        counts = (n, kept[file], dropped[file], rejected[file], left_out[file])
-        if n != kept[file] + dropped[file] + rejected[file]:
+        accepted = int(kept.get(file, 0))
+        counts = (n, accepted, delivery.mapped[file] - accepted, rejected[file], left_out[file])
+        if n != delivery.mapped[file] + rejected[file]:
             raise RuntimeError(f"{file}: rows do not add up: {dict(zip(COUNTS, counts, strict=True))}")
-        rows.append({"feed": delivery.name, "file": file, **dict(zip(COUNTS, counts, strict=True))})
-    return rows
+        accounts.append({"feed": delivery.name, "file": file, **dict(zip(COUNTS, counts, strict=True))})
+    return accounts
 
 
 def _total(files: Sequence[Mapping[str, Any]]) -> dict[str, int]:

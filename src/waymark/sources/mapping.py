@@ -208,9 +208,11 @@ class _Mapper:
         given = self.delivered("event_id")
         if prefix:
             given = pc.binary_join_element_wise(prefix, given, "")
-        if given.null_count == 0:
+        is_wanted = self.good & ~_is_given(given)
+        if not is_wanted.any():
             return given
-        hashes = [hash_id(self.feed_name, text) for text in self.rows.fingerprints()]
+        texts = zip(self.rows.fingerprints(), is_wanted.tolist(), strict=True)
+        hashes = [hash_id(self.feed_name, text) if wanted else None for text, wanted in texts]
         return pc.coalesce(given, pa.array(hashes, pa.string()))
 
 

@@ -26,6 +26,10 @@ class Rows(Protocol):
 
     lines: np.ndarray  # where each begins, from 1
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns, or the keys of the first objects."""
+
     def cells(self, column: str) -> pa.StringArray:
         """Return a column as text, with nulls where a row has none."""
 
@@ -47,6 +51,11 @@ class TextRows:
 
     lines: np.ndarray
     columns: Mapping[str, pa.StringArray]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns in the order of the file."""
+        return tuple(self.columns)
 
     def cells(self, column: str) -> pa.StringArray:
         """Return a column; `a.b` also finds the key `b` of JSON in the cells of column `a`."""
@@ -74,6 +83,11 @@ class ObjectRows:
 
     lines: np.ndarray
     objects: Sequence[dict[str, Any]]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The keys of the first objects."""
+        return tuple(dict.fromkeys(key for o in self.objects[:100] for key in o))
 
     def cells(self, column: str) -> pa.StringArray:
         """Return what lies at a dotted path in each object."""

@@ -1,0 +1,568 @@
+"""What is delivered becomes events; what is not an event is said, with file, line and reason."""
+
+import gzip
+import json
+import random
+from datetime import date, datetime
+from decimal import Decimal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from waymark import schema
+from waymark.config import SourceConfig, check
+from waymark.errors import InputError
+from waymark.sources.ingest import ingest
+
+# pyarrow reads zoned times in a way that pandas 3.1 deprecates; it concerns neither of the two here.
+pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")
+
+HEADER = "id,at,who,device,what,amount\n"
+ANN = "1,2024-03-01 10:00:00,00123,d1,visit,\n"
+BOB = "2,2024-03-01 11:00:00,NA,d2,order,12.50\n"
+COLUMNS = {
+    "event_id": "id",
+    "event_time": "at",
+    "customer_id": "who",
+    "anonymous_id": "device",
+    "event_type": "what",
+    "value": "amount",
+}
+
+
+def source(max_reject_share=1.0, **feed):
+    feed = {"files": ["*"], "columns": COLUMNS, **feed}
+    return check(SourceConfig, {"name": "test", "max_reject_share": max_reject_share, "feeds": {"web": feed}}, "source")
+
+
+def deliver(folder, files):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def ingest_text(folder, text, name="a.csv", **feed):
+    return ingest(deliver(folder, {name: text}), source(**feed))
+
+
+def rows_of(result, *columns):
+    return result.events[list(columns)].values.tolist()
+
+
+def assert_adds_up(result):
+    report = result.report
+    for account in [report, *report["files"], *report["feeds"].values()]:
+        assert account["delivered"] == account["accepted"] + account["duplicates"] + account["rejected"]
+    assert len(result.rejects) == report["rejected"]
+    assert report["delivered"] == sum(f["delivered"] for f in report["files"])
+    schema.to_arrow(result.events, schema.EVENTS)
+    schema.to_arrow(result.rejects, schema.REJECTS)
+    json.dumps(report)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_becomes_an_event(tmp_path):
+    result = ingest_text(tmp_path, HEADER + ANN + BOB)
+    event = result.events.iloc[1]
+    assert event["event_time"] == pd.Timestamp("2024-03-01 11:00", tz="UTC")
+    assert event["known_time"] == event["event_time"]
+    assert event[["event_id", "source", "actor", "sequence", "value_cents"]].tolist() == [
+        "2",
+        "web",
+        "customer",
+        0,
+        1250,
+    ]
+    assert result.summary == "delivered 2 = accepted 2 + duplicates 0 + rejected 0; 2 events"
+    assert_adds_up(result)
+
+
+def test_text_stays_text(tmp_path):
+    long = "3,2024-03-01 12:00:00,12345678901234567890,1e5,visit,\n"
+    assert rows_of(ingest_text(tmp_path, HEADER + ANN + BOB + long), "customer_id", "anonymous_id") == [
+        ["00123", "d1"],
+        ["NA", "d2"],
+        ["12345678901234567890", "1e5"],
+    ]
+
+
+def as_json_lines(rows):
+    names = HEADER.strip().split(",")
+    return "".join(json.dumps(dict(zip(names, r.strip().split(","), strict=True))) + "\n" for r in rows)
+
+
+def as_parquet(rows, path):
+    names = HEADER.strip().split(",")
+    pq.write_table(pa.table(dict(zip(names, zip(*(r.strip().split(",") for r in rows)), strict=True))), path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "kind", ["csv", "csv.gz", "csv.zst", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "ndjson.zst", "parquet"]
+)
+def test_every_format_gives_the_same_events(tmp_path, kind):
+    expected = ingest_text(tmp_path / "plain", HEADER + ANN + BOB).events
+    text = {"j": as_json_lines([ANN, BOB]), "n": as_json_lines([ANN, BOB])}.get(kind[0], HEADER + ANN + BOB)
+    content = text.replace(",", "\t" if kind.startswith("tsv") else ",").encode()
+    if kind == "parquet":
+        content = as_parquet([ANN, BOB], tmp_path / "made")
+    content = gzip.compress(content) if kind.endswith("gz") else content
+    content = zstandard.compress(content) if kind.endswith("zst") else content
+    result = ingest(deliver(tmp_path / "x", {f"deep/er/file.{kind}": content}), source(files=["**/file.*"]))
+    assert_frame_equal(result.events, expected)
+    assert_adds_up(result)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + HEADER + ANN + BOB,
+        (HEADER + ANN + BOB).replace("\n", "\r\n"),
+        HEADER + ANN + BOB.rstrip("\n"),
+        HEADER + "\n" + ANN + "\n\n" + BOB + "\n",
+        HEADER.replace(",", " , ") + ANN.replace(",", " , ") + BOB,
+        '"id","at","who","device","what","amount"\n' + ANN + '"2","2024-03-01 11:00:00","NA","d2","order","12.50"\n',
+    ],
+    ids=["byte-order mark", "carriage returns", "no last line break", "empty lines", "blanks", "quotes"],
+)
+def test_the_dress_of_a_csv_file_changes_nothing(tmp_path, text):
+    plain = ingest_text(tmp_path / "plain", HEADER + ANN + BOB)
+    dressed = ingest_text(tmp_path / "dressed", text)
+    assert_frame_equal(dressed.events, plain.events)
+    assert dressed.report["delivered"] == 2
+
+
+def test_typed_columns_keep_their_exact_values(tmp_path):
+    table = pa.table(
+        {
+            "id": pa.array([7, 2**62, None], pa.int64()),
+            "at": pa.array(
+                [datetime(2024, 3, 1), datetime(2024, 3, 2, 1, 2, 3, 450000), datetime(2024, 3, 3)], pa.timestamp("ns")
+            ),
+            "who": pa.array([17850, None, 17851], pa.int64()),
+            "device": pa.array([1.0, 2.5, None]),
+            "what": pa.array(["a", "b", "a"]).dictionary_encode(),
+            "amount": pa.array([Decimal("12.50"), None, Decimal("-0.01")], pa.decimal128(9, 2)),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    result = ingest(tmp_path, source())
+    assert rows_of(result, "customer_id", "anonymous_id", "value_cents")[0] == ["17850", "1", 1250]
+    assert result.events["event_id"].tolist()[:2] == ["7", str(2**62)]
+    assert result.events["anonymous_id"].tolist()[1] == "2.5"
+    assert result.events["value_cents"].tolist()[2] == -1
+    assert result.events["event_time"].iloc[1] == pd.Timestamp("2024-03-02 01:02:03.45", tz="UTC")
+
+
+def test_dates_and_zoned_times_of_parquet_convert(tmp_path):
+    days = pa.table({"at": pa.array([date(2024, 7, 1)]), "who": ["x"]})
+    zoned = pa.table({"at": pa.array([datetime(2024, 7, 1, 12)], pa.timestamp("ms", "America/New_York")), "who": ["x"]})
+    pq.write_table(days, tmp_path / "a.parquet")
+    pq.write_table(zoned, tmp_path / "b.parquet")
+    columns = {"event_time": "at", "customer_id": "who"}
+    result = ingest(tmp_path, source(columns=columns, constants={"event_type": "x"}, time_zone="Europe/Berlin"))
+    assert [t.isoformat() for t in result.events["event_time"]] == [
+        "2024-06-30T22:00:00+00:00",
+        "2024-07-01T12:00:00+00:00",
+    ]
+
+
+def test_a_quoted_cell_may_hold_delimiters_quotes_and_line_breaks(tmp_path):
+    text = 'at,who,what\n2024-01-01,ann,"said ""no"",\nand left"\n2024-01-02,bob,visit\n'
+    result = ingest_text(tmp_path, text, columns={"event_time": "at", "customer_id": "who", "event_type": "what"})
+    assert rows_of(result, "event_type") == [['said "no",\nand left'], ["visit"]]
+
+
+def test_other_delimiters_headers_and_quoting_can_be_named(tmp_path):
+    columns = {"event_time": "at", "customer_id": "who", "event_type": "what", "value": "amount"}
+    text = '2024-01-01;ann;"say;1.50\n'
+    feed = {"header": ["at", "who", "what", "amount"], "delimiter": ";", "quoting": False}
+    assert rows_of(ingest_text(tmp_path, text, columns=columns, **feed), "event_type", "value_cents") == [['"say', 150]]
+
+
+# --- rows that cannot be read ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "reason"),
+    [
+        (b"3,2024-03-01,ann\n", "fields", "3 fields where the header has 6"),
+        (b"3,2024-03-01,ann,d,visit,1,2\n", "fields", "7 fields"),
+        (b"3,2024-03-01,ann,d,vi\0sit,\n", "encoding", "holds NUL"),
+        (b"3,2024-03-01,J\xf6rg,d,visit,\n", "encoding", "byte 15 of the line is not UTF-8"),
+        (b'3,2024-03-01,"ann,d,visit,\n', "quotes", "quote"),
+        (b'3,2024-03-01,"ann"x,d,visit,\n', "quotes", "not balanced"),
+        (b"3,2024-03-01,an\rn,d,visit,\n", "quotes", "carriage return"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_unreadable_row_is_rejected_alone(tmp_path, line, rule, reason, place):
+    lines = [ANN.encode(), BOB.encode()]
+    lines.insert(place, line)
+    result = ingest(deliver(tmp_path, {"a.csv": HEADER.encode() + b"".join(lines)}), source())
+    assert result.events["event_id"].tolist() == ["1", "2"]
+    reject = result.rejects.iloc[0]
+    assert reject[["source", "file", "line", "rule"]].tolist() == ["web", "a.csv", place + 2, rule]
+    assert reason in reject["reason"]
+    assert_adds_up(result)
+
+
+def test_unbalanced_quotes_swallow_no_neighbours(tmp_path):
+    broken = '3,2024-03-01,"ann,d,visit,\n'
+    quoted = '4,2024-03-02,"eve",d,visit,\n'
+    result = ingest_text(tmp_path, HEADER + broken + ANN + broken + quoted + BOB)
+    assert result.events["event_id"].tolist() == ["1", "2", "4"]
+    assert result.rejects["line"].tolist() == [2, 4]
+
+
+def test_a_cut_off_last_line_is_rejected(tmp_path):
+    result = ingest_text(tmp_path, HEADER + ANN + BOB[:20])
+    assert result.rejects["reason"].tolist() == [
+        "2 fields where the header has 6, and the file ends there without a line break: it may be cut off"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ('{"id": 3, "at": ', "json"),
+        ('["id"]', "json"),
+        ("3", "json"),
+        ('{"id": NaN}', "json"),
+        ('{"id": "\\ud800"}', "encoding"),
+        ('{"id": "\\u0000"}', "encoding"),
+        ("[" * 5000, "json"),
+    ],
+)
+def test_a_line_that_is_no_json_object_is_rejected_alone(tmp_path, line, rule):
+    text = as_json_lines([ANN]) + line + "\n" + as_json_lines([BOB])
+    result = ingest_text(tmp_path, text, "a.jsonl")
+    assert result.events["event_id"].tolist() == ["1", "2"]
+    assert result.rejects[["line", "rule"]].values.tolist() == [[2, rule]]
+    assert_adds_up(result)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text('a1,"\n\r\0é', max_size=12), max_size=25), st.sampled_from(["a.csv", "a.jsonl"]))
+def test_whatever_is_delivered_adds_up(tmp_path_factory, lines, name):
+    text = HEADER + ANN + "".join(line + "\n" for line in lines) + BOB
+    if name.endswith("jsonl"):
+        text = as_json_lines([ANN]) + "".join(line + "\n" for line in lines) + as_json_lines([BOB])
+    result = ingest_text(tmp_path_factory.mktemp("x"), text, name)
+    assert {"1", "2"} <= set(result.events["event_id"])
+    assert_adds_up(result)
+
+
+# --- rows that break the contract -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "rule", "reason"),
+    [
+        ("3,,ann,d,visit,,,", "event_time", "event_time is missing"),
+        ("3,2024-13-45,ann,d,visit,,,", "event_time", "event_time '2024-13-45' is no time"),
+        ("3,1969-12-31,ann,d,visit,,,", "event_time", "from 1970 to 2200"),
+        ("3,2201-01-01,ann,d,visit,,,", "event_time", "from 1970 to 2200"),
+        ("3,2024-03-01, , ,visit,,,", "identity", "neither anonymous_id nor customer_id"),
+        ("3,2024-03-01,ann,d, ,,,", "event_type", "event_type is missing"),
+        ("3,2024-03-01,ann,d,visit,,robot,", "actor", "actor 'robot' is none of customer, brand, system"),
+        ("3,2024-03-01,ann,d,visit,12x,,", "value", "value '12x' is no number"),
+        ("3,2024-03-01,ann,d,visit,nan,,", "value", "value 'nan' is no number"),
+        ("3,2024-03-01,ann,d,visit,1e30,,", "value", "value '1e30' is too large"),
+        ("3,2024-03-01,ann,d,visit,,,soon", "known_time", "known_time 'soon' is no time"),
+    ],
+)
+def test_a_breach_of_the_contract_is_rejected_with_its_value(tmp_path, row, rule, reason):
+    header = "id,at,who,device,what,amount,actor,known\n"
+    good = "1,2024-03-01,ann,d,visit,,,\n"
+    columns = {**COLUMNS, "actor": "actor", "known_time": "known"}
+    result = ingest_text(tmp_path, header + good + row + "\n" + good.replace("1,", "2,", 1), columns=columns)
+    assert result.rejects[["line", "rule"]].values.tolist() == [[3, rule]]
+    assert reason in result.rejects["reason"].iloc[0]
+    assert result.events["event_id"].tolist() == ["1", "2"]
+    assert_adds_up(result)
+
+
+def test_sequence_and_numbers_must_be_numbers(tmp_path):
+    text = "at,who,n,x\n2024-01-01,a,1,1.5\n2024-01-01,a,1.5,1\n2024-01-01,a,2,much\n2024-01-01,a,,\n"
+    columns = {"event_time": "at", "customer_id": "who", "sequence": "n"}
+    result = ingest_text(tmp_path, text, columns=columns, constants={"event_type": "e"}, numbers={"x": "x"})
+    assert result.rejects["rule"].tolist() == ["sequence", "number"]
+    assert result.events["sequence"].tolist() == [0, 1]
+    assert result.events["num_x"].tolist()[1] == 1.5
+    assert pd.isna(result.events["num_x"].iloc[0])
+
+
+def test_too_many_rejects_stop_the_run_and_name_the_worst(tmp_path):
+    text = HEADER + ANN * 7 + "3,yesterday,a,d,visit,\n" * 2 + "4,2024-01-01,,,visit,\n"
+    with pytest.raises(InputError) as stop:
+        ingest_text(tmp_path, text, max_reject_share=0.2)
+    assert str(stop.value) == (
+        "feed web: 3 of 10 rows (30.0%) break the contract, more than max_reject_share = 0.2 allows: "
+        "2 times event_time (as in a.csv:9: event_time 'yesterday' is no time from 1970 to 2200 written as ISO 8601); "
+        "1 times identity (as in a.csv:11: neither anonymous_id nor customer_id is given); "
+        "no row fills the mapped column amount; there are id, at, who, device, what, amount"
+    )
+    assert ingest_text(tmp_path, text, max_reject_share=0.3).report["rejected"] == 3
+
+
+def test_rows_left_out_by_choice_do_not_count_as_breaches(tmp_path):
+    text = HEADER + ANN + BOB * 9
+    result = ingest_text(tmp_path, text, max_reject_share=0, keep_rows={"what": ["visit"]})
+    assert (result.report["left_out"], result.report["rejected"], result.report["events"]) == (9, 9, 1)
+    assert result.rejects["reason"].iloc[0] == "what is 'order', kept: visit"
+    assert result.report["rejects_by_rule"] == {"left_out": 9}
+    assert_adds_up(result)
+
+
+# --- files that stop the run ----------------------------------------------------------------------------------------
+
+LONG = (HEADER + "".join(f"{i},2024-03-01,a{i * 7919 % 1000},d,visit,{i}\n" for i in range(500))).encode()
+
+
+@pytest.mark.parametrize("packing", ["gz", "zst"])
+def test_a_truncated_or_damaged_packed_file_stops_the_run(tmp_path, packing):
+    whole = gzip.compress(LONG) if packing == "gz" else zstandard.ZstdCompressor(write_checksum=True).compress(LONG)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    broken = [whole[:n] for n in (1, 5, 30, len(whole) // 2, len(whole) - 1)] + [bytes(flipped), LONG, whole + b"tail"]
+    for content in broken:
+        with pytest.raises(InputError, match=rf"a\.csv\.{packing} cannot be read as \w+ to its end: .* damaged"):
+            ingest(deliver(tmp_path, {f"a.csv.{packing}": content}), source())
+
+
+def test_a_truncated_or_damaged_parquet_file_stops_the_run(tmp_path):
+    pq.write_table(pa.table({"id": [str(i) for i in range(5000)]}), tmp_path / "made", write_page_checksum=True)
+    whole = (tmp_path / "made").read_bytes()
+    (tmp_path / "made").unlink()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    columns = {"event_time": "id", "customer_id": "id", "event_type": "id"}
+    for content in (whole[: len(whole) // 2], whole[:-1], b"PAR1", bytes(flipped)):
+        with pytest.raises(InputError, match=r"a\.parquet cannot be read as Parquet: it is cut off or damaged"):
+            ingest(deliver(tmp_path, {"a.parquet": content}), source(columns=columns))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"b.txt": "x"}, "no file matches \\*.csv \\(feed web\\); it holds b.txt"),
+        ({"b/.keep/../x": ""}, "no file matches"),
+        ({"a.csv": ""}, "a.csv is empty"),
+        ({"a.csv": HEADER}, "feed web: a.csv held no rows"),
+        ({"a.csv": "id,at,who\n1,2,3\n"}, "a.csv has no column amount, device, what, .* it has id, at, who"),
+        ({"a.csv": "id,id,at\n"}, "a.csv: the header names 'id' more than once"),
+        ({"a.csv": HEADER + ANN + HEADER + BOB}, "a.csv: line 3 repeats the header"),
+        ({"a.csv": (HEADER + ANN).encode("utf-16")}, "a.csv is not UTF-8 text"),
+        ({"a.csv": (HEADER + ANN).encode("utf-16-le")}, "a.csv is not UTF-8 text"),
+        ({"a.csv": "naïve,at\n".encode("latin-1")}, "a.csv is not UTF-8 text"),
+    ],
+)
+def test_what_cannot_be_used_stops_the_run_in_one_sentence(tmp_path, files, message):
+    with pytest.raises(InputError, match=message) as stop:
+        ingest(deliver(tmp_path, files), source(files=["*.csv"]))
+    assert "\n" not in str(stop.value)
+
+
+def test_a_missing_and_an_empty_landing_folder_stop_the_run(tmp_path):
+    with pytest.raises(InputError, match=r"landing folder .*nowhere does not exist"):
+        ingest(tmp_path / "nowhere", source())
+    with pytest.raises(InputError, match="no file matches \\* \\(feed web\\); the folder is empty"):
+        ingest(tmp_path, source())
+
+
+def test_an_unknown_ending_needs_a_format(tmp_path):
+    with pytest.raises(InputError, match=r"part-00000: no format is known .* set `format`"):
+        ingest(deliver(tmp_path, {"part-00000": HEADER + ANN}), source())
+    assert ingest(tmp_path, source(format="csv")).report["events"] == 1
+
+
+def test_a_path_that_no_json_row_has_is_named_with_the_keys_there_are(tmp_path):
+    columns = {"event_time": "timestmap", "customer_id": "who", "event_type": "what"}
+    with pytest.raises(InputError, match="no row fills the mapped column timestmap; there are id, at, who"):
+        ingest_text(tmp_path, as_json_lines([ANN, BOB]), "a.jsonl", columns=columns)
+
+
+# --- duplicates, order, files ---------------------------------------------------------------------------------------
+
+
+def test_exact_duplicates_and_delivered_ids_count_once(tmp_path):
+    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + "1,2024-03-05,eve,d9,order,1\n")
+    assert (result.report["accepted"], result.report["duplicates"]) == (2, 2)
+    assert result.events["customer_id"].tolist() == ["00123", "NA"]  # the first delivery stays
+    no_id = {k: v for k, v in COLUMNS.items() if k != "event_id"}
+    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + "1,2024-03-05,eve,d9,order,1\n", columns=no_id)
+    assert (result.report["accepted"], result.report["duplicates"]) == (3, 1)
+    assert_adds_up(result)
+
+
+def test_of_two_deliveries_the_one_known_first_stays(tmp_path):
+    header = "id,at,known,who,what\n"
+    late, early = "1,2024-01-01,2024-01-09,ann,late\n", "1,2024-01-01,2024-01-02,ann,early\n"
+    columns = {"event_id": "id", "event_time": "at", "known_time": "known", "customer_id": "who", "event_type": "what"}
+    result = ingest(deliver(tmp_path, {"a.csv": header + late, "b.csv": header + early}), source(columns=columns))
+    assert result.events["event_type"].tolist() == ["early"]
+    assert [f["duplicates"] for f in result.report["files"]] == [1, 0]
+
+
+def test_nothing_is_known_before_it_happens(tmp_path):
+    text = "at,known,who\n2024-01-02,2024-01-01,ann\n2024-01-02,,bob\n"
+    columns = {"event_time": "at", "known_time": "known", "customer_id": "who"}
+    events = ingest_text(tmp_path, text, columns=columns, constants={"event_type": "e"}, known_delay_minutes=90).events
+    assert dict(zip(events["customer_id"], events["known_time"].dt.strftime("%d %H:%M"), strict=True)) == {
+        "ann": "02 00:00",
+        "bob": "02 01:30",
+    }
+
+
+def test_the_same_id_in_two_feeds_is_two_events(tmp_path):
+    deliver(tmp_path, {"web.csv": HEADER + ANN, "app.csv": HEADER + ANN})
+    feeds = {name: {"files": [f"{name}.csv"], "columns": COLUMNS} for name in ("web", "app")}
+    result = ingest(tmp_path, check(SourceConfig, {"name": "x", "feeds": feeds}, "source"))
+    assert sorted(result.events["event_id"]) == ["app:1", "web:1"]
+    assert result.report["feeds"]["app"]["events"] == 1
+
+
+def test_an_empty_new_column_does_not_make_a_row_another(tmp_path):
+    old, new = "at,who\n2024-01-01,ann\n", "who,at,new\nann,2024-01-01,\n"
+    feed = {"columns": {"event_time": "at", "customer_id": "who"}, "constants": {"event_type": "e"}}
+    assert ingest(deliver(tmp_path, {"a.csv": old, "b.csv": new}), source(**feed)).report["duplicates"] == 1
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.booleans())
+def test_row_order_and_file_split_change_no_event(tmp_path_factory, seed, n_files, merged):
+    draw = random.Random(seed)
+    rows = [
+        f"2024-01-{draw.randint(1, 9):02d},{draw.choice(['ann', 'bob', ''])},o{draw.randint(1, 4)},"
+        f"{draw.choice(['uk', 'fr', ''])},{draw.randint(1, 999)},0.{draw.randint(1, 9)}\n"
+        for _ in range(12)
+    ]
+    feed = {
+        "columns": {"event_time": "at", "customer_id": "who", "guest_id": "order", "value": "pay"},
+        "constants": {"event_type": "order"},
+        "attributes": {"country": "country"},
+        "numbers": {"weight": "kg"},
+        "one_event_per": "order" if merged else None,
+    }
+    header = "at,who,order,country,pay,kg\n"
+    one = ingest_text(tmp_path_factory.mktemp("one"), header + "".join(rows), **feed)
+    draw.shuffle(rows)
+    split = {f"{n}.csv": header + "".join(rows[n::n_files]) for n in range(n_files)}
+    many = ingest(deliver(tmp_path_factory.mktemp("many"), split), source(**feed))
+    assert_frame_equal(one.events, many.events)
+    assert_adds_up(many)
+
+
+# --- lines of one event ---------------------------------------------------------------------------------------------
+
+
+def test_lines_of_an_order_become_one_event(tmp_path):
+    text = (
+        "order,at,who,price,n,country,note\n"
+        "o1,2024-01-01 10:05,ann,0.335,3,,late\n"
+        "o1,2024-01-01 10:00,,2.50,2,uk,\n"
+        "o2,2024-01-02 10:00,,1,1,fr,\n"
+        "c3,2024-01-03 10:00,bob,1,-1,fr,\n"
+        ",2024-01-03 10:00,bob,1,1,fr,\n"
+    )
+    result = ingest_text(
+        tmp_path,
+        text,
+        columns={"event_time": "at", "customer_id": "who", "guest_id": "order", "price": "price", "quantity": "n"},
+        value="price_times_quantity",
+        one_event_per="order",
+        constants={"event_type": "order"},
+        event_type_rules=[{"column": "order", "matches": "^c", "event_type": "cancellation"}],
+        attributes={"country": "country", "note": "note"},
+        numbers={"pieces": "n"},
+    )
+    events = result.events.astype(object).where(result.events.notna(), None)
+    columns = ["customer_id", "anonymous_id", "event_type", "value_cents", "attr_country", "attr_note", "num_pieces"]
+    assert events[columns].values.tolist() == [
+        ["ann", None, "order", 601, "uk", "late", 5.0],
+        [None, "o2", "order", 100, "fr", None, 1.0],
+        ["bob", None, "cancellation", -100, "fr", None, -1.0],
+    ]
+    assert events["event_time"].iloc[0] == pd.Timestamp("2024-01-01 10:00", tz="UTC")
+    assert events["known_time"].iloc[0] == pd.Timestamp("2024-01-01 10:05", tz="UTC")  # when the last line was
+    assert result.rejects["rule"].tolist() == ["one_event_per"]
+    assert (result.report["accepted"], result.report["events"]) == (4, 3)
+    assert_adds_up(result)
+
+
+# --- what columns mean ----------------------------------------------------------------------------------------------
+
+
+def test_names_actors_and_constants(tmp_path):
+    text = "at,who,what,by,place\n" + "".join(
+        f"2024-01-0{i},ann,{row}\n" for i, row in enumerate(["Mail,,", "Visit,,app", "Visit,system,", "Other,,"], 1)
+    )
+    columns = {"event_time": "at", "customer_id": "who", "event_type": "what", "actor": "by", "channel": "place"}
+    result = ingest_text(
+        tmp_path,
+        text,
+        columns=columns,
+        constants={"channel": "web"},
+        event_types={"Mail": "email_sent", "Visit": "page_view"},
+        actors={"email_sent": "brand"},
+    )
+    assert rows_of(result, "event_type", "actor", "channel") == [
+        ["email_sent", "brand", "web"],
+        ["page_view", "customer", "app"],
+        ["page_view", "system", "web"],
+        ["Other", "customer", "web"],
+    ]
+    assert result.report["actors"] == {"brand": 1, "customer": 2, "system": 1}
+    assert result.report["event_types"] == {"Other": 1, "email_sent": 1, "page_view": 2}
+
+
+def test_of_several_columns_the_first_that_is_given_counts(tmp_path):
+    text = "at,a,b,what\n2024-01-01,,beta,e\n2024-01-02,alpha,beta,e\n"
+    result = ingest_text(tmp_path, text, columns={"event_time": "at", "customer_id": ["a", "b"], "event_type": "what"})
+    assert result.events["customer_id"].tolist() == ["beta", "alpha"]
+
+
+def test_paths_reach_into_nested_json(tmp_path):
+    row = {
+        "at": 1704067200,
+        "ids": {"ECID": [{"id": "68519882713298129995549973016107434638"}]},
+        "params": [{"key": "page", "value": {"string_value": "/home"}}, {"key": "n", "value": {"int_value": 7}}],
+        "flat.key": "kept",
+        "what": "view",
+        "price": 2.50,
+    }
+    feed = {
+        "columns": {"event_time": "at", "customer_id": "ids.ECID.0.id", "event_type": "what", "value": "price"},
+        "time_format": "epoch_s",
+        "attributes": {"page": "params.page", "flat": "flat.key", "none": "params.gone.deeper", "ids": "ids.ECID"},
+        "numbers": {"n": "params.n"},
+    }
+    expected = ["68519882713298129995549973016107434638", 250, "/home", "kept", 7.0]
+    columns = ("customer_id", "value_cents", "attr_page", "attr_flat", "num_n")
+    result = ingest_text(tmp_path / "json", json.dumps(row), "a.jsonl", **feed)
+    assert rows_of(result, *columns) == [expected]
+    assert result.events["attr_ids"].tolist() == ['[{"id":"68519882713298129995549973016107434638"}]']
+    assert result.events["attr_none"].isna().all()
+    assert "never filled: params.gone.deeper (feed web)" in result.summary
+    (tmp_path / "parquet").mkdir()
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "parquet/a.parquet")
+    assert rows_of(ingest(tmp_path / "parquet", source(**feed)), *columns) == [expected]
+
+
+def test_a_path_reaches_into_json_in_a_cell(tmp_path):
+    text = 'at\twho\tmore\n2024-01-01\tann\t{"a": {"b": "deep"}}\n2024-01-02\tann\tno json\n'
+    feed = {"columns": {"event_time": "at", "customer_id": "who"}, "constants": {"event_type": "e"}, "quoting": False}
+    events = ingest_text(tmp_path, text, "a.tsv", attributes={"deep": "more.a.b"}, **feed).events
+    assert events["attr_deep"].tolist()[0] == "deep"
+    assert events["attr_deep"].isna().tolist() == [False, True]
