@@ -17,7 +17,7 @@ from a_night import EVALUATION, INGEST, MANIFEST, NIGHT, PATH, SETTINGS, a_night
 from waymark import schema, tables
 from waymark.report import words
 from waymark.report.flows import count_flows
-from waymark.report.layout import lay_out
+from waymark.report.layout import CARD_WIDTH, lay_out
 from waymark.report.markup import tag
 from waymark.report.nights import read_night_before
 from waymark.report.outlook import Outlook
@@ -279,6 +279,11 @@ def test_shares_are_written_in_percent(value, written):
     assert words.share(value) == written
 
 
+@pytest.mark.parametrize(("days", "written"), [(8.25, "8.2 days"), (1.5, "36.0 h"), (0.0, "0.0 min"), (None, "–")])
+def test_durations_are_written_in_a_unit_that_suits_them(days, written):
+    assert words.duration(days) == written
+
+
 def test_times_are_written_for_readers_in_utc():
     assert words.moment(pd.Timestamp("2025-03-01 01:30", tz="Europe/Berlin")) == "1 March 2025, 00:30 UTC"
     assert words.moment("2025-12-31") == "31 December 2025"
@@ -356,8 +361,8 @@ def test_the_map_stays_inside_its_frame_and_ribbons_inside_their_cards(n_stages)
     for r in layout.ribbons:
         for row, y in ((r.start, r.start_y), (r.end, r.end_y)):
             assert tops[row] < y - r.thickness / 2 and y + r.thickness / 2 < bottoms[row]
-        reach = r.bulge + r.width
-        assert reach < layout.left if r.is_back else layout.left + 176 + reach < layout.width
+        reach = r.bulge + r.width + 6.9 * len(words.count(r.n))  # its number stands outside
+        assert reach < layout.left if r.is_back else layout.left + CARD_WIDTH + reach < layout.width
 
 
 def test_the_largest_flows_are_drawn_and_the_others_counted():

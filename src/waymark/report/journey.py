@@ -66,11 +66,11 @@ def _moves(flows: Flows) -> list[Markup]:
             words.count(p.n),
             words.share(p.share),
             words.share(p.share_from),
-            words.number(p.median_days, 1),
+            words.duration(p.median_days),
         )
         for p in flows.pairs.head(_LISTED_PAIRS).itertuples(index=False)
     ]
-    head = ["Move", "Count", "Of all", "Of those leaving", "Median days in stage before"]
+    head = ["Move", "Count", "Of all", "Of those leaving", "Median time in the stage before"]
     shown = [table("The most frequent moves", head, rows[:_SHOWN_PAIRS])]
     rest = rows[_SHOWN_PAIRS:]
     if rest:

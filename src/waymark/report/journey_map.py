@@ -5,7 +5,7 @@ from typing import Any
 
 from waymark.report import words
 from waymark.report.flows import Flows
-from waymark.report.layout import CARD_WIDTH, Layout, Ribbon, lay_out
+from waymark.report.layout import CARD_WIDTH, LETTER, Layout, Ribbon, lay_out
 from waymark.report.markup import Markup, place, svg, tag
 
 # Each kind of move in a word and in a few, in the order of the legend.
@@ -21,7 +21,7 @@ _UNDESIGNED = {
 }
 _STANDING = {"active": "likely active", "silent": "likely silent", "unscored": "not scored"}
 _TIP = 7.0  # length of an arrow's head
-_NAME_LENGTH = 20  # letters that fit on a card
+_NAME_LENGTH = 19  # letters that fit on a card
 
 
 def kind_words(flows: Flows) -> dict[str, tuple[str, str]]:
@@ -45,7 +45,10 @@ def draw_map(flows: Flows, max_flows: int) -> Markup:
         label,
         _patterns(),
         tag("g", *(_ribbon(ribbon, layout, text) for ribbon, text in outer_first), class_="ribbons"),
-        *(_card(stage, i, layout) for i, stage in enumerate(layout.stages.itertuples(index=False))),
+        *(
+            _card(stage, i, layout, is_off_path=flows.is_designed and not stage.position)
+            for i, stage in enumerate(layout.stages.itertuples(index=False))
+        ),
         tag("g", *_counts(layout), class_="counts"),
         class_="map",
     )
@@ -109,7 +112,7 @@ def _ribbon(ribbon: Ribbon, layout: Layout, text: str) -> Markup:
     )
 
 
-def _card(stage: Any, row: int, layout: Layout) -> Markup:
+def _card(stage: Any, row: int, layout: Layout, is_off_path: bool) -> Markup:
     """Draw one stage: name, counts, and a strip for those who are there now."""
     x, y, height = layout.left, layout.tops[row], layout.heights[row]
     middle = y + height / 2
@@ -128,7 +131,7 @@ def _card(stage: Any, row: int, layout: Layout) -> Markup:
         tag("g", name, class_="name"),
         tag("text", counts, x=place(x + 10), y=place(middle + 7), class_="small"),
         *_strip(stage, x + 10, middle + 16, (CARD_WIDTH - 20) / max(int(layout.stages["n_now"].max()), 1)),
-        class_="card" if stage.position else "card off-path",
+        class_="card off-path" if is_off_path else "card",
     )
 
 
@@ -148,7 +151,7 @@ def _counts(layout: Layout) -> Iterator[Markup]:
     taken: list[tuple[float, float, float]] = []  # left, right, middle
     for ribbon in layout.ribbons:
         text = words.count(ribbon.n)
-        length = 6.9 * len(text) + 3
+        length = LETTER * len(text) + 3
         is_inside = ribbon.width > length + 4
         reach = ribbon.bulge + (ribbon.width / 2 if is_inside else ribbon.width + 2 + length / 2)
         x = layout.left - reach if ribbon.is_back else layout.left + CARD_WIDTH + reach

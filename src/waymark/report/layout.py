@@ -8,11 +8,11 @@ import pandas as pd
 from waymark.report.flows import KINDS, Flows
 
 CARD_WIDTH = 176.0
+LETTER = 6.9  # of a number on a ribbon
 _CARD_HEIGHT, _GAP, _MARGIN = 50.0, 20.0, 8.0
 _SIDE, _NO_SIDE = 156.0, 12.0  # room for ribbons, and where there are none
-_OUTSIDE = 26.0  # of a side, for the number beside the outermost ribbon
 _FULLEST = 120.0  # thickness of all ribbons on the busiest side of a card, together
-_THINNEST, _THICKEST = 1.6, 60.0  # of a ribbon; halfway between its cards a thicker one narrows to the latter
+_THINNEST, _THICKEST = 1.6, 60.0  # of a ribbon, the latter halfway between its cards
 _APART = 2.0  # between ribbons on a card
 _LANE = 26.0  # between a ribbon and the one around it
 
@@ -29,16 +29,12 @@ class Ribbon:
     start_y: float = 0.0
     end_y: float = 0.0
     bulge: float = 0.0  # from the cards to its nearer edge, halfway
+    width: float = 0.0  # its thickness halfway
 
     @property
     def is_back(self) -> bool:
         """Whether it leads up, and so on the left."""
         return self.end < self.start
-
-    @property
-    def width(self) -> float:
-        """Its thickness halfway."""
-        return min(self.thickness, _THICKEST)
 
 
 @dataclass(frozen=True)
@@ -89,6 +85,7 @@ def _weigh(ribbons: Sequence[Ribbon]) -> None:
             counts[row, ribbon.is_back] = counts.get((row, ribbon.is_back), 0) + ribbon.n
     for ribbon in ribbons:
         ribbon.thickness = max(_FULLEST * ribbon.n / max(counts.values()), _THINNEST)
+        ribbon.width = min(ribbon.thickness, _THICKEST)
 
 
 def _load(side: Sequence[Ribbon], row: int) -> float:
@@ -135,6 +132,9 @@ def _bend(side: Sequence[Ribbon]) -> None:
         enclosed = [reach for t, b, reach in done if top <= t and b <= bottom]
         ribbon.bulge = max(enclosed) + _LANE if enclosed else 0.7 * _LANE
         done.append((top, bottom, ribbon.bulge + ribbon.width))
-    squeeze = min(1.0, (_SIDE - _OUTSIDE) / max((reach for *_, reach in done), default=1.0))
-    for ribbon in side:
-        ribbon.bulge *= squeeze
+    widest = max((reach for *_, reach in done), default=0.0)
+    letters = max((len(f"{r.n:,}") for r in side), default=0)
+    room = _SIDE - LETTER * letters - 6.0  # the outermost number stands outside its ribbon
+    for ribbon in side if widest > room else ():
+        ribbon.bulge *= room / widest
+        ribbon.width *= room / widest

@@ -18,13 +18,12 @@ MATTERS = {
     "targets.horizon_days": "Horizon, days",
     "targets.churn_event_types": "Silent without any of",
     "split.kind": "Train and test split by",
-    "split.n_train": "Training cut-offs",
-    "split.n_test": "Test cut-offs",
     "seed": "Seed",
 }
 _VERSIONS = {"mlflow_run_id": "MLflow run", "git_revision": "Git revision"}
 # Every delivered row is one of these; rows that the mapping leaves out by choice are among the rejected.
 _PARTS = ("accepted", "duplicates", "rejected")
+_RULES = {"left_out": "left out by choice"}
 _WORST_RULES = 10
 
 
@@ -190,7 +189,10 @@ def _rules(ingest: Mapping[str, Any]) -> Markup:
     if not rules:
         return note("No row was rejected.")
     worst = sorted(rules.items(), key=lambda item: (-item[1], item[0]))[:_WORST_RULES]
-    rows = [(words.plain(rule), words.count(n), words.portion(n, sum(rules.values()))) for rule, n in worst]
+    rows = [
+        (_RULES.get(rule, words.plain(rule)), words.count(n), words.portion(n, sum(rules.values())))
+        for rule, n in worst
+    ]
     caption = "Why rows were rejected, the most frequent rules first"
     return table(caption, ["Rule", "Rows", "Of all rejected"], rows)
 

@@ -85,11 +85,11 @@ def counts_by_stage(outlook: Outlook, path: Sequence[str]) -> Markup:
             words.outcome(s.next_stage),
             words.count(s.n),
             words.portion(s.n, outlook.n_people),
-            words.number(s.days, 1),
+            words.duration(s.days),
             *([words.count(s.n_silent), words.share(s.p_silent)] if has_silence else []),
         ]
         for s in stages.itertuples(index=False)
     ]
-    head = ["Stage", "", "Likeliest for most", "People", "Share", "Median days there"]
+    head = ["Stage", "", "Likeliest for most", "People", "Share", "Median time there"]
     head += ["Likely silent", "Mean chance of silence"] if has_silence else []
     return section(key, title, table(f"{words.count(outlook.n_people)} people scored, by stage", head, rows, text=3))

@@ -123,6 +123,21 @@ def as_time(value: Any) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def duration(days: Any) -> str:
+    """Return a length of time in the unit that suits it.
+
+    Examples
+    --------
+    >>> duration(8.25), duration(0.5), duration(0.002)
+    ('8.2 days', '12.0 h', '2.9 min')
+    """
+    if is_missing(days):
+        return NONE
+    if days >= 2:
+        return f"{days:,.1f} days"
+    return f"{24 * days:.1f} h" if days >= 1 / 24 else f"{1440 * days:.1f} min"
+
+
 def plain(name: Any) -> str:
     """Return a name from code or configuration without its underscores."""
     return str(name).replace("_", " ").strip()
