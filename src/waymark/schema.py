@@ -73,7 +73,7 @@ def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
     arrays = []
     for name in names:
         try:
-            array = pa.Array.from_pandas(frame[name], type=_ARROW[table.type_of(name)])
+            array = _to_array(frame[name], table.type_of(name))
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError) as error:
             broken.append(f"{name} is not {table.type_of(name)} ({str(error)[:80]})")
             continue
@@ -83,6 +83,16 @@ def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
     if broken:
         raise ContractError(f"{table.name} ({table.grain}): " + "; ".join(broken))
     return pa.table(dict(zip(names, arrays, strict=True)))
+
+
+def _to_array(values: pd.Series, kind: str) -> pa.Array:
+    if kind == TIME and pd.api.types.is_datetime64_dtype(values.dtype):
+        raise ValueError("no time zone")
+    if kind != "string" and isinstance(values.dtype, pd.StringDtype) and values.notna().any():
+        raise TypeError("text")  # which Arrow would parse
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        values = values.dt.tz_convert(None)  # Arrow reads the values of zoned times in a way that pandas warns of
+    return pa.Array.from_pandas(values, type=_ARROW[kind])
 
 
 ACTORS = ("customer", "brand", "system")

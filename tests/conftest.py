@@ -1,0 +1,12 @@
+from hypothesis import Phase, settings
+
+# The same examples on every machine; a first compilation is no reason to fail.
+settings.register_profile(
+    "waymark",
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
+settings.load_profile("waymark")
