@@ -56,9 +56,7 @@ def simulate(settings: SimulateConfig, seed: int) -> Brand:
     )
     missing = sorted(set(journal.FEEDS) - set(events["feed"].iloc[brand.deliveries["event"]]))
     if missing:
-        raise InputError(
-            f"simulate: the brand is too small, {', '.join(missing)} has no event; raise n_persons or days"
-        )
+        raise InputError(f"simulate: so small a brand has no {', '.join(missing)} events; raise n_persons or days")
     return brand
 
 
@@ -104,7 +102,7 @@ def _events(
         "customer_id": np.where(is_known, _names(persons["customer_id"], person), None),
         "session_id": [f"s{v:07d}" if d else None for v, d in zip(drawn["visit"], on_device)],
         "value_cents": drawn["value_cents"].where(drawn["value_cents"] >= 0).astype("Int64"),
-        "category": _names(law.CATEGORIES, drawn["category"]),
+        "category": np.where(on_device | (feed == journal.STORE), _names(law.CATEGORIES, drawn["category"]), None),
         "seen_campaign": np.where(on_device, _names(law.CAMPAIGNS, drawn["seen_campaign"]), None),
         "device_type": np.where(on_device, _names(devices["device_type"], device), None),
         "mailing": _names(journal.MAILINGS, drawn["mailing"]),

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from waymark.simulate.brand import Brand
+from waymark.simulate.journal import EVENT_TYPES
 
 TIME_ZONE = "Europe/Berlin"  # of the tills and the call centre
 UNREADABLE = "00.00.0000"
+_UTC = pa.timestamp("us", tz="UTC")
 # What the systems call our event types; others go by our names.
 WEB_NAMES = {
     "page_view": "Page Viewed", "ad_click": "Ad Clicked", "product_view": "Product Viewed",
@@ -132,12 +134,16 @@ def _social(rows: pd.DataFrame) -> bytes:
 
 
 def _logistics(rows: pd.DataFrame) -> bytes:
-    columns = {
-        "scan": rows["id"], "parcel_of": rows["customer_id"], "ordered_on": rows["anonymous_id"],
-        "delivered_at": rows["event_time"].where(rows["broken"] != "time"), "received_at": rows["known_time"],
-    }  # fmt: skip
+    delivered_at = rows["event_time"].where(rows["broken"] != "time")
+    scans = pa.table({
+        "scan": pa.array(rows["id"], pa.string()),
+        "parcel_of": pa.array(rows["customer_id"], pa.string()),
+        "ordered_on": pa.array(rows["anonymous_id"], pa.string()),
+        "delivered_at": pa.array(delivered_at.dt.tz_convert(None).to_numpy(), _UTC, from_pandas=True),
+        "received_at": pa.array(rows["known_time"].dt.tz_convert(None).to_numpy(), _UTC),
+    })  # fmt: skip
     sink = io.BytesIO()
-    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), sink)
+    pq.write_table(scans, sink)
     return sink.getvalue()
 
 
@@ -150,23 +156,23 @@ def _there(
     """Add event type and times as the delivering system writes them."""
     time_there = times(rows["event_time"]).astype(object)
     return rows.assign(
-        name_there=rows["event_type"].replace(names),
+        name_there=rows["event_type"].map({n: names.get(n, n) for n in EVENT_TYPES}),
         time_there=time_there.where(rows["broken"] != "time", UNREADABLE),
         known_there=(known_times or times)(rows["known_time"]).astype(object),
     )
 
 
 def _iso(times: pd.Series) -> pd.Series:
-    return pd.Series(_written(times.dt.tz_localize(None)) + "Z", times.index)
+    return pd.Series([f"{t}Z" for t in _written(times.dt.tz_localize(None))], times.index, dtype=object)
 
 
 def _local(times: pd.Series) -> pd.Series:
-    local = _written(times.dt.tz_convert(TIME_ZONE).dt.tz_localize(None))
-    return pd.Series(np.strings.replace(local, "T", " "), times.index)
+    local = times.dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+    return pd.Series([t.replace("T", " ") for t in _written(local)], times.index, dtype=object)
 
 
-def _written(times: pd.Series) -> np.ndarray:
-    return np.datetime_as_string(times.to_numpy("datetime64[s]")).astype(np.dtypes.StringDType())
+def _written(times: pd.Series) -> list[str]:
+    return np.datetime_as_string(times.to_numpy("datetime64[s]")).tolist()
 
 
 def _epoch(times: pd.Series) -> pd.Series:
@@ -189,7 +195,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _json_lines(values: Iterable[Any]) -> bytes:
     encode = json.JSONEncoder(separators=(",", ":")).encode
-    return "".join(encode(v) + "\n" for v in values).encode()
+    return "".join([encode(v) + "\n" for v in values]).encode()
 
 
 def _table(rows: pd.DataFrame, delimiter: str, columns: dict[str, pd.Series]) -> bytes:

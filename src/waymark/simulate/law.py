@@ -106,6 +106,14 @@ SHOWS = {
 }
 SHOWS_IN_STORE = {"consideration": "store_visit", "order": "order", "trouble": "return_request"}
 
+# One row for each combination of the four situations; their bits are added in `_scaled`.
+_SITUATIONS = np.array([
+    IN_STORE ** (bits & 1) * ON_MOBILE ** (bits >> 1 & 1) * AFTER_OFFER ** (bits >> 2 & 1) * WHEN_DUE ** (bits >> 3)
+    for bits in range(16)
+])  # fmt: skip
+_STEPS_BACK = PER_STEP_BACK ** np.arange(MOST_STEPS_BACK + 1)[:, None]
+_ORDERS = PER_ORDER ** np.arange(MOST_ORDERS + 1)[:, None]
+
 
 @dataclass(frozen=True)
 class History:
@@ -138,16 +146,10 @@ def step_probabilities(history: History) -> np.ndarray:
 
 def _scaled(weights: np.ndarray, history: History) -> np.ndarray:
     """Multiply `weights` by all that history says and scale each row to one."""
-    factors = STYLE_MOVES[history.style]
-    for holds, tilt in (
-        (history.in_store, IN_STORE),
-        (history.is_mobile, ON_MOBILE),
-        (history.has_offer, AFTER_OFFER),
-        (history.is_due, WHEN_DUE),
-    ):
-        factors[holds] *= tilt
-    factors *= PER_STEP_BACK ** np.minimum(history.n_steps_back, MOST_STEPS_BACK)[:, None]
-    factors *= PER_ORDER ** np.minimum(history.n_orders, MOST_ORDERS)[:, None]
+    situation = history.in_store + 2 * history.is_mobile + 4 * history.has_offer + 8 * history.is_due
+    factors = STYLE_MOVES[history.style] * _SITUATIONS[situation]
+    factors *= _STEPS_BACK[np.minimum(history.n_steps_back, MOST_STEPS_BACK)]
+    factors *= _ORDERS[np.minimum(history.n_orders, MOST_ORDERS)]
     factors[:, ORDER] *= CAMPAIGN_ORDER[history.campaign]
     weights = weights.copy()
     weights[:, :OTHER] *= factors

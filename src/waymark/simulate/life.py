@@ -49,7 +49,7 @@ class Life:
         self.state = np.zeros(n, dtype=np.int64)
         self.campaign = _positions(persons["first_campaign"], law.CAMPAIGNS)
         self.n_orders, self.n_steps_back = np.zeros((2, n), dtype=np.int64)
-        self.is_paused, self.is_gone, self.has_account = np.zeros((3, n), dtype=bool)
+        self.is_paused, self.is_gone, self.has_account, self.ticket_is_known = np.zeros((4, n), dtype=bool)
         self.last_visit, self.last_order, self.last_mail, self.last_offer = np.full((4, n), -np.inf)
         self.ticket_day, self.answer_due = np.full((2, n), np.inf)
         self.ticket_device = np.full(n, -1)
@@ -95,7 +95,7 @@ class Life:
             event_type=TYPE["support_answer"],
             feed=journal.CALL_CENTRE,
             device=self.ticket_device[who],
-            is_known=self.has_account[who],
+            is_known=self.ticket_is_known[who],
         )
         self.answer_due[who] = np.inf
         self.state[who[self.state[who] == law.TROUBLE]] = law.ANSWERED
@@ -231,6 +231,8 @@ class Life:
 
     def _log_in(self, visits: _Visits, at: np.ndarray) -> None:
         """Log in, which makes the account the first time; later events of the visit carry the customer id."""
+        if not len(at):
+            return
         visits.is_known[at] = True
         self.has_account[visits.person[at]] = True
         self._note(visits, at, event_type=TYPE["login"], feed=self._device_feed(visits.device[at]))
@@ -242,15 +244,15 @@ class Life:
         self.n_orders[who[is_order]] += 1
         after = np.where(is_errand, before, law.stage_after(move, self.n_orders[who]))
         event_type = self._event_types(visits.in_store[at], move, before)
-        value = self.trait["basket_cents"][who] * _CATEGORY_VALUE[visits.category[at]]
-        value = np.rint(value * self.rng.lognormal(0, 0.35, len(at)))
+        value_cents = np.full(len(at), -1)
+        value_cents[is_order] = self._order_values(who[is_order], visits.category[at[is_order]])
         has_category = ~is_errand & (move != law.AWARENESS)
         clicks = who[event_type == TYPE["ad_click"]]
         self.campaign[clicks] = self.rng.integers(0, len(law.CAMPAIGNS), len(clicks))
         drawn |= {
             "event_type": event_type,
             "stage": np.where(is_errand, -1, after),
-            "value_cents": np.where(is_order, value, -1),
+            "value_cents": value_cents,
             "category": np.where(has_category, visits.category[at], -1),
             "seen_campaign": self.campaign[who],
         }
@@ -261,6 +263,10 @@ class Life:
         self.n_steps_back[who[is_order]] = 0
         self._send_parcels(visits, at[is_order & ~visits.in_store[at]])
         self._open_tickets(day, visits, at[(after == law.TROUBLE) & (before != law.TROUBLE)])
+
+    def _order_values(self, who: np.ndarray, category: np.ndarray) -> np.ndarray:
+        usual = self.trait["basket_cents"][who] * _CATEGORY_VALUE[category]
+        return np.rint(usual * self.rng.lognormal(0, 0.35, len(who))).astype(np.int64)
 
     def _note(self, visits: _Visits, at: np.ndarray, **values: Any) -> None:
         """Write down one event of each of the visits `at`, and let a minute or so pass."""
@@ -275,6 +281,8 @@ class Life:
         visits.now[at] += 1 + np.minimum(self.rng.exponential(70, len(at)), 600).astype(np.int64)
 
     def _send_parcels(self, visits: _Visits, at: np.ndarray) -> None:
+        if not len(at):
+            return
         self.journal.add(
             visits.person[at],
             visits.now[at] + self.rng.integers(2 * DAY, 5 * DAY, len(at)),
@@ -285,6 +293,8 @@ class Life:
         )
 
     def _open_tickets(self, day: int, visits: _Visits, at: np.ndarray) -> None:
+        if not len(at):
+            return
         who = visits.person[at]
         wait = law.ANSWER_MIN + self.rng.lognormal(np.log(law.ANSWER_MEDIAN), law.ANSWER_SIGMA, len(at))
         due_day, due_second = np.divmod(np.floor(visits.now[at] + wait * DAY), DAY)
@@ -292,6 +302,7 @@ class Life:
         self.ticket_day[who] = day
         self.answer_due[who] = np.where(self.rng.random(len(at)) < law.NEVER_ANSWERED, np.inf, due)
         self.ticket_device[who] = visits.device[at]
+        self.ticket_is_known[who] = self.has_account[who]
 
     def _event_types(self, in_store: np.ndarray, move: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Draw the event types by which the moves show."""
@@ -306,8 +317,8 @@ class Life:
 
     def _feeds(self, visits: _Visits, at: np.ndarray, event_type: np.ndarray) -> np.ndarray:
         """Return the feed each event is delivered by."""
-        luck, has_handle = self.rng.random(len(at)), self.has_handle[visits.person[at]]
         feed = np.where(visits.in_store[at], journal.STORE, self._device_feed(visits.device[at]))
+        luck, has_handle = self.rng.random(len(at)), self.has_handle[visits.person[at]]
         complains, refers = event_type == TYPE["complaint"], event_type == TYPE["referral"]
         calls = (event_type == TYPE["support_call"]) | (complains & (luck < 0.35))
         feed[calls] = journal.CALL_CENTRE
