@@ -1,5 +1,6 @@
 """The mapping files that are shipped compose, and mean what the layouts they are made for say."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -264,6 +265,41 @@ def test_order_lines_with_other_column_names(tmp_path):
     assert values(result, "customer_id", "value_cents", "num_quantity", "event_type") == [
         ["17850", 3564, 12.0, "order"]
     ]
+
+
+def test_a_global_source_takes_presets_and_chooses_other_groups(tmp_path):
+    path = tmp_path / "source" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text(
+        "# @package _global_\n"
+        "defaults:\n"
+        "  - presets/order_lines@source.feeds.tills\n"
+        "  - override /journey: orders\n"
+        "  - _self_\n"
+        "source: {name: mine, feeds: {tills: {files: [x.csv], columns: {guest_id: null}}}}\n"
+        "targets: {horizon_days: 60}\n"
+    )
+    settings = check(Settings, resolved("mine", tmp_path), "settings")
+    assert settings.journey.initial == "prospect"
+    assert settings.targets.horizon_days == 60
+    tills = settings.source.feeds["tills"]
+    assert (tills.files, tills.value, "guest_id" in tills.columns) == (["x.csv"], "price_times_quantity", False)
+
+
+def test_the_example_of_the_documentation_works(tmp_path):
+    text = (CONF_DIR.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+    mapping = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    visit, order = "visitor,login,when,page_kind\nv81,,01.06.2025 09:58,product\n", {
+        "id": 7, "at": "2025-06-01T10:00:00Z", "customer": {"no": "0012"}, "total": 49.90, "channel": "app",
+    }  # fmt: skip
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "visits-2025-06-01.csv").write_text(visit)
+    (tmp_path / "orders/2025-06-01.jsonl.gz").write_bytes(gzip.compress(json_lines(order).encode()))
+    result = ingest(tmp_path, check(SourceConfig, mapping, "source"))
+    assert values(result, "event_id", "event_type", "customer_id", "channel", "value_cents")[1:] == [
+        ["orders:7", "order", "0012", "app", 4990]
+    ]
+    assert result.events["event_time"].dt.strftime("%H:%M").tolist() == ["07:58", "10:00"]
 
 
 @pytest.mark.parametrize(
