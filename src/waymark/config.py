@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -60,6 +60,9 @@ def _known_zone(name: str | None) -> str | None:
         raise ValueError("is no time zone of the IANA list; write for example UTC or Europe/London") from None
 
 
+Columns = str | Annotated[list[str], Field(min_length=1)] | None  # of several, the first that is not empty counts
+
+
 class Feed(Section):
     """Delivered files of one layout, and which of their columns is which.
 
@@ -74,10 +77,10 @@ class Feed(Section):
     header: list[str] | None = None  # column names of text files that carry none
     delimiter: str | None = Field(None, min_length=1, max_length=1)  # of text files; else comma, or tab in .tsv
     quoting: bool = True  # in text files "..." holds delimiters and line breaks; false: a quote is a character
-    columns: dict[str, str | list[str] | None]  # canonical field -> column; of a list, the first that is not empty
+    columns: dict[str, Columns]  # canonical field -> column
     constants: dict[str, str | None] = {}  # canonical field -> value, where no column is given or its cell is empty
-    attributes: dict[str, str | list[str] | None] = {}  # kept as categories: our name -> column
-    numbers: dict[str, str | list[str] | None] = {}  # kept as numbers: our name -> column
+    attributes: dict[str, Columns] = {}  # kept as categories: our name -> column
+    numbers: dict[str, Columns] = {}  # kept as numbers: our name -> column
     event_types: dict[str, str] = {}  # delivered name -> our name; others keep theirs
     event_type_rules: list[EventTypeRule] = []  # first match wins, before `event_types`
     actors: dict[str, Literal["customer", "brand", "system"]] = {}  # our event type -> who does it

@@ -33,12 +33,18 @@ def find_files(landing: Path, feed_name: str, feed: Feed) -> list[str]:
     """
     if not landing.is_dir():
         raise InputError(f"the landing folder {landing} does not exist; set `landing` to the folder of delivered files")
-    found = {p for pattern in feed.files for p in landing.glob(pattern) if p.is_file()}
+    found = {name for pattern in feed.files for name in _visible(landing, pattern)}
     if not found:
-        there = sorted(p.relative_to(landing).as_posix() for p in landing.rglob("*") if p.is_file())
+        there = sorted(_visible(landing, "**/*"))
         holds = f"it holds {', '.join(there[:8])}{', ...' if there[8:] else ''}" if there else "the folder is empty"
         raise InputError(f"{landing}: no file matches {' or '.join(feed.files)} (feed {feed_name}); {holds}")
-    return sorted(p.relative_to(landing).as_posix() for p in found)
+    return sorted(found)
+
+
+def _visible(landing: Path, pattern: str) -> list[str]:
+    """Return the files that match `pattern`, without hidden ones: what is still being copied begins with a dot."""
+    below = (p.relative_to(landing) for p in landing.glob(pattern) if p.is_file())
+    return [p.as_posix() for p in below if not any(part.startswith(".") for part in p.parts)]
 
 
 def format_of(name: str, feed: Feed) -> str:
@@ -46,7 +52,7 @@ def format_of(name: str, feed: Feed) -> str:
     if feed.format != "auto":
         return feed.format
     path = Path(name)
-    ending = (Path(path.stem) if path.suffix in PACKINGS else path).suffix.lower()
+    ending = (Path(path.stem) if path.suffix.lower() in PACKINGS else path).suffix.lower()
     if ending not in FORMATS:
         known = f"{', '.join(FORMATS)}, the text ones also with {' or '.join(PACKINGS)}"
         raise InputError(
@@ -66,7 +72,7 @@ def open_lines(path: Path, name: str) -> Iterator[io.BufferedReader]:
     """
     if path.stat().st_size == 0:
         raise InputError(f"{name} is empty (0 bytes); deliver it again, or take it away")
-    packing = PACKINGS.get(path.suffix)
+    packing = PACKINGS.get(path.suffix.lower())
     try:
         with pa.input_stream(path, compression=packing) as stream, io.BufferedReader(stream, 1 << 20) as lines:
             yield lines
