@@ -67,8 +67,9 @@ def build_snapshot_targets(
         Rows of `schema.TARGETS`. What a person did is what the identities known at the end of the horizon say.
     """
     log = read_log(known_before(events, as_of), links)
+    stage_map = StageMap(log, journey)
     parts = [
-        _after_night(rows, cutoff, log, StageMap(log, journey), micro(as_of), settings)
+        _after_night(rows, cutoff, log, stage_map, micro(as_of), settings)
         for cutoff, rows in points.groupby("cutoff_time", sort=True)
     ]
     targets = pd.concat(parts, ignore_index=True)
@@ -87,8 +88,8 @@ def _after_night(
     cutoff = micro(cutoff_time)
     end = cutoff + settings.horizon_days * int(DAY)
     grouped = group_by_person(log, np.flatnonzero(log.event_time < end), min(end, as_of))
-    names = np.array(stage_map.stages, object)
-    stage = names[stage_map.stage_codes(grouped)]
+    stage = stage_map.stage_codes(grouped)
+    names = np.array([*stage_map.stages, STAY], object)
     group = _groups_later(rows["person_id"], log, grouped.persons, min(end, as_of))
 
     is_after = grouped.time >= cutoff
@@ -97,12 +98,8 @@ def _after_night(
     has_returned[grouped.group[returns]] = True
     is_silent = ~has_returned[group]
 
-    # The first event after the cut-off that leaves the present stage; none is `stay`.
-    present = np.full(len(grouped.persons) + 1, "", object)
-    present[group] = rows["stage"].to_numpy(object)
-    moves = np.flatnonzero(is_after & (stage != present[grouped.group]))
-    reached = np.full(len(grouped.persons) + 1, STAY, object)
-    reached[grouped.group[moves[::-1]]] = stage[moves[::-1]]
+    present = pd.Index(stage_map.stages).get_indexer(rows["stage"])
+    reached = _first_other(stage[is_after], grouped.group[is_after], group, present, stay=len(names) - 1)
 
     is_mature = end <= as_of
     return pd.DataFrame(
@@ -110,7 +107,7 @@ def _after_night(
             "person_id": rows["person_id"].array,
             "cutoff_time": rows["cutoff_time"].array,
             "prefix_length": rows["prefix_length"].array,
-            "next_stage": pd.array(np.where(is_silent | (not is_mature), None, reached[group]), "str"),
+            "next_stage": pd.array(np.where(is_silent | (not is_mature), None, names[reached]), "str"),
             "next_stage_status": pd.array(
                 np.where(is_silent & is_mature, "not_applicable", "mature" if is_mature else "immature").astype(object),
                 "str",
@@ -119,6 +116,27 @@ def _after_night(
             "churn_status": "mature" if is_mature else "immature",
         }
     )
+
+
+def _first_other(
+    stage: np.ndarray, group: np.ndarray, group_of_row: np.ndarray, present: np.ndarray, stay: int
+) -> np.ndarray:
+    """Return the first stage each row reaches that is not its present one; `stay` where there is none.
+
+    `stage` and `group` are those of the events after the cut-off, in order. Two persons of the night may be one by the
+    end of the horizon, with one future and two present stages: the rows of a group are looked at in turn.
+    """
+    reached = np.full(len(group_of_row), stay)
+    turn = pd.Series(group_of_row).groupby(group_of_row).cumcount().to_numpy()
+    for k in range(turn.max() + 1 if len(turn) else 0):
+        rows = np.flatnonzero(turn == k)
+        n = max(group_of_row.max(), group.max() if len(group) else 0) + 1
+        now, first = np.full(n, stay), np.full(n, stay)
+        now[group_of_row[rows]] = present[rows]
+        moves = np.flatnonzero(stage != now[group])[::-1]
+        first[group[moves]] = stage[moves]
+        reached[rows] = first[group_of_row[rows]]
+    return reached
 
 
 def _groups_later(person_id: pd.Series, log: EventLog, persons: np.ndarray, later: int) -> np.ndarray:
