@@ -111,7 +111,7 @@ def hold_trial(
     if test.empty:
         raise InputError(f"{target} has no test row whose horizon has passed; see split and targets.horizon_days")
     classes = tuple(np.union1d(labels(train["label"]), labels(test["label"])).tolist())
-    fitted = {name: models.fit(other, train, train["label"]) for name, other in others.items() if name != card["name"]}
+    fitted = {name: models.fit(other, train) for name, other in others.items() if name != card["name"]}
     predictions = {name: aligned(m, test, classes) for name, m in {card["name"]: model, **fitted}.items()}
     y = np.searchsorted(classes, labels(test["label"]))
     return Trial(target, card["name"], train, test, classes, y, predictions, n_bins)

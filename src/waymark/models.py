@@ -14,6 +14,7 @@ import pandas as pd
 import skops.io
 from lightgbm.basic import LightGBMError
 from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import has_fit_parameter
 
 from waymark import schema, tables
 from waymark.baselines import BackOff
@@ -167,7 +168,7 @@ def train(
     rows = labelled(features, targets, target)
     rows = rows[rows["fold"] == "train"]
     _check_enough(rows["label"], target)
-    columns = fit(model, rows, rows["label"]).feature_names_in_.tolist()
+    columns = fit(model, rows).feature_names_in_.tolist()
     return model, {
         "target": target,
         "name": name,
@@ -182,12 +183,14 @@ def train(
     }
 
 
-def fit(model: ClassifierMixin, X: pd.DataFrame, y: Sequence) -> ClassifierMixin:
-    """Fit `model`; a setting that its library refuses is an `InputError`."""
+def fit(model: ClassifierMixin, rows: pd.DataFrame) -> ClassifierMixin:
+    """Fit `model` to rows of `labelled`; a setting that its library refuses is an `InputError`."""
+    groups = {"groups": rows["person_id"]} if has_fit_parameter(model, "groups") else {}
     try:
-        return model.fit(X, y)
+        return model.fit(rows, rows["label"], **groups)
     except (LightGBMError, ValueError) as error:
-        raise InputError(f"the model cannot be fitted with model.settings: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the model cannot be fitted with model.settings: {reason}") from error
 
 
 def _check_enough(label: pd.Series, target: str) -> None:

@@ -65,7 +65,10 @@ def _of_trees(model: Boosting, X: pd.DataFrame, k: int) -> np.ndarray:
     elif k == 0:
         sign = -1.0  # two classes share one score: it points to the second
     x = model.matrix(X)
-    parts = [booster.predict(x[i : i + _CHUNK], pred_contrib=True, num_threads=2) for i in range(0, len(x), _CHUNK)]
+    parts = [
+        booster.predict(x[i : i + _CHUNK], pred_contrib=True, num_threads=model.n_jobs)
+        for i in range(0, len(x), _CHUNK)
+    ]
     return sign * np.concatenate(parts)[:, :-1]
 
 
