@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from waymark import schema
+from waymark.errors import InputError
 
 CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
 _NEVER = np.iinfo(np.int64).max
@@ -26,12 +27,13 @@ def link_identities(events: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Rows of `schema.LINKS`; `known_time` is that of the first such event that could be known.
+        Rows of `schema.LINKS`; `known_time` is when the first such event had happened and could be known.
     """
     both = events.loc[
         events["anonymous_id"].notna() & events["customer_id"].notna(),
-        ["anonymous_id", "customer_id", "known_time", "source"],
+        ["anonymous_id", "customer_id", "event_time", "known_time", "source"],
     ]
+    both = both.assign(known_time=both[["event_time", "known_time"]].max(axis=1))  # some know what is yet to happen
     first = both.sort_values(["anonymous_id", "customer_id", "known_time", "source"], kind="stable")
     first = first.drop_duplicates(["anonymous_id", "customer_id"])
     return pd.DataFrame(
@@ -77,11 +79,16 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame) -> Identities:
     """Prepare `events` (rows of `schema.EVENTS`) and `links` (rows of `schema.LINKS`) for questions as of a time."""
     customer, customers = pd.factorize(events["customer_id"], sort=True)
     anonymous, anonymouses = pd.factorize(events["anonymous_id"], sort=True)
+    nobodys = int(((customer < 0) & (anonymous < 0)).sum())
+    if nobodys:
+        raise InputError(f"{nobodys} events have neither customer_id nor anonymous_id; each event needs one of them")
     codes_a = pd.Index(ANONYMOUS + anonymouses).get_indexer(links["id_a"])
     codes_c = pd.Index(CUSTOMER + customers).get_indexer(links["id_b"])
     known = links["known_time"].to_numpy("datetime64[us]").astype(np.int64)
     order = np.lexsort((codes_c, known, codes_a))
     order = order[(codes_a[order] >= 0) & (codes_c[order] >= 0)]
+    # Of a link that several feeds tell of, the first telling counts.
+    order = order[~pd.DataFrame({"a": codes_a[order], "c": codes_c[order]}).duplicated().to_numpy()]
     a, c, t = codes_a[order], codes_c[order], known[order]
 
     owner = np.full(len(anonymouses), -1, np.int32)
