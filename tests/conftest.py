@@ -3,7 +3,7 @@ from hypothesis import Phase, settings
 # The same examples on every machine; a first compilation is no reason to fail.
 settings.register_profile(
     "waymark",
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,

@@ -32,7 +32,8 @@ def slugs(names: Sequence[str]) -> list[str]:
     out = []
     for i, name in enumerate(names):
         slug = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or str(i)
-        slug = slug if slug not in taken else f"{slug}_{i}"
+        while slug in taken:
+            slug = f"{slug}_{i}"
         taken.add(slug)
         out.append(slug)
     return out
@@ -273,11 +274,11 @@ def attributes(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary)
     """Whatever else the mapping keeps: last values, and how they mix."""
     log, grouped = points.log, points.grouped
     names = [*vocabulary.attributes, *vocabulary.numbers]
-    for name, slug in zip(names, slugs(names), strict=True):
-        if name in vocabulary.attributes:
+    for i, (name, slug) in enumerate(zip(names, slugs(names), strict=True)):
+        if i < len(vocabulary.attributes):
             yield from _attribute(points, name, slug, settings, vocabulary.attributes[name])
-        elif name in log.numbers:
-            value = log.numbers[name][grouped.index]
+        else:
+            value = log.numbers.get(name, np.full(len(log), np.nan))[grouped.index]
             here, _ = _latest_two(points, np.where(np.isnan(value), -1, 0))
             at = here[points.last]
             yield (

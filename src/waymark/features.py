@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
+from itertools import chain, count
 
 import numpy as np
 import pandas as pd
@@ -114,9 +116,9 @@ def _describe(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) 
     catalogue: list[Feature] = []
     for group, function in GROUPS.items():
         for feature, values in function(points, settings, vocabulary):
-            if group in settings.groups or feature.name in CORE:
-                columns[feature.column] = np.asarray(values, np.float32)
-                catalogue.append(feature)
+            if group in settings.groups or (feature.name in CORE and feature.column not in columns):
+                catalogue.append(_distinct(feature, columns))
+                columns[catalogue[-1].column] = np.asarray(values, np.float32)
     names = np.array(points.stage_map.stages, object)
     keys = {
         "person_id": pd.array(points.person_ids, "str"),
@@ -126,6 +128,12 @@ def _describe(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) 
         "stage_since": _times(points.stage_since),
     }
     return pd.DataFrame({**keys, **columns}), catalogue
+
+
+def _distinct(feature: Feature, taken: Container[str]) -> Feature:
+    """Return `feature` with a name of its own: data may call an event type or an attribute as we call a feature."""
+    names = chain([feature.name], (f"{feature.name}_{n}" for n in count(2)))
+    return next(f for f in (replace(feature, name=name) for name in names) if f.column not in taken)
 
 
 def _times(microseconds: np.ndarray) -> pd.DatetimeIndex:

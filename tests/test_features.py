@@ -1,0 +1,402 @@
+"""What a person's row says, and what must not change it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as run
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+import by_hand
+import random_logs
+import reference
+from by_hand import ACTIVITIES, SHOP, time
+from random_logs import CUTOFF, future, past
+from waymark import catalogue, schema, tables
+from waymark.clock import known_before
+from waymark.config import FeaturesConfig, JourneyConfig
+from waymark.errors import InputError
+from waymark.feature_groups import slugs
+from waymark.features import build_features, build_training_features
+from waymark.identity import link_identities
+from waymark.vocabulary import Vocabulary
+
+EVERYTHING = by_hand.settings()
+CROWDED = by_hand.settings(max_categories=2, max_counted=2, max_mixed=1, last_k=1)
+EVERY_EVENT = by_hand.settings(points="every_event")
+KEYS = ["person_id", "cutoff_time", "prefix_length"]
+
+
+def build(
+    events: pd.DataFrame,
+    settings: FeaturesConfig = EVERYTHING,
+    vocabulary: Vocabulary | None = None,
+    cutoff: pd.Timestamp = CUTOFF,
+    journey: JourneyConfig = SHOP,
+) -> pd.DataFrame:
+    table, _ = build_features(events, link_identities(events), cutoff, journey, settings, vocabulary)
+    return table
+
+
+def learn(events: pd.DataFrame, settings: FeaturesConfig = EVERYTHING, journey: JourneyConfig = SHOP) -> Vocabulary:
+    _, _, vocabulary = build_training_features(events, link_identities(events), [CUTOFF], CUTOFF, journey, settings)
+    return vocabulary
+
+
+def bytes_of(features: pd.DataFrame) -> bytes:
+    """Return the bytes of the file that holds the table."""
+    file = pa.BufferOutputStream()
+    pq.write_table(schema.to_arrow(features, schema.FEATURES), file)
+    return file.getvalue().to_pybytes()
+
+
+# --- what must not change the answer --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [EVERYTHING, EVERY_EVENT], ids=["snapshots", "every_event"])
+@given(log=random_logs.rows(), other=random_logs.rows())
+def test_no_event_of_the_future_changes_a_feature_or_the_vocabulary(settings, log, other):
+    """Events at or after the cut-off, or known at or after it, may come, go and change in any way."""
+    seen = past(log)
+    assert_frame_equal(
+        build(random_logs.table(seen + future(log)), settings), build(random_logs.table(seen + future(other)), settings)
+    )
+
+
+@given(log=random_logs.rows(), data=st.data())
+def test_the_order_of_rows_does_not_matter(log, data):
+    events = random_logs.table(log)
+    shuffled = events.iloc[data.draw(st.permutations(range(len(events))))]
+    assert bytes_of(build(shuffled)) == bytes_of(build(events))
+
+
+@given(log=random_logs.rows(), data=st.data())
+def test_other_persons_change_nothing_of_a_persons_row(log, data):
+    everybody = random_logs.table(log)
+    vocabulary = learn(everybody)
+    together = build(everybody, vocabulary=vocabulary)
+    for person in data.draw(st.permutations(list(together["person_id"])))[:2]:
+        history = reference.persons(reference.rows(everybody, CUTOFF))[person]
+        devices = {row["anonymous_id"] for row in history} - {None}
+        alone = everybody[
+            everybody["event_id"].isin([row["event_id"] for row in history])
+            # Whoever logs in on the person's device says whose it is.
+            | (everybody["anonymous_id"].isin(devices) & everybody["customer_id"].notna())
+        ]
+        mine = [table[table["person_id"] == person] for table in (build(alone, vocabulary=vocabulary), together)]
+        assert bytes_of(mine[0]) == bytes_of(mine[1])
+
+
+@given(log=random_logs.rows(), weeks=st.integers(-500, 500))
+def test_whole_weeks_shift_times_and_nothing_else(log, weeks):
+    shift = timedelta(weeks=weeks)
+    events = random_logs.table(log)
+    later = events.assign(event_time=events["event_time"] + shift, known_time=events["known_time"] + shift)
+    shifted = build(later, cutoff=CUTOFF + shift)
+    for column in ("cutoff_time", "stage_since"):
+        shifted[column] -= shift
+    assert bytes_of(shifted) == bytes_of(build(events))
+
+
+@given(log=random_logs.rows())
+def test_new_names_for_people_and_devices_change_nothing_else(log):
+    renamed = [
+        e | {k: None if e[k] is None else f"new {e[k]}" for k in ("customer_id", "anonymous_id", "session_id")}
+        for e in log
+    ]
+    shown = build(random_logs.table(renamed))
+    shown["person_id"] = shown["person_id"].str.replace("new ", "")
+    assert_frame_equal(shown, build(random_logs.table(log)))
+
+
+@given(log=random_logs.rows(), later=random_logs.rows())
+def test_a_past_night_rebuilt_today_is_what_that_night_wrote(log, later):
+    today = random_logs.table(past(log) + future(later))
+    as_of = CUTOFF + timedelta(days=90)
+    rebuilt, known, vocabulary = build_training_features(
+        today, link_identities(today), [CUTOFF, CUTOFF + timedelta(days=7)], as_of, SHOP, EVERYTHING
+    )
+    that_night = known_before(random_logs.table(log), CUTOFF)
+    written, as_written = build_features(that_night, link_identities(that_night), CUTOFF, SHOP, EVERYTHING, vocabulary)
+    assert bytes_of(rebuilt[rebuilt["cutoff_time"] == CUTOFF]) == bytes_of(written)
+    assert as_written == known
+
+
+# --- the plain reference --------------------------------------------------------------------------------------------
+
+
+def assert_same(built: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Compare with the reference: the same rows, the same columns, values equal up to float32."""
+    assert sorted(built.index) == sorted(expected.index)
+    if expected.empty:
+        return
+    assert sorted(built.columns) == sorted(expected.columns)
+    expected = expected.loc[built.index, built.columns]
+    plain = ["prefix_length", "stage", "stage_since"]
+    assert built[plain].astype(object).equals(expected[plain].astype(object))
+    numbers = [c for c in built if c.startswith("f_")]
+    wrong = [
+        f"{index} {c}: {have} is not {want}"
+        for c in numbers
+        for index, have, want in zip(built.index, built[c], expected[c].astype(float), strict=True)
+        if not np.isclose(have, want, rtol=1e-5, atol=1e-6, equal_nan=True)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@run(max_examples=25)
+@given(
+    log=random_logs.rows(),
+    settings=st.sampled_from([EVERYTHING, CROWDED]),
+    journey=st.sampled_from([SHOP, ACTIVITIES]),
+)
+def test_every_feature_equals_the_plain_reference(log, settings, journey):
+    events = random_logs.table(log)
+    vocabulary = learn(events, settings, journey)
+    built = build(events, settings, journey=journey).set_index("person_id").drop(columns="cutoff_time")
+    assert_same(built, reference.snapshot_features(events, CUTOFF, journey, settings, vocabulary))
+
+
+@given(log=random_logs.rows(), journey=st.sampled_from([SHOP, ACTIVITIES]))
+def test_the_vocabulary_equals_the_plain_reference(log, journey):
+    events = random_logs.table(log)
+    for settings in (EVERYTHING, CROWDED):
+        assert learn(events, settings, journey).to_json() == reference.vocabulary(events, CUTOFF, journey, settings)
+
+
+@given(log=random_logs.rows())
+def test_every_event_equals_the_plain_reference(log):
+    events = random_logs.table(log)
+    table, _, vocabulary = build_training_features(events, link_identities(events), (), CUTOFF, ACTIVITIES, EVERY_EVENT)
+    built = table.set_index(["person_id", "prefix_length"], drop=False).drop(columns=["cutoff_time", "person_id"])
+    assert_same(built, reference.every_event_features(events, CUTOFF, ACTIVITIES, EVERY_EVENT, vocabulary))
+
+
+@run(max_examples=6)
+@given(log=random_logs.rows(), data=st.data())
+def test_the_row_of_a_prefix_is_that_of_the_log_cut_after_it(log, data):
+    cases = random_logs.table([e | {"anonymous_id": None, "customer_id": e["customer_id"] or "case"} for e in log])
+    rows, _, vocabulary = build_training_features(cases, link_identities(cases), (), CUTOFF, ACTIVITIES, EVERY_EVENT)
+    known = cases[["event_time", "known_time"]].max(axis=1)
+    for row in data.draw(st.permutations(range(len(rows))))[:5]:
+        point = rows.iloc[[row]]
+        person, cutoff, length = point[KEYS].iloc[0]
+        case = cases[cases["customer_id"] == person.removeprefix("customer:")].assign(known=known)
+        cut = case.sort_values(["known", "event_time", "sequence", "event_id"]).head(length).drop(columns="known")
+        assert bytes_of(build(cut, EVERY_EVENT, vocabulary, cutoff, ACTIVITIES)) == bytes_of(point)
+
+
+# --- by hand --------------------------------------------------------------------------------------------------------
+
+
+def ann(*lines: str, **how: Any) -> pd.Series:
+    """Return Ann's row as of 1 February 2025."""
+    return by_hand.features(*lines, **how).loc["customer:ann"]
+
+
+def test_the_month_of_a_customer_in_numbers():
+    row = ann(
+        "ann 2025-01-06T10:00 web view",
+        "ann 2025-01-13T22:00 web view",
+        "ann 2025-01-25T09:00 web view",
+        "ann 2025-01-25T09:20 store order 1200",
+        "ann 2025-01-30 email newsletter actor=brand",
+    )
+    expected = {
+        "n_activities_7d": 2,
+        "n_activities_ever": 4,
+        "n_newsletter_7d": 1,
+        "n_view_30d": 3,
+        "value_cents_30d": 1200,
+        "mean_value_cents": 1200,
+        "days_since_last_activity": 6 + 1 / 24 * (24 - 9 - 1 / 3),
+        "tenure_days": 25 + 14 / 24,
+        "last_gap_days": 1 / 72,
+        "event_gap_1_days": 4 + (24 - 9 - 1 / 3) / 24,
+        "n_visits": 2,
+        "n_events_in_stage": 2,
+        "n_sessions_ever": 3,
+        "share_channel_web": 0.6,
+        "n_channel_switches": 1,
+        "share_8_12_h": 0.75,
+        "share_saturday": 0.5,
+        "cutoff_weekday": 5,
+    }
+    assert row[list(expected)].astype(float).to_dict() == pytest.approx(expected)
+    assert row["stage"] == "bought"
+    assert row["stage_since"] == time("2025-01-25T09:20")
+
+
+@pytest.mark.parametrize(
+    ("moment", "n"), [("2025-01-24T23:59:59.999999", 0), ("2025-01-25", 1), ("2025-01-31T23:59:59.999999", 1)]
+)
+def test_windows_are_half_open(moment, n):
+    assert ann("ann 2025-01-02 web view", f"ann {moment} web order")["n_order_7d"] == n
+
+
+@pytest.mark.parametrize("late", ["ann 2025-02-01 web order", "ann 2025-01-31 web order known=2025-02-01"])
+def test_what_happens_or_becomes_known_at_the_cut_off_belongs_to_the_future(late):
+    known = "ann 2025-01-20 web view"
+    assert_frame_equal(by_hand.features(known, late), by_hand.features(known))
+
+
+def test_nobody_to_be_seen_gives_no_row_but_every_column():
+    for lines in ((), ("ann 2025-03-01 web view",)):
+        table = by_hand.features(*lines)
+        assert table.empty
+        assert {"n_activities_7d", "last_type_3", "share_monday"} <= set(table.columns)
+
+
+def test_whom_only_the_brand_wrote_to_has_no_row():
+    table = by_hand.features("ann 2025-01-20 email newsletter actor=brand", "bob 2025-01-20 web view")
+    assert list(table.index) == ["customer:bob"]
+
+
+@pytest.mark.parametrize(
+    ("population", "expected"),
+    [
+        ({}, ["anonymous:phone", "customer:ann", "customer:bob"]),
+        ({"identified_only": True}, ["customer:ann", "customer:bob"]),
+        ({"active_within_days": 12}, ["anonymous:phone", "customer:bob"]),
+        ({"active_within_days": 13}, ["anonymous:phone", "customer:ann", "customer:bob"]),
+        ({"event_types": ["order"]}, ["customer:ann"]),
+        ({"event_types": ["order", "call"]}, ["customer:ann"]),
+    ],
+)
+def test_the_population_is_whom_the_settings_say(population, expected):
+    table = by_hand.features(
+        "ann 2025-01-19 store order",
+        "bob 2025-01-25 web view",
+        "bob 2025-01-25 web call actor=brand",
+        "ann 2025-01-30 email call actor=brand",
+        "~phone 2025-01-25 web view",
+        "cid 2025-02-03 store order",
+        population=population,
+    )
+    assert sorted(table.index) == expected
+
+
+def test_groups_switched_off_leave_what_the_baselines_stand_on():
+    lines = ("ann 2025-01-20 web view", "ann 2025-01-21 web order 100")
+    few = by_hand.features(*lines, groups=["calendar"])
+    every = by_hand.features(*lines)
+    assert {"days_since_last_activity", "tenure_days", "n_activities_ever", "value_cents_ever"} <= set(few.columns)
+    assert {"f_stage", "previous_stage", "last_type_1", "last_type_3"} <= set(few.columns)
+    assert not {"n_visits", "n_view_7d", "mean_gap_days"} & set(few.columns)
+    assert_frame_equal(few, every[few.columns])
+
+
+def test_an_unknown_group_is_named_with_the_choices():
+    with pytest.raises(InputError, match=r"features.groups has no moods; there are counts, values, .*attributes"):
+        by_hand.features("ann 2025-01-20 web view", groups=["counts", "moods"])
+
+
+def test_no_training_night_is_refused():
+    log = by_hand.events("ann 2025-01-20 web view")
+    with pytest.raises(InputError, match="no training cut-off"):
+        build_training_features(log, link_identities(log), [], CUTOFF, SHOP, EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ann 2025-01-20 web activity",
+        "ann 2025-01-20 web activities",
+        "ann 2025-01-20 web sessions",
+        "ann 2025-01-20 web view attr_channel=web",
+        "ann 2025-01-20 web view attr_type_1=new attr_transition=x num_gap_days=5",
+        "ann 2025-01-20 web view 100 num_value_cents=5",
+        "ann 2025-01-20 web view attr_x=a attr_x_before=b",
+    ],
+)
+def test_whatever_things_are_called_each_feature_has_a_column_of_its_own(line):
+    log = by_hand.events(line, "ann 2025-01-22 web view", "ann 2025-01-23 store view")
+    table, known = build_features(log, link_identities(log), time("2025-02-01"), SHOP, EVERYTHING)
+    names = [f.column for f in known]
+    assert len(names) == len(set(names))
+    assert names == [c for c in table if c.startswith("f_")]
+    plain = by_hand.features("ann 2025-01-20 web view", "ann 2025-01-22 web view", "ann 2025-01-23 store view")
+    ours = ["days_since_last_activity", "n_activities_7d", "last_gap_days", "n_channel_switches"]
+    assert table.set_index("person_id")[[f"f_{n}" for n in ours]].loc["customer:ann"].tolist() == pytest.approx(
+        plain.loc["customer:ann", ours].tolist()
+    )
+
+
+def test_a_category_and_a_number_of_one_name_are_both_described():
+    row = ann("ann 2025-01-20 web view attr_size=big num_size=5", "ann 2025-01-21 web view num_size=7")
+    assert (row["last_size"], row["share_size_big"]) == (0, 1)
+    assert (row["last_size_1"], row["mean_size_1"]) == (7, 6)
+
+
+@example(names=["a_2", "a", "a-"])
+@given(names=st.lists(st.text("ab-_1 2", max_size=4), max_size=8, unique=True))
+def test_names_become_distinct_words(names):
+    words = slugs(names)
+    assert len(set(words)) == len(names)
+    assert all(re.fullmatch(r"\w+", w) for w in words)
+
+
+def test_scoring_with_the_vocabulary_of_training_gives_the_columns_of_training():
+    """Tonight's delivery may lack a column, know new names, or have no money in it."""
+    past = by_hand.events("ann 2025-01-20 web view 500 attr_plan=gold num_pages=3", "bob 2025-01-21 app order")
+    trained, known, vocabulary = build_training_features(
+        past, link_identities(past), [time("2025-01-25")], time("2025-01-25"), SHOP, EVERYTHING
+    )
+    tonight = by_hand.events("ann 2025-01-20 kiosk chat", "bob 2025-01-21 app order")
+    scored, as_scored = build_features(
+        tonight, link_identities(tonight), time("2025-01-25"), SHOP, EVERYTHING, vocabulary
+    )
+    assert list(scored.columns) == list(trained.columns)
+    assert as_scored == known
+    row = scored.set_index("person_id").loc["customer:ann"]
+    assert row[["f_last_type_1", "f_last_channel", "f_last_plan", "f_last_pages", "f_mean_pages"]].isna().all()
+
+
+def test_a_vocabulary_survives_its_file(tmp_path):
+    log = random_logs.table(random_logs._log(seed=1, n=40))
+    vocabulary = learn(log)
+    tables.write_json(vocabulary.to_json(), tmp_path / "vocabulary.json")
+    read = Vocabulary.from_json(tables.read_json(tmp_path / "vocabulary.json"))
+    assert read == vocabulary
+    assert bytes_of(build(log, vocabulary=read)) == bytes_of(build(log, vocabulary=vocabulary))
+
+
+def test_a_catalogue_survives_its_file_and_says_what_each_feature_is(tmp_path):
+    log = random_logs.table(random_logs._log(seed=1, n=40))
+    table, known = build_features(log, link_identities(log), CUTOFF, SHOP, EVERYTHING)
+    tables.write_json(catalogue.to_json(known), tmp_path / "catalogue.json")
+    assert catalogue.from_json(tables.read_json(tmp_path / "catalogue.json")) == known
+    assert [f.column for f in known] == [c for c in table if c.startswith("f_")]
+    assert {f.group for f in catalogue.in_groups(known, ["gaps", "decays"])} == {"gaps", "decays"}
+    assert all(f.words and f.unit and f.group in EVERYTHING.groups for f in known)
+    for f in known:
+        if f.categories is not None:
+            codes = table[f.column].dropna()
+            assert codes.between(0, len(f.categories) - 1).all()
+
+
+def test_a_row_of_every_event_says_how_long_the_wait_for_it_was():
+    log = by_hand.events("ann 2025-01-20T10:00 web view", "ann 2025-01-21T10:00 web order", "bob 2025-01-21 web view")
+    rows, _, _ = build_training_features(log, link_identities(log), (), time("2025-02-01"), ACTIVITIES, EVERY_EVENT)
+    mine = rows[rows["person_id"] == "customer:ann"]
+    assert mine["prefix_length"].tolist() == [1, 2]
+    assert mine["cutoff_time"].tolist() == [time("2025-01-20T10:00:00.000001"), time("2025-01-21T10:00:00.000001")]
+    assert mine["stage"].tolist() == ["view", "order"]
+    assert mine["f_event_gap_1_days"].tolist() == pytest.approx([np.nan, 1.0], nan_ok=True)
+    assert mine["f_days_since_last_activity"].tolist() == pytest.approx([0, 0], abs=1e-9)
+
+
+def test_scoring_every_event_keeps_open_cases_only():
+    lines = ("ann 2025-01-01 web view", "bob 2025-01-30 web view")
+    recent = by_hand.features(*lines, points="every_event", population={"active_within_days": 10})
+    assert list(recent.index) == ["customer:bob"]
+    assert recent["cutoff_time"].tolist() == [time("2025-02-01")]
