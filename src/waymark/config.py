@@ -299,17 +299,21 @@ class ClockConfig(Section):
 # --- models, evaluation, publication --------------------------------------------------------------------------------
 
 
-class ModelConfig(Section):
-    """An estimator by its short name, and its settings."""
+# The names of `models.MODELS`, here as well so that a wrong one is refused before any work starts.
+ModelName = Literal["lightgbm", "logistic", "most_frequent", "chain", "back_off", "recency", "rfm_logistic"]
 
-    name: str
+
+class ModelConfig(Section):
+    """An estimator by its short name, and its settings; `models.make` checks those."""
+
+    name: ModelName
     settings: dict[str, Any] = {}
 
 
 class EvaluateConfig(Section):
     """How the models are judged."""
 
-    baselines: dict[Literal["next_stage", "churn"], list[str]]
+    baselines: dict[Literal["next_stage", "churn"], list[ModelName]]
     n_bootstrap: int = Field(200, ge=20)
     interval: float = Field(0.95, gt=0.5, lt=1)
     n_calibration_bins: int = Field(10, ge=2)

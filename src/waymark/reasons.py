@@ -14,6 +14,7 @@ from waymark.catalogue import Feature
 from waymark.estimators import Boosting, Logistic
 
 _CHUNK = 20_000  # rows explained at a time; bounds memory
+_OUTCOMES = {"silent": "silence", "active": "activity", "stay": "staying", "end": "the end"}
 
 
 def contributions(model: ClassifierMixin, X: pd.DataFrame, class_of_row: Sequence[str]) -> np.ndarray:
@@ -103,7 +104,7 @@ def top_reasons(
     features
         What the columns of `contributions` are, in their order.
     outcomes
-        What is explained, row by row, in words: `silence`, `purchase`.
+        The class explained, row by row.
 
     Returns
     -------
@@ -114,7 +115,8 @@ def top_reasons(
     out = np.full((len(X), n), "", dtype=object)
     strongest = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :n]
     moved = np.take_along_axis(contributions, strongest, axis=1)
-    verdict = np.array([[f": {o} less likely", f": {o} likelier"] for o in outcomes], dtype=object)
+    words = [_OUTCOMES.get(o, o) for o in outcomes]
+    verdict = np.array([[f": {w} less likely", f": {w} likelier"] for w in words], dtype=object)
     for j in np.unique(strongest[moved != 0]):
         rows, ranks = np.nonzero((strongest == j) & (moved != 0))
         facts = _facts(features[j], X[features[j].column].to_numpy()[rows])
