@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from waymark import kernels, schema
-from waymark.config import JourneyConfig, StageRule
+from waymark.config import RESERVED_STAGES, JourneyConfig, StageRule
+from waymark.errors import InputError
 from waymark.eventlog import EventLog, Grouped, group_by_person, micro, read_log
 
 EVENT_TYPE = "{event_type}"
@@ -30,6 +31,11 @@ class StageMap:
         named = [r.stage for r in self.journey.rules if r.stage != EVENT_TYPE]
         types = list(self.log.event_types) if len(named) < len(self.journey.rules) else []
         return list(dict.fromkeys([*self.journey.path, self.journey.initial, *named, *types]))
+
+    @cached_property
+    def _reserved(self) -> list[int]:
+        """Codes of event types that cannot be stages."""
+        return [i for i, s in enumerate(self.stages) if s in RESERVED_STAGES]
 
     @cached_property
     def _matches(self) -> list[np.ndarray]:
@@ -74,6 +80,12 @@ class StageMap:
                 match &= counts <= (rule.count_at_most or np.iinfo(np.int64).max)
             stage[match] = of_type[event_type[match]]
             is_free &= ~match
+        for code in self._reserved:
+            if (stage == code).any():
+                raise InputError(
+                    f"event type {self.stages[code]!r} cannot be a stage: forecasts use {', '.join(RESERVED_STAGES)};"
+                    " give it another name under event_types of its source"
+                )
         return self._filled(stage, grouped.starts)
 
     def _filled(self, stage: np.ndarray, starts: np.ndarray) -> np.ndarray:
