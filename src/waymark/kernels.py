@@ -185,21 +185,25 @@ def gap_states(starts, time, counts):
 
     Returns (n_events, 3) float64: mean, standard deviation (of the population) and last gap, in days; NaN before the
     second counted event.
+
+    References
+    ----------
+    Welford (1962), Note on a method for calculating corrected sums of squares: equal gaps have no spread at all.
     """
     out = np.full((len(time), 3), np.nan)
     for p in range(len(starts) - 1):
-        n, previous, total, squares, gap = 0, np.int64(0), 0.0, 0.0, 0.0
+        n, previous, mean, squares, gap = 0, np.int64(0), 0.0, 0.0, 0.0
         for i in range(starts[p], starts[p + 1]):
             if counts[i]:
                 if n > 0:
                     gap = (time[i] - previous) / DAY
-                    total += gap
-                    squares += gap * gap
+                    off = gap - mean
+                    mean += off / n
+                    squares += off * (gap - mean)
                 n, previous = n + 1, time[i]
             if n > 1:
-                mean = total / (n - 1)
                 out[i, 0] = mean
-                out[i, 1] = np.sqrt(max(squares / (n - 1) - mean * mean, 0.0))
+                out[i, 1] = np.sqrt(squares / (n - 1))
                 out[i, 2] = gap
     return out
 
