@@ -179,8 +179,8 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
 class Logistic(ClassifierMixin, BaseEstimator):
     """Multinomial logistic regression on signed logarithms and one-hot categories.
 
-    A number x enters as sign(x) log(1 + |x|) over its standard deviation, a missing one as the median beside a
-    flag. A category that the fit did not see, or a missing one, is none of the known ones.
+    A number x enters as sign(x) log(1 + |x|), standardised, a missing one as the median beside a flag. A category that
+    the fit did not see, or a missing one, is none of the known ones.
 
     Parameters
     ----------
@@ -217,7 +217,8 @@ class Logistic(ClassifierMixin, BaseEstimator):
         self.medians_ = _medians(x)
         filled = np.where(np.isnan(x), self.medians_, x)
         self.has_missing_ = np.isnan(x).any(axis=0)
-        self.scales_ = np.where(np.ptp(filled, axis=0) > 0, filled.std(axis=0), 1.0)
+        self.centres_ = filled.mean(axis=0)
+        self.scales_ = np.where(filled.std(axis=0) > 1e-9, filled.std(axis=0), 1.0)
         self.levels_ = [_levels(X[c].to_numpy()) for c in self.feature_names_in_[self.is_category_]]
         design = self.design(X)
         self.means_ = np.asarray(design.mean(axis=0)).ravel()
@@ -233,7 +234,8 @@ class Logistic(ClassifierMixin, BaseEstimator):
         X = select(X, self.feature_names_in_)
         x = _signed_log(X.to_numpy(float)[:, ~self.is_category_])
         is_missing = np.isnan(x)
-        blocks = [np.where(is_missing, self.medians_, x) / self.scales_, is_missing[:, self.has_missing_].astype(float)]
+        numbers = (np.where(is_missing, self.medians_, x) - self.centres_) / self.scales_
+        blocks = [numbers, is_missing[:, self.has_missing_].astype(float)]
         for column, levels in zip(self.feature_names_in_[self.is_category_], self.levels_, strict=True):
             blocks.append(sparse.csr_array(X[column].to_numpy()[:, None] == levels, dtype=float))
         return sparse.hstack([sparse.csr_array(b) for b in blocks], format="csr")

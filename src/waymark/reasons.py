@@ -136,7 +136,7 @@ def fact(feature: Feature, value: float) -> str:
         return f"{feature.words} unknown"
     if feature.categories is not None:
         return f"{feature.words} is {feature.categories[int(value)]}"
-    if feature.unit == "count" or feature.words.startswith(f"{feature.unit} "):
+    if feature.unit == "count" or feature.words.startswith(("days ", "hours ")):
         return f"{number(value)} {feature.words}"
     if feature.unit == "cents":
         return f"{feature.words} is {value / 100:.2f}"

@@ -1,0 +1,86 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+import planted
+from waymark import models
+from waymark.baselines import BackOff
+
+X = pd.DataFrame({"f_stage": [0.0, 0.0, 0.0, 1.0], "f_previous_stage": [np.nan, np.nan, 1.0, 0.0]})
+Y = ["x", "x", "y", "z"]
+ELSEWHERE = pd.DataFrame({"f_stage": [7.0], "f_previous_stage": [0.0]})
+
+
+def make(name, **settings):
+    return models.make(name, settings, planted.CATALOGUE, 7)
+
+
+def test_most_frequent_gives_the_class_shares_everywhere():
+    p = make("most_frequent").fit(X, Y).predict_proba(pd.concat([X, ELSEWHERE]))
+    np.testing.assert_allclose(p, [[0.5, 0.25, 0.25]] * 5)
+
+
+def test_the_chain_counts_what_followed_each_stage():
+    p = make("chain", smoothing=0.0).fit(X, Y).predict_proba(X.iloc[[0, 3]])
+    np.testing.assert_allclose(p, [[2 / 3, 1 / 3, 0], [0, 0, 1]])
+
+
+def test_the_chain_leaves_a_little_for_what_it_has_not_seen():
+    p = make("chain").fit(X, Y).predict_proba(X)
+    assert (p > 0).all()
+    np.testing.assert_allclose(p[0], [2 / 3, 1 / 3, 0], atol=0.002)
+
+
+def test_contexts_blend_as_witten_and_bell_have_it():
+    p = BackOff(("f_stage",)).fit(X, Y).predict_proba(pd.concat([X, ELSEWHERE]))
+    shares = np.array([3, 2, 2]) / 7  # (n_c + 3 classes / 3) / (4 rows + 3 classes)
+    np.testing.assert_allclose(p[0], [(2 + 2 * 3 / 7) / 5, (1 + 2 * 2 / 7) / 5, (2 * 2 / 7) / 5])
+    np.testing.assert_allclose(p[3], [3 / 14, 2 / 14, 9 / 14])
+    np.testing.assert_allclose(p[4], shares)
+
+
+def test_the_longest_known_context_speaks():
+    model = BackOff(("f_stage", "f_previous_stage"), smoothing=0.0).fit(X, Y)
+    rows = pd.DataFrame({"f_stage": [0.0, 0.0, 0.0, 9.0], "f_previous_stage": [np.nan, 1.0, 5.0, 1.0]})
+    expected = [[1, 0, 0], [0, 1, 0], [2 / 3, 1 / 3, 0], [0.5, 0.25, 0.25]]
+    np.testing.assert_allclose(model.predict_proba(rows), expected)
+
+
+def test_a_column_that_splits_no_context_changes_nothing():
+    twice = X.assign(f_same=X["f_stage"] * 3)
+    once = BackOff(("f_stage",)).fit(X, Y).predict_proba(X)
+    np.testing.assert_array_equal(BackOff(("f_stage", "f_same")).fit(twice, Y).predict_proba(twice), once)
+
+
+def test_a_weight_of_two_is_two_rows():
+    weighted = BackOff(("f_stage",)).fit(X, Y, sample_weight=[1, 1, 2, 1]).predict_proba(X)
+    repeated = BackOff(("f_stage",)).fit(X.iloc[[0, 1, 2, 2, 3]], [*Y[:3], "y", "z"]).predict_proba(X)
+    np.testing.assert_allclose(weighted, repeated)
+
+
+def test_longer_contexts_tell_what_a_chain_cannot():
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({c: rng.integers(0, 4, 3000).astype(float) for c in ("f_stage", "f_last_type_1")})
+    y = ((rows["f_stage"] + rows["f_last_type_1"]) % 4).astype(int).astype(str)
+    assert (BackOff(("f_stage", "f_last_type_1")).fit(rows, y).predict(rows) == y).all()
+    assert (BackOff(("f_stage",)).fit(rows, y).predict(rows) == y).mean() < 0.5
+
+
+def test_back_off_is_ready_for_large_logs():
+    rng = np.random.default_rng(0)
+    columns = ("f_stage", "f_previous_stage", "f_last_type_1", "f_last_type_2", "f_last_type_3")
+    rows = pd.DataFrame({c: rng.integers(0, 20, 40_000).astype("float32") for c in columns})
+    p = BackOff(columns).fit(rows, rng.integers(0, 24, 40_000)).predict_proba(rows)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(("name", "columns"), [("recency", 1), ("rfm_logistic", 4)])
+def test_the_logistic_baselines_are_a_logistic_on_logarithms(name, columns):
+    features, targets = planted.tables()
+    rows = models.labelled(features, targets, "churn")
+    names = ["f_days_since_last_activity", "f_n_activities_ever", "f_value_cents_ever", "f_tenure_days"][:columns]
+    x = np.log1p(rows[names].to_numpy(float))
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    by_hand = LogisticRegression().fit(x, rows["label"]).predict_proba(x)
+    np.testing.assert_allclose(models.fit(make(name), rows).predict_proba(rows), by_hand, atol=2e-3)
