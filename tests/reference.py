@@ -59,17 +59,28 @@ def rows(events: pd.DataFrame, before: pd.Timestamp) -> list[dict[str, Any]]:
     return [row for row in clean if row["event_time"] < before and row["known_time"] < before]
 
 
-def persons(seen: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Group events by person: a device that logged in for one customer is theirs; for two, nobody's."""
+def owners(seen: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the person behind each device: whoever logged in there, if that was one customer."""
     customers_of: dict[str, set[str]] = {}
     for row in seen:
         if row["anonymous_id"] and row["customer_id"]:
             customers_of.setdefault(row["anonymous_id"], set()).add(row["customer_id"])
+    return {device: f"customer:{min(them)}" for device, them in customers_of.items() if len(them) == 1}
+
+
+def person_of(row: dict[str, Any], owner_of: dict[str, str]) -> str:
+    """Return the person of an event."""
+    if row["customer_id"]:
+        return f"customer:{row['customer_id']}"
+    return owner_of.get(row["anonymous_id"], f"anonymous:{row['anonymous_id']}")
+
+
+def persons(seen: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Group events by person, by what they themselves say of who is who."""
+    owner_of = owners(seen)
     people: dict[str, list[dict[str, Any]]] = {}
     for row in seen:
-        owners = {row["customer_id"]} if row["customer_id"] else customers_of.get(row["anonymous_id"], set())
-        name = f"customer:{next(iter(owners))}" if len(owners) == 1 else f"anonymous:{row['anonymous_id']}"
-        people.setdefault(name, []).append(row)
+        people.setdefault(person_of(row, owner_of), []).append(row)
     return people
 
 
@@ -377,3 +388,29 @@ def commonest(names: list[str | None], at_most: int) -> tuple[str, ...]:
     there = [n for n in names if n is not None]
     ordered = sorted(set(there), key=lambda n: (-there.count(n), n))
     return tuple(ordered) if len(ordered) <= at_most else (*ordered[: at_most - 1], OTHER)
+
+
+# --- targets --------------------------------------------------------------------------------------------------------
+
+
+def snapshot_target(
+    point: dict[str, Any],
+    events: pd.DataFrame,
+    as_of: pd.Timestamp,
+    journey: JourneyConfig,
+    horizon_days: int,
+    back: list[str] | None,
+) -> tuple[str | None, str, bool | None]:
+    """Return the next stage, its status and whether the person was silent, for a row of the features."""
+    cutoff, end = point["cutoff_time"], point["cutoff_time"] + horizon_days * DAY
+    if end > as_of:
+        return None, "immature", None
+    owner_of = owners(rows(events, end))
+    person = owner_of.get(point["person_id"].removeprefix("anonymous:"), point["person_id"])
+    known = [row for row in rows(events, as_of) if row["event_time"] < end]
+    history = [Event(row, row["event_time"]) for row in known if person_of(row, owner_of) == person]
+    walk(history, journey)
+    after = [e for e in history if e.time >= cutoff]
+    if not any(e.by_customer and (back is None or e.event_type in back) for e in after):
+        return None, "not_applicable", True
+    return next((e.stage for e in after if e.stage != point["stage"]), "stay"), "mature", False

@@ -16,12 +16,10 @@ def cutoff_folds(cutoff_time: pd.Series, test_cutoffs: tuple[pd.Timestamp, ...])
     return np.where(cutoff_time.isin(list(test_cutoffs)), TEST, TRAIN).astype(object)
 
 
-def case_folds(points: Points, label_time: np.ndarray, split: SplitConfig) -> np.ndarray:
-    """Return the fold of each point by its case.
+def cases_that_test(points: Points, split: SplitConfig) -> tuple[np.ndarray, int]:
+    """Return which cases test, and when the first of them begins (int64 microseconds).
 
     Cases are ordered by their first event, or by their first sequence number; the first `train_fraction` of them train.
-    Left out are test points with fewer events than `min_prefix` and, with `embargo`, training points whose label
-    (`label_time`, int64 microseconds) was not known when the first test case began.
     """
     starts = points.grouped.starts[:-1]
     begun = points.grouped.time[starts]
@@ -30,9 +28,20 @@ def case_folds(points: Points, label_time: np.ndarray, split: SplitConfig) -> np
         order = np.minimum.reduceat(points.log.sequence[points.grouped.index], starts)
     rank = np.empty(len(starts), np.int64)
     rank[np.lexsort((np.arange(len(starts)), order))] = np.arange(len(starts))
-    is_test = rank >= int(len(starts) * split.train_fraction)
+    n_train = int(round(len(starts) * split.train_fraction, 6))  # 100 * 0.29 is a little less than 29
+    is_test = rank >= n_train
+    return is_test, int(begun[is_test].min(initial=np.iinfo(np.int64).max))
+
+
+def case_folds(points: Points, label_time: np.ndarray, split: SplitConfig) -> np.ndarray:
+    """Return the fold of each point by its case.
+
+    Points with fewer events than `min_prefix` are not used, nor, with `embargo`, training points whose label
+    (`label_time`, int64 microseconds) was not known when the first test case began.
+    """
+    is_test, tests_begin = cases_that_test(points, split)
     fold = np.where(is_test[points.group], TEST, TRAIN).astype(object)
-    fold[(fold == TEST) & (points.end - points.first < split.min_prefix)] = EMBARGO
-    if split.embargo and is_test.any():
-        fold[(fold == TRAIN) & (label_time >= begun[is_test].min())] = EMBARGO
+    fold[points.end - points.first < split.min_prefix] = EMBARGO
+    if split.embargo:
+        fold[(fold == TRAIN) & (label_time >= tests_begin)] = EMBARGO
     return fold

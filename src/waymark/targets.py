@@ -8,11 +8,12 @@ import pandas as pd
 from waymark import schema
 from waymark.clock import TrainClock, known_before
 from waymark.config import JourneyConfig, SplitConfig, TargetsConfig
+from waymark.errors import InputError
 from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.journeys import StageMap
 from waymark.kernels import DAY
 from waymark.points import every_event
-from waymark.splits import case_folds, cutoff_folds
+from waymark.splits import TRAIN, case_folds, cases_that_test, cutoff_folds
 
 STAY, END = "stay", "end"
 
@@ -66,6 +67,8 @@ def build_snapshot_targets(
     pandas.DataFrame
         Rows of `schema.TARGETS`. What a person did is what the identities known at the end of the horizon say.
     """
+    if points.empty:
+        raise InputError("no training cut-off has a person in features.population; widen it or deliver more history")
     log = read_log(known_before(events, as_of), links)
     stage_map = StageMap(log, journey)
     parts = [
@@ -171,7 +174,8 @@ def build_event_targets(
 
     The next stage is that of the next event, whenever it comes (`stay` where it is the same); where none came within
     the horizon the case has ended, if ends count. Parameters and result as in `build_snapshot_targets`; `split` says
-    which cases train and which test.
+    which cases train and which test. With its embargo, a row that trains is mature for churn only if its horizon had
+    passed when the first test case began: those who came back were known earlier than the silent.
     """
     log = read_log(known_before(events, as_of), links)
     walk = every_event(log, StageMap(log, journey), micro(as_of))
@@ -188,8 +192,10 @@ def build_event_targets(
     status = np.select(
         [has_next, has_ended & ends_count, has_ended], ["mature", "mature", "not_applicable"], default="immature"
     )
-    is_mature = walk.cutoff + horizon <= now
-    is_silent = (back < 0) | (time[back] - time >= horizon)
+    fold = case_folds(walk, np.where(has_next, time[after], time + horizon), split)
+    tests_begin = cases_that_test(walk, split)[1] if split.embargo else now
+    is_mature = walk.cutoff + horizon <= np.where(fold == TRAIN, min(tests_begin, now), now)
+    is_silent = (back < 0) | (time[back] - walk.cutoff >= horizon)
     targets = pd.DataFrame(
         {
             "person_id": pd.array(walk.person_ids, "str"),
@@ -199,7 +205,7 @@ def build_event_targets(
             "next_stage_status": pd.array(status.astype(object), "str"),
             "is_silent": pd.array(np.where(is_mature, is_silent, None), "boolean"),
             "churn_status": pd.array(np.where(is_mature, "mature", "immature").astype(object), "str"),
-            "fold": pd.array(case_folds(walk, np.where(has_next, time[after], time + horizon), split), "str"),
+            "fold": pd.array(fold, "str"),
         }
     )
     keys = list(schema.TARGETS.key)
