@@ -118,18 +118,26 @@ def set_train_clock(events: pd.DataFrame, split: SplitConfig, targets: TargetsCo
     first_event = events["known_time"].min()
     earliest = first_event + timedelta(days=split.min_history_days)
     train = [newest - i * step for i in reversed(range(split.n_train)) if newest - i * step >= earliest]
-    if not train:
-        missing = (earliest - newest).ceil("D").days
+    if not train and split.test_cutoffs:
         raise InputError(
-            f"no training cut-off fits: the events from {first_event.date()} to {latest.date()} are {missing} days short of"
-            f" two horizons ({targets.horizon_days} days each), {split.n_test} test cut-offs and split.min_history_days"
-            f" ({split.min_history_days}); deliver more history or shorten targets.horizon_days"
+            f"no training cut-off fits before split.test_cutoffs {test[0].isoformat()}: choose them from"
+            f" {(earliest + (test[0] - newest)).isoformat()} on, or shorten targets.horizon_days"
+            f" ({targets.horizon_days}) or split.min_history_days ({split.min_history_days})"
+        )
+    if not train:
+        missing = (as_of + -((newest - earliest) // step) * step - latest).days
+        raise InputError(
+            f"no training cut-off fits: the events from {first_event.date()} to {latest.date()} are {missing} days"
+            f" short of two horizons ({targets.horizon_days} days each), {split.n_test} test cut-offs and"
+            f" split.min_history_days ({split.min_history_days}); deliver more history or shorten targets.horizon_days"
         )
     return TrainClock(as_of, tuple(train), tuple(test), version_of(known_before(events, as_of)))
 
 
 def version_of(events: pd.DataFrame) -> str:
-    """Return a hash of the rows, in the order of their key: the same rows have the same version."""
+    """Return a hash of the rows: the same rows have the same version, in any order and whatever else the table held."""
+    # A column of integers becomes one of floats when any row of its file has no value.
+    events = events.astype({c: "float64" for c in ("sequence", "value_cents") if c in events})
     hashes = pd.util.hash_pandas_object(events, index=False).to_numpy(np.uint64)
     names = ",".join(events.columns).encode()
     return hashlib.sha256(names + np.sort(hashes).tobytes()).hexdigest()[:12]

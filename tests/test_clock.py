@@ -1,0 +1,230 @@
+"""What tonight is, and what training may see."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import by_hand
+from by_hand import events, time
+from waymark import schema, tables
+from waymark.clock import (
+    ScoreClock,
+    TrainClock,
+    known_before,
+    latest_cutoff,
+    set_score_clock,
+    set_train_clock,
+    version_of,
+)
+from waymark.config import ClockConfig
+from waymark.errors import InputError
+
+DAY = timedelta(days=1)
+LATEST = ClockConfig(cutoff_time="latest")
+SMALL = {"n_train": 3, "n_test": 2, "min_history_days": 7}
+
+
+def stored(log: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Return the events as a step reads them."""
+    tables.write(log, folder / "events.parquet", schema.EVENTS)
+    return tables.read(folder / "events.parquet")
+
+
+def daily(n: int, start: str = "2025-01-01") -> pd.DataFrame:
+    return events(*(f"ann {(time(start) + i * DAY).isoformat()} web view 100" for i in range(n)))
+
+
+# --- tonight --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("last", "cutoff"),
+    [
+        ("2025-01-10", "2025-01-11"),
+        ("2025-01-10T23:59:59.999999", "2025-01-11"),
+        ("2025-01-05 known=2025-01-10T08:00", "2025-01-11"),
+    ],
+)
+def test_tonight_ends_the_last_delivered_day(last, cutoff):
+    when, *known = last.split()
+    log = events("ann 2025-01-01 web view", " ".join(["ann", when, "web view", *known]))
+    assert latest_cutoff(log) == time(cutoff)
+    assert set_score_clock(log, LATEST).cutoff_time == time(cutoff)
+
+
+def test_a_chosen_night_sees_what_was_known_by_then():
+    log = events("ann 2025-01-01 web view", "ann 2025-01-03 web view known=2025-01-08", "bob 2025-01-05 web view")
+    clock = set_score_clock(log, ClockConfig(cutoff_time="2025-01-05"))
+    assert clock.cutoff_time == time("2025-01-05")
+    assert clock.scored_at_cutoff == time("2025-01-01")
+    assert set_score_clock(log, LATEST).scored_at_cutoff == time("2025-01-05")
+
+
+@pytest.mark.parametrize(
+    ("night", "words"),
+    [
+        ("2025-01-01", r"cutoff_time 2025-01-01 .* is before the first known event; choose one after 2025-01-01"),
+        (
+            "2025-01-12",
+            r"cutoff_time 2025-01-12 .* is after the last delivered day; choose `latest` or one up to 2025-01",
+        ),
+    ],
+)
+def test_an_impossible_night_is_named_with_the_choices(night, words):
+    with pytest.raises(InputError, match=words):
+        set_score_clock(daily(10), ClockConfig(cutoff_time=night))
+
+
+def test_no_event_at_all_is_no_night():
+    for clock in (
+        lambda e: set_score_clock(e, LATEST),
+        lambda e: set_train_clock(e, by_hand.split(), by_hand.targets()),
+    ):
+        with pytest.raises(InputError, match=r"no event was accepted.*rejects"):
+            clock(events())
+
+
+def test_an_event_at_the_cut_off_is_not_known_before_it():
+    log = events("ann 2025-01-01 web view", "ann 2025-01-02 web view", "ann 2025-01-01 web late known=2025-01-02")
+    assert known_before(log, time("2025-01-02"))["event_type"].tolist() == ["view"]
+
+
+# --- the version of the data ----------------------------------------------------------------------------------------
+
+LOG = ("ann 2025-01-01 web view 100", "bob 2025-01-02 web order 200 attr_plan=gold", "bob 2025-01-03 web view")
+
+
+def test_the_same_rows_have_the_same_version_in_any_order():
+    log = events(*LOG)
+    assert version_of(log) == version_of(log.iloc[::-1]) == version_of(events(*LOG[::-1]))
+
+
+@pytest.mark.parametrize("column", [*schema.EVENTS.columns, "attr_plan"])
+def test_any_change_of_any_cell_is_another_version(column):
+    log = events(*LOG)
+    changed = log.copy()
+    if column.endswith("_time"):
+        changed.loc[1, column] += timedelta(microseconds=1)
+    else:
+        changed.loc[1, column] = 7 if column in ("sequence", "value_cents") else "other"
+    assert version_of(changed) != version_of(log)
+
+
+def test_one_event_more_or_less_is_another_version():
+    versions = {version_of(events(*LOG[:n])) for n in range(4)}
+    assert len(versions) == 4
+
+
+def test_what_nobody_may_see_yet_changes_no_version(tmp_path):
+    """A newer event without a value makes the column of values, read back, one of floats."""
+    clocks = []
+    for newer in ((), ("cid 2025-01-03 web view",), ("cid 2025-01-01 web view 5 known=2025-01-04", LOG[2])):
+        log = stored(events(*LOG[:2], *newer), tmp_path)
+        clocks.append(set_score_clock(log, ClockConfig(cutoff_time="2025-01-03")))
+    assert clocks[0] == clocks[1] == clocks[2]
+
+
+# --- what training may see ------------------------------------------------------------------------------------------
+
+
+def test_weekly_cut_offs_fall_on_mondays():
+    clock = set_train_clock(daily(100), by_hand.split(**SMALL), by_hand.targets(horizon_days=14))
+    assert clock.as_of == time("2025-04-07")
+    assert clock.test_cutoffs == (time("2025-03-17"), time("2025-03-24"))
+    assert clock.train_cutoffs == (time("2025-02-17"), time("2025-02-24"), time("2025-03-03"))
+    assert {t.weekday() for t in (clock.as_of, *clock.test_cutoffs, *clock.train_cutoffs)} == {0}
+
+
+def test_training_stands_still_within_a_week(tmp_path):
+    """Scoring moves on each night; training when a week is full."""
+    log = daily(105)
+    training, scoring = [], []
+    for n in range(97, 104):  # from Monday, 7 April, to Sunday
+        delivered = log.head(n)
+        delivered = pd.concat([delivered.iloc[:-1], delivered.iloc[-1:].assign(value_cents=None)])
+        delivered = stored(delivered.astype({"value_cents": "Int64"}), tmp_path)
+        training.append(set_train_clock(delivered, by_hand.split(**SMALL), by_hand.targets(horizon_days=14)))
+        scoring.append(set_score_clock(delivered, LATEST))
+    assert len(set(training[:6])) == 1
+    assert training[6].as_of == training[0].as_of + timedelta(days=7)
+    assert len({c.data_version for c in scoring}) == len(scoring)
+
+
+@given(
+    n_days=st.integers(20, 400),
+    horizon_days=st.integers(1, 60),
+    split=st.fixed_dictionaries(
+        {
+            "step_days": st.integers(1, 30),
+            "n_train": st.integers(1, 10),
+            "n_test": st.integers(1, 5),
+            "gap_days": st.integers(0, 20),
+            "min_history_days": st.integers(0, 30),
+        }
+    ),
+)
+def test_no_training_label_reaches_a_test_cut_off(n_days, horizon_days, split):
+    log = events(*(f"ann {(time('2025-01-01') + d * DAY).isoformat()} web view" for d in (0, n_days)))
+    settings = by_hand.split(**split)
+    horizon, gap = horizon_days * DAY, split["gap_days"] * DAY
+    try:
+        clock = set_train_clock(log, settings, by_hand.targets(horizon_days=horizon_days))
+    except InputError as error:
+        assert "targets.horizon_days" in str(error)
+        return
+    assert max(clock.train_cutoffs) + horizon + gap <= min(clock.test_cutoffs)
+    assert max(clock.test_cutoffs) + horizon <= clock.as_of <= latest_cutoff(log)
+    assert min(clock.train_cutoffs) >= time("2025-01-01") + split["min_history_days"] * DAY
+    assert len(clock.test_cutoffs) == split["n_test"]
+    assert 1 <= len(clock.train_cutoffs) <= split["n_train"]
+    nights = (*clock.train_cutoffs, *clock.test_cutoffs)
+    assert list(nights) == sorted(set(nights))
+
+
+def test_too_short_a_history_says_how_many_days_are_missing():
+    split, targets = by_hand.split(**SMALL), by_hand.targets(horizon_days=14)
+    with pytest.raises(InputError, match=r"2025-01-01 to .* days short .*targets.horizon_days") as caught:
+        set_train_clock(daily(30), split, targets)
+    missing = int(str(caught.value).split(" days short")[0].split()[-1])
+    assert set_train_clock(daily(30 + missing), split, targets)
+
+
+def test_chosen_test_nights_are_taken_when_they_are_mature():
+    chosen = by_hand.split(**SMALL, test_cutoffs=["2025-03-20", "2025-03-05"])
+    clock = set_train_clock(daily(100), chosen, by_hand.targets(horizon_days=14))
+    assert clock.test_cutoffs == (time("2025-03-05"), time("2025-03-20"))
+    assert max(clock.train_cutoffs) == time("2025-02-19")
+    assert clock.as_of == time("2025-04-11")
+    with pytest.raises(InputError, match=r"split.test_cutoffs .*2025-03-29.* not mature.* up to 2025-03-28"):
+        set_train_clock(daily(100), by_hand.split(test_cutoffs=["2025-03-29"]), by_hand.targets(horizon_days=14))
+
+
+def test_chosen_test_nights_that_leave_no_room_for_training_are_named_with_the_choices():
+    targets = by_hand.targets(horizon_days=14)
+    with pytest.raises(InputError, match=r"split.test_cutoffs 2025-01-10.* from 2025-01-22") as caught:
+        set_train_clock(daily(100), by_hand.split(**SMALL, test_cutoffs=["2025-01-10"]), targets)
+    assert "targets.horizon_days (14)" in str(caught.value)
+    assert set_train_clock(daily(100), by_hand.split(**SMALL, test_cutoffs=["2025-01-22"]), targets)
+
+
+def test_cases_train_on_whole_weeks():
+    clock = set_train_clock(daily(100), by_hand.split("cases"), by_hand.targets())
+    assert clock == TrainClock(time("2025-04-07"), (), (), version_of(known_before(daily(100), time("2025-04-07"))))
+
+
+def test_clocks_survive_their_files(tmp_path):
+    log = daily(100)
+    train = set_train_clock(log, by_hand.split(**SMALL), by_hand.targets(horizon_days=14))
+    score = set_score_clock(log, LATEST)
+    tables.write_json(train.to_json(), tmp_path / "train.json")
+    tables.write_json(score.to_json(), tmp_path / "score.json")
+    read = TrainClock.from_json(tables.read_json(tmp_path / "train.json"))
+    assert read == train
+    assert read.as_of.unit == train.as_of.unit == "us"
+    assert ScoreClock.from_json(tables.read_json(tmp_path / "score.json")) == score
