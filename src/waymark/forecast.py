@@ -37,23 +37,20 @@ def combine(
         One row a person: `p_silent_<h>d`, `p_stay` and `p_next_<stage>`, which sum to 1, and `next_stage`, the
         likeliest of them.
     """
-    given = np.array(p_next, float)
-    columns = {c: i for i, c in enumerate(classes)}
-    if END in columns:
-        given[:, columns[END]] = 0.0
-    present = stage.map(columns).to_numpy(float)
-    there = ~np.isnan(present)
-    given[np.flatnonzero(there), present[there].astype(int)] = 0.0
-    total = given.sum(axis=1, keepdims=True)
-    stays = np.array([c == STAY for c in classes], float)
-    # Nothing left to go to: whoever is active stays.
-    fallback = stays if stays.any() else (np.array(classes) != END) / max(len(classes), 1)
-    given = np.where(total > 1e-12, given / np.where(total > 1e-12, total, 1.0), fallback)
-    joint = given * (1.0 - p_silent)[:, None]
     stages = sorted(c for c in classes if c not in (STAY, END))
-    out = {f"p_silent_{horizon_days}d": p_silent}
-    out["p_stay"] = joint[:, columns[STAY]] if STAY in columns else np.zeros(len(stage))
-    out |= {f"p_next_{slug}": joint[:, columns[s]] for s, slug in zip(stages, slugs(stages), strict=True)}
-    likeliest = np.argmax(np.column_stack(list(out.values())), axis=1) if len(stage) else np.zeros(0, int)
+    given = np.zeros((len(stage), 1 + len(stages)))
+    for i, outcome in enumerate((STAY, *stages)):
+        if outcome in classes:
+            given[:, i] = p_next[:, classes.index(outcome)]
+    present = stage.map({s: i for i, s in enumerate(stages, start=1)}).to_numpy(float)
+    there = np.flatnonzero(~np.isnan(present))
+    given[there, present[there].astype(int)] = 0.0
+    total = given.sum(axis=1)
+    given[total <= 1e-12] = np.eye(1, 1 + len(stages))  # nothing left to go to: whoever is active stays
+    given /= np.where(total <= 1e-12, 1.0, total)[:, None]
+    joint = given * (1.0 - p_silent)[:, None]
+    names = ["p_stay", *(f"p_next_{slug}" for slug in slugs(stages))]
+    out = {f"p_silent_{horizon_days}d": p_silent, **dict(zip(names, joint.T, strict=True))}
+    likeliest = np.column_stack(list(out.values())).argmax(axis=1)
     next_stage = np.array([SILENT, STAY, *stages], object)[likeliest]
     return pd.DataFrame({**out, "next_stage": pd.array(next_stage, "str")}, index=stage.index)
