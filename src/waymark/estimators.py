@@ -122,7 +122,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
     def _new(self, n_rounds: int) -> LGBMClassifier:
         ours = ("columns", "categorical", "early_stopping_rounds", "n_estimators")
         settings = {k: v for k, v in self.get_params().items() if k not in ours}
-        return LGBMClassifier(n_estimators=n_rounds, **settings, deterministic=True, force_row_wise=True, verbose=-1)
+        return LGBMClassifier(n_estimators=n_rounds, **settings, deterministic=True, force_col_wise=True, verbose=-1)
 
     def _positions(self) -> list[int] | str:
         return [i for i, c in enumerate(self.feature_names_in_) if c in set(self.categorical)] or "auto"
