@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from waymark import schema
@@ -44,6 +45,7 @@ def write(frame: pd.DataFrame, path: Path, table: schema.Table) -> int:
     The same rows give the same bytes. Pages carry checksums: a flipped bit is an error on reading, not a value.
     """
     arrow = schema.to_arrow(frame, table)
+    arrow = arrow.replace_schema_metadata({_SEAL: _seal(arrow.schema, arrow.num_rows)})
     with atomic(path) as temporary:
         pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
     return arrow.num_rows
@@ -52,12 +54,28 @@ def write(frame: pd.DataFrame, path: Path, table: schema.Table) -> int:
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a table that `write` wrote; raise `InputError` where it is missing or damaged."""
     try:
-        arrow = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            seal = (file.schema_arrow.metadata or {}).get(_SEAL)
+            if seal != _seal(file.schema_arrow, file.metadata.num_rows):
+                raise OSError("its columns are not those that were written")
+            known = file.schema_arrow.names
+            arrow = file.read(columns)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `dvc repro -P` makes it") from None
-    except OSError as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"{path} is damaged ({str(error)[:120]}); delete it and run `dvc repro -P`") from None
+    missing = sorted(set(columns or []) - set(known))
+    if missing:
+        raise InputError(f"{path} has no column {', '.join(missing)}; it has {', '.join(known)}")
     return arrow.to_pandas()
+
+
+_SEAL = b"waymark.seal"
+
+
+def _seal(columns: pa.Schema, n_rows: int) -> bytes:
+    """Return a checksum of what no page holds: the names and types of the columns, and the number of rows."""
+    return hashlib.sha256(f"{n_rows}\n{columns.remove_metadata()}".encode()).hexdigest().encode()
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -72,7 +90,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `dvc repro -P` makes it") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or not even UTF-8
         raise InputError(f"{path} is not JSON ({error}); delete it and run `dvc repro -P`") from None
 
 
