@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := passive
 # One way to start a step, with this folder's code: see src/run.py.
 RUN := $(BIN)/python src/run.py
 
-.PHONY: help setup choose repro nightly test test-slow lint format lock mlflow lab clean
+.PHONY: help setup choose repro nightly test test-slow lint format docs lock mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
@@ -55,6 +55,9 @@ lint: $(STAMP)                   ## ruff, without changing anything
 
 format: $(STAMP)                 ## ruff, with its fixes
 	$(BIN)/ruff check --fix src tests benchmarks; $(BIN)/ruff format src tests benchmarks
+
+docs: $(STAMP)                   ## write docs/tables.md from schema.py
+	$(RUN) waymark.table_docs
 
 lock: $(STAMP)                   ## resolve pyproject.toml anew; no index address may get into the lock file
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock

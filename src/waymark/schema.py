@@ -105,7 +105,7 @@ EVENTS = Table(
     grain="one touchpoint event as delivered",
     key=("event_time", "sequence", "event_id"),
     columns={
-        "event_id": "string",
+        "event_id": "string",  # as delivered, else a hash of the delivered row
         "event_time": TIME,  # when it happened
         "known_time": TIME,  # when we could first know it
         "sequence": "int64",  # order among events of one moment, where the source states it, else 0
@@ -116,7 +116,7 @@ EVENTS = Table(
         "actor": "string",  # one of ACTORS
         "channel": "string",  # where it was done
         "session_id": "string",
-        "value_cents": "int64",
+        "value_cents": "int64",  # money, in hundredths of the source's currency unit
     },
     nullable=frozenset({"anonymous_id", "customer_id", "channel", "session_id", "value_cents"}),
     families=ATTRIBUTES,
@@ -126,14 +126,26 @@ REJECTS = Table(
     name="rejects",
     grain="one delivered row that was refused, and why",
     key=("source", "file", "line"),
-    columns={"source": "string", "file": "string", "line": "int64", "rule": "string", "reason": "string"},
+    columns={
+        "source": "string",  # the feed
+        "file": "string",  # below the landing folder
+        "line": "int64",  # of a text file, its header counted; row of a Parquet file
+        "rule": "string",  # which rule it broke; `left_out`: the mapping does not want it
+        "reason": "string",  # in words, with the value
+    },
 )
 
 LINKS = Table(
     name="links",
     grain="two identifiers known to be one person from a moment on",
     key=("id_a", "id_b", "known_time"),
-    columns={"id_a": "string", "id_b": "string", "kind": "string", "known_time": TIME, "source": "string"},
+    columns={
+        "id_a": "string",  # `anonymous:` and the id
+        "id_b": "string",  # `customer:` and the id
+        "kind": "string",  # `login`: one event carried both
+        "known_time": TIME,  # from when on it may be used
+        "source": "string",  # the feed that told of it first
+    },
 )
 
 JOURNEYS = Table(
@@ -155,13 +167,21 @@ JOURNEYS = Table(
 )
 
 # A prediction point is a person at a cut-off; where every event is one, the prefix length tells them apart.
-POINT = {"person_id": "string", "cutoff_time": TIME, "prefix_length": "int32"}
+POINT = {
+    "person_id": "string",  # `customer:` or `anonymous:`, then the id
+    "cutoff_time": TIME,  # only what had happened and was known before it counts
+    "prefix_length": "int32",  # events of the person that the point sees
+}
 
 FEATURES = Table(
     name="features",
     grain="one person as seen at one cut-off",
     key=("person_id", "cutoff_time", "prefix_length"),
-    columns={**POINT, "stage": "string", "stage_since": TIME},
+    columns={
+        **POINT,
+        "stage": "string",  # where the person is
+        "stage_since": TIME,  # since when
+    },
     families={"f_": "float32"},
 )
 
@@ -175,8 +195,8 @@ TARGETS = Table(
         **POINT,
         "next_stage": "string",  # a stage, `stay` or `end`
         "next_stage_status": "string",  # one of LABEL_STATUS; not_applicable where the person was silent
-        "is_silent": "bool",
-        "churn_status": "string",
+        "is_silent": "bool",  # no activity, or none of the configured event types, in the horizon
+        "churn_status": "string",  # one of LABEL_STATUS
         "fold": "string",  # train, test or embargo
     },
     nullable=frozenset({"next_stage", "is_silent"}),
@@ -189,16 +209,16 @@ PREDICTIONS = Table(
     columns={
         "person_id": "string",
         "cutoff_time": TIME,
-        "stage": "string",
-        "stage_since": TIME,
-        "p_stay": "float64",
+        "stage": "string",  # where the person is
+        "stage_since": TIME,  # since when
+        "p_stay": "float64",  # probability of being active and reaching no other stage within the horizon
         "next_stage": "string",  # the likeliest of stay, the next stages and silent
-        "reason_1": "string",
+        "reason_1": "string",  # the feature that moved the forecast most, and which way; empty where none did
         "reason_2": "string",
         "reason_3": "string",
         "model_version_next_stage": "string",
         "model_version_churn": "string",
-        "data_version": "string",
+        "data_version": "string",  # hash of the events that could be known
         "mlflow_run_id": "string",
         "scored_at_cutoff": TIME,  # the newest event that could be known then
     },
