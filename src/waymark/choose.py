@@ -1,5 +1,6 @@
 """Write choices into params.yaml: `python src/run.py waymark.choose source=cdnow landing=/data/cdnow`."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 from waymark import tables
 from waymark.config import PARAMS
 from waymark.errors import InputError
+
+_PLAIN = re.compile(r"[\w/.]([\w/.:\\+-]*[\w/])?")  # what YAML reads as it stands
+_QUOTED = r'"(?:[^"\\\n]|\\.)*"'
 
 
 def choose(text: str, choices: list[str]) -> str:
@@ -21,7 +25,9 @@ def choose(text: str, choices: list[str]) -> str:
             raise InputError(f"{choice!r} is not a choice; write key=value with a key of {', '.join(known)}")
         if key == "landing" and not Path(value).resolve().is_relative_to(Path.cwd()):
             value = str(Path(value).resolve())
-        line = re.compile(rf"^{key}: *[^#\n]*?(?P<comment> +#.*)?$", re.MULTILINE)
+        if key != "set" and not _PLAIN.fullmatch(value):
+            value = json.dumps(value, ensure_ascii=False)
+        line = re.compile(rf"^{key}: *({_QUOTED}|[^#\n]*?)(?P<comment> +#.*)?$", re.MULTILINE)
         text = line.sub(f"{key}: {value}".replace("\\", r"\\") + r"\g<comment>", text)
     return text
 
