@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import planted
-from waymark import catalogue, evaluation, models, tables
+from waymark import catalogue, evaluation, models, schema, tables
 from waymark.errors import InputError
 from waymark.steps import evaluate as evaluate_step
 from waymark.steps import train as train_step
@@ -175,9 +175,8 @@ def test_the_steps_write_what_dvc_keeps(tmp_path, monkeypatch):
         "evaluate": {"baselines": BASELINES, "n_bootstrap": 40, "n_calibration_bins": 5},
     }
     (tmp_path / "resolved.yaml").write_text(yaml.safe_dump(settings))
-    tables.FEATURES.mkdir(parents=True)
-    FEATURES.to_parquet(tables.FEATURES / "train.parquet")
-    TARGETS.to_parquet(tables.TARGETS)
+    tables.write(FEATURES, tables.FEATURES / "train.parquet", schema.FEATURES)
+    tables.write(TARGETS, tables.TARGETS, schema.TARGETS)
     tables.write_json(catalogue.to_json(planted.CATALOGUE), tables.FEATURES / "catalogue.json")
     for target in ("next_stage", "churn"):
         train_step.main(target)
