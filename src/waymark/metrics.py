@@ -30,7 +30,6 @@ class Sums:
     name: str
     terms: Callable[[Array, Array], Array]
     value: Callable[[Array], Array]
-    is_better: str = "lower"
 
     def __call__(self, y: Array, p: Array, weights: Array | None = None) -> float:
         """Return the value over cases."""
@@ -53,7 +52,6 @@ class Ranks:
 
     name: str
     value: Callable[[Array, Array], float]
-    is_better: str = "higher"
 
     def __call__(self, y: Array, p: Array, weights: Array | None = None) -> float:
         """Return the value over cases."""
@@ -133,9 +131,9 @@ def _average_precision(positive: Array, negative: Array) -> float:
 
 log_loss = Sums("log_loss", _mean(_surprise), _ratio)
 brier = Sums("brier", _mean(_squared_error), _ratio)
-accuracy = Sums("accuracy", _mean(_in_top(1)), _ratio, "higher")
-top_3_accuracy = Sums("top_3_accuracy", _mean(_in_top(3)), _ratio, "higher")
-macro_f1 = Sums("macro_f1", _f1_terms, _f1, "higher")
+accuracy = Sums("accuracy", _mean(_in_top(1)), _ratio)
+top_3_accuracy = Sums("top_3_accuracy", _mean(_in_top(3)), _ratio)
+macro_f1 = Sums("macro_f1", _f1_terms, _f1)
 auc = Ranks("auc", _auc)
 average_precision = Ranks("average_precision", _average_precision)
 
