@@ -33,7 +33,8 @@ def link_identities(events: pd.DataFrame) -> pd.DataFrame:
         events["anonymous_id"].notna() & events["customer_id"].notna(),
         ["anonymous_id", "customer_id", "event_time", "known_time", "source"],
     ]
-    both = both.assign(known_time=both[["event_time", "known_time"]].max(axis=1))  # some know what is yet to happen
+    # Some feeds know what is yet to happen.
+    both["known_time"] = both["known_time"].where(both["known_time"] > both["event_time"], both["event_time"])
     first = both.sort_values(["anonymous_id", "customer_id", "known_time", "source"], kind="stable")
     first = first.drop_duplicates(["anonymous_id", "customer_id"])
     return pd.DataFrame(
