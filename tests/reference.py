@@ -52,11 +52,20 @@ class Visit:
 # --- who ------------------------------------------------------------------------------------------------------------
 
 
-def rows(events: pd.DataFrame, before: pd.Timestamp) -> list[dict[str, Any]]:
-    """Return the events that had happened and were known before a time, in order; None for what is missing."""
+def in_order(events: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return events as rows, in order; None for what is missing."""
     table = events.sort_values(["event_time", "sequence", "event_id"]).to_dict("records")
-    clean = [{k: None if v is None or v != v else v for k, v in row.items()} for row in table]
-    return [row for row in clean if row["event_time"] < before and row["known_time"] < before]
+    return [{k: None if v is None or v != v else v for k, v in row.items()} for row in table]
+
+
+def known(log: list[dict[str, Any]], before: pd.Timestamp) -> list[dict[str, Any]]:
+    """Return what had happened and was known before a time."""
+    return [row for row in log if row["event_time"] < before and row["known_time"] < before]
+
+
+def rows(events: pd.DataFrame, before: pd.Timestamp) -> list[dict[str, Any]]:
+    """Return the events that had happened and were known before a time, as rows, in order."""
+    return known(in_order(events), before)
 
 
 def owners(seen: list[dict[str, Any]]) -> dict[str, str]:
@@ -395,20 +404,23 @@ def commonest(names: list[str | None], at_most: int) -> tuple[str, ...]:
 
 def snapshot_target(
     point: dict[str, Any],
-    events: pd.DataFrame,
+    log: list[dict[str, Any]],
     as_of: pd.Timestamp,
     journey: JourneyConfig,
     horizon_days: int,
     back: list[str] | None,
 ) -> tuple[str | None, str, bool | None]:
-    """Return the next stage, its status and whether the person was silent, for a row of the features."""
+    """Return the next stage, its status and whether the person was silent, for a row of the features.
+
+    `log` are all events as rows, in order.
+    """
     cutoff, end = point["cutoff_time"], point["cutoff_time"] + horizon_days * DAY
     if end > as_of:
         return None, "immature", None
-    owner_of = owners(rows(events, end))
+    owner_of = owners(known(log, end))
     person = owner_of.get(point["person_id"].removeprefix("anonymous:"), point["person_id"])
-    known = [row for row in rows(events, as_of) if row["event_time"] < end]
-    history = [Event(row, row["event_time"]) for row in known if person_of(row, owner_of) == person]
+    seen = [row for row in known(log, as_of) if row["event_time"] < end]
+    history = [Event(row, row["event_time"]) for row in seen if person_of(row, owner_of) == person]
     walk(history, journey)
     after = [e for e in history if e.time >= cutoff]
     if not any(e.by_customer and (back is None or e.event_type in back) for e in after):
