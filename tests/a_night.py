@@ -152,6 +152,7 @@ INGEST = {
 
 MANIFEST = {
     "cutoff_time": NIGHT.isoformat(),
+    "source": "simulated",
     "versions": {"data_version": "d41d8cd9", "git_revision": "05e36ad"},
     "mlflow_run_id": "run-77",
     "trained_until": "2025-08-29T00:00:00+00:00",

@@ -394,20 +394,16 @@ def kept(predictions: pd.DataFrame, root: Path) -> None:
     tables.write_json(MANIFEST, folder / "manifest.json")
 
 
-# pyarrow 25 reads `Series.values`, which pandas 3.1 deprecates for times with a zone.
-writes_times = pytest.mark.filterwarnings("ignore:Series.values returning")
-
-
-@writes_times
 def test_the_night_before_is_the_latest_kept_one_that_is_earlier(tmp_path):
-    assert read_night_before(NIGHT, tmp_path) is None
+    source = MANIFEST["source"]
+    assert read_night_before(NIGHT, source, tmp_path) is None
     for days in (-1, 0, 3, 9):
         kept(forecast(["ann"], NIGHT - timedelta(days=days)), tmp_path)
-    before = read_night_before(NIGHT, tmp_path)
+    assert read_night_before(NIGHT, "another source", tmp_path) is None
+    before = read_night_before(NIGHT, source, tmp_path)
     assert before["cutoff_time"].tolist() == [pd.Timestamp(NIGHT - timedelta(days=3))]
 
 
-@writes_times
 def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     night = a_night()

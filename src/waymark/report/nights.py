@@ -20,8 +20,10 @@ def read_night(cutoff_time: datetime, root: Path = tables.PREDICTIONS) -> tuple[
     return tables.read(folder / "predictions.parquet"), tables.read_json(folder / "manifest.json")
 
 
-def read_night_before(cutoff_time: datetime, root: Path = tables.PREDICTIONS) -> pd.DataFrame | None:
-    """Return the predictions of the latest kept night before `cutoff_time`, or None where there is none."""
+def read_night_before(cutoff_time: datetime, source: str, root: Path = tables.PREDICTIONS) -> pd.DataFrame | None:
+    """Return the predictions of `source` on the latest kept night before `cutoff_time`, or None where there is none."""
     tonight = folder_of(cutoff_time, root)
-    earlier = [folder for folder in root.glob("cutoff_date=*") if folder.name < tonight.name]
-    return tables.read(max(earlier) / "predictions.parquet") if earlier else None
+    for folder in sorted(root.glob("cutoff_date=*"), reverse=True):
+        if folder.name < tonight.name and tables.read_json(folder / "manifest.json")["source"] == source:
+            return tables.read(folder / "predictions.parquet")
+    return None

@@ -20,9 +20,10 @@ def main() -> None:
         tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
         predictions, manifest = read_night(tonight)
         report = config.load(config.ReportConfig, "report")
+        source = config.value("source")["name"]
         page = build_page(
             title=report.title,
-            source=config.value("source")["name"],
+            source=source,
             cutoff_time=tonight,
             horizon_days=config.load(config.TargetsConfig, "targets").horizon_days,
             path=config.load(config.JourneyConfig, "journey").path,
@@ -30,7 +31,7 @@ def main() -> None:
             ingest=tables.read_json(tables.REPORTS / "ingest.json"),
             journeys=tables.read(tables.JOURNEYS),
             predictions=predictions,
-            previous=read_night_before(tonight),
+            previous=read_night_before(tonight, source),
             manifest=manifest,
             settings={section: config.value(section) for section in SHOWN},
             max_flows=report.max_flows,
