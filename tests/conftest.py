@@ -1,5 +1,8 @@
 from hypothesis import Phase, settings
 
+# The fixture `small_project` for every test that looks at what a finished night leaves behind.
+pytest_plugins = ["small_project"]
+
 # The same examples on every machine; a first compilation is no reason to fail.
 settings.register_profile(
     "waymark",
