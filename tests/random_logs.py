@@ -24,7 +24,7 @@ _WHO = [
     *((None, d) for d in ("phone", "tablet", "laptop", "kiosk")),
 ]
 _AT_EDGES = [CUTOFF, CUTOFF - MICROSECOND, CUTOFF - timedelta(days=7), CUTOFF - timedelta(days=7) - MICROSECOND]
-_HOURS = [0, 0, 6, 6.25, 15, 23.99]
+_HOURS = [0, 0, 6, 6.5, 15, 23.99]
 _DELAYS = [timedelta(0)] * 6 + [MICROSECOND, timedelta(hours=6), timedelta(days=5), -timedelta(days=4)]
 _WHAT = [("view", "customer")] * 4 + [("order", "customer")] * 3 + [("complaint", "customer"), ("email", "brand")]
 

@@ -243,10 +243,27 @@ def test_windows_are_half_open(moment, n):
     assert ann("ann 2025-01-02 web view", f"ann {moment} web order")["n_order_7d"] == n
 
 
-@pytest.mark.parametrize("late", ["ann 2025-02-01 web order", "ann 2025-01-31 web order known=2025-02-01"])
+@pytest.mark.parametrize("late", ["ann 2025-02-01 web order 500", "ann 2025-01-31 web order 500 known=2025-02-01"])
 def test_what_happens_or_becomes_known_at_the_cut_off_belongs_to_the_future(late):
     known = "ann 2025-01-20 web view"
     assert_frame_equal(by_hand.features(known, late), by_hand.features(known))
+
+
+@pytest.mark.parametrize(
+    ("second", "n"),
+    [
+        ("09:30", 1),
+        ("09:30:00.000001", 2),
+        ("13:00", 2),
+        ("09:10 actor=brand", 1),
+        ("13:00 session=a", 1),
+        ("09:10 session=b", 2),
+    ],
+)
+def test_a_session_ends_with_its_id_or_after_a_long_enough_gap(second, n):
+    moment, *rest = second.split()
+    first = "ann 2025-01-20T09:00 web view" + (" session=a" if "session" in second else "")
+    assert ann(first, " ".join([f"ann 2025-01-20T{moment} web view", *rest]))["n_sessions_ever"] == n
 
 
 def test_nobody_to_be_seen_gives_no_row_but_every_column():
