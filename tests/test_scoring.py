@@ -1,0 +1,102 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import planted
+from waymark import models, schema, scoring, tables
+from waymark.clock import ScoreClock, TrainClock
+
+NIGHT = pd.Timestamp("2025-04-01", tz="UTC")
+CLOCK = ScoreClock(NIGHT, NIGHT - pd.Timedelta(hours=1), "data0001")
+LEARNT = TrainClock(NIGHT - pd.Timedelta(days=1), (), (), "data0000")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    features, targets = planted.tables()
+    out = {}
+    for target in ("next_stage", "churn"):
+        model, card = models.train(
+            features, targets, planted.CATALOGUE, target, "lightgbm", {"n_estimators": 20}, planted.GROUPS, 7
+        )
+        out[target] = (model, {**card, "sha256": "0" * 64, "version": f"v_{target}"})
+    return out
+
+
+def tonight(n=40):
+    features, _ = planted.tables(n_persons=n, n_nights=1, seed=3)
+    return features.assign(cutoff_time=NIGHT)
+
+
+def predictions(trained, features=None):
+    features = tonight() if features is None else features
+    return scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, "run-1")
+
+
+def test_everybody_has_one_forecast_that_sums_to_one(trained):
+    made = predictions(trained)
+    probability = [c for c in made if c.startswith("p_")]
+    assert made["person_id"].is_unique and len(made) == 40
+    assert {"p_silent_14d", "p_stay", "p_next_cart", "p_next_order"} <= set(probability)
+    assert not [c for c in probability if "end" in c]
+    np.testing.assert_allclose(made[probability].sum(axis=1), 1, atol=1e-12)
+    schema.to_arrow(made, schema.PREDICTIONS)
+
+
+def test_the_order_of_the_features_does_not_matter(trained):
+    shuffled = tonight().sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(predictions(trained), predictions(trained, shuffled))
+
+
+def test_who_is_silent_for_long_is_told_so_first(trained):
+    features = tonight()
+    made = predictions(trained, features).set_index("person_id")
+    longest = features.set_index("person_id")["f_days_since_last_activity"].idxmax()
+    reasons = made.loc[longest, ["reason_1", "reason_2", "reason_3"]].tolist()
+    assert made.loc[longest, "next_stage"] == "silent"
+    assert "days since the last activity: silence likelier" in reasons[0]
+
+
+def test_a_model_without_reasons_gives_none(trained):
+    features, targets = planted.tables()
+    model, card = models.train(features, targets, planted.CATALOGUE, "churn", "most_frequent", {}, planted.GROUPS, 7)
+    plain = (model, {**card, "version": "v"})
+    made = scoring.score(tonight(), (trained["next_stage"]), plain, CLOCK, 14, "run-1")
+    assert not made["reason_1"].str.contains("silence").any()
+
+
+def test_a_night_without_persons_is_a_night(trained, tmp_path):
+    made = predictions(trained, tonight().iloc[:0])
+    folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path)
+    assert tables.read_json(folder / "manifest.json")["n_persons"] == 0
+    assert list(tables.read(folder / "predictions.parquet").columns) == list(made.columns) or made.empty
+
+
+def test_a_partition_says_what_it_holds_and_other_nights_stay(trained, tmp_path):
+    made = predictions(trained)
+    first = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path)
+    before = {p: p.read_bytes() for p in first.iterdir()}
+    later = ScoreClock(NIGHT + pd.Timedelta(days=1), NIGHT, "data0002")
+    scoring.publish(made.assign(cutoff_time=later.cutoff_time), later, LEARNT, "shop", tmp_path)
+    assert {p: p.read_bytes() for p in first.iterdir()} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cutoff_date=2025-04-01", "cutoff_date=2025-04-02"]
+    manifest = tables.read_json(first / "manifest.json")
+    assert manifest["sha256"]["predictions.parquet"] == tables.sha256(first / "predictions.parquet")
+    assert manifest["versions"]["model_version_churn"] == "v_churn"
+    assert manifest["warnings"] == []
+
+
+def test_models_that_saw_what_came_after_are_marked(trained, tmp_path):
+    hindsight = TrainClock(NIGHT + pd.Timedelta(days=1), (), (), "data0000")
+    folder = scoring.publish(predictions(trained), CLOCK, hindsight, "shop", tmp_path)
+    assert "after this cut-off" in tables.read_json(folder / "manifest.json")["warnings"][0]
+
+
+def test_a_failure_on_the_way_leaves_the_night_as_it_was(trained, tmp_path):
+    made = predictions(trained)
+    folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(schema.ContractError):
+        scoring.publish(pd.concat([made, made]), CLOCK, LEARNT, "shop", tmp_path)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert [p.name for p in tmp_path.iterdir()] == [folder.name]

@@ -1,0 +1,115 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import planted
+from waymark import models, tables, tracking
+
+ROOT = Path(__file__).parents[1]
+pytestmark = [
+    pytest.mark.slow,  # each test makes a store of its own
+    pytest.mark.filterwarnings("ignore"),  # MLflow's own
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    features, targets = planted.tables()
+    folder = tmp_path_factory.mktemp("models")
+    model, card = models.train(features, targets, planted.CATALOGUE, "churn", "logistic", {}, planted.GROUPS, 7)
+    return model, models.write(model, card, folder), features
+
+
+@pytest.fixture
+def result(trained, tmp_path):
+    model, card, features = trained
+    tables.write_text("seed: 7\n", tmp_path / "resolved.yaml")
+    return tracking.Result(
+        models={"churn": tracking.TrackedModel(model, models.TRUSTED, features[card["columns"]].head(5), card)},
+        params={"model": "logistic"},
+        metrics={"churn.log_loss": 0.5},
+        data_version="data0001",
+        files=(tmp_path / "resolved.yaml",),
+    )
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tracking, "ROOT", tmp_path / "store")
+    (tmp_path / "store").mkdir()
+    monkeypatch.chdir(tmp_path)
+    import mlflow
+
+    yield mlflow
+    mlflow.set_tracking_uri(None)
+
+
+def test_the_same_result_is_one_run_with_the_id_of_the_result(result, store):
+    first = tracking.track(result, "shop")
+    assert tracking.track(result, "shop") == first
+    assert first["run_id"] == result.fingerprint[:32]
+    run = store.get_run(first["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model"] == "logistic"
+    assert run.data.metrics["churn.log_loss"] == 0.5
+    assert run.data.tags["waymark.data_version"] == "data0001"
+    assert len(store.search_runs(search_all_experiments=True, output_format="list")) == 1
+
+
+def test_the_model_comes_back_with_signature_and_example(result, store, trained):
+    model, card, features = trained
+    run_id = tracking.track(result, "shop")["run_id"]
+    logged = store.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")[0]
+    again = store.pyfunc.load_model(logged.model_uri)
+    x = features[card["columns"]].head(9)
+    assert again.metadata.signature.inputs.input_names() == card["columns"]
+    assert again.input_example is not None
+    assert again.predict(x) == pytest.approx(model.predict_proba(x))
+
+
+def test_another_result_is_another_run(result, store):
+    tracking.track(result, "shop")
+    other = tracking.Result(**{**vars(result), "data_version": "data0002"})
+    tracking.track(other, "shop")
+    assert len(store.search_runs(search_all_experiments=True, output_format="list")) == 2
+
+
+def test_a_run_that_broke_off_is_logged_to_its_end(result, store, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(tracking, "_log_result", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            tracking.track(result, "shop")
+    run_id = tracking.track(result, "shop")["run_id"]
+    assert store.get_run(run_id).info.status == "FINISHED"
+    assert store.get_run(run_id).data.metrics["churn.log_loss"] == 0.5
+
+
+def test_a_server_is_chosen_by_the_environment(result, store, tmp_path, monkeypatch):
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    tracking.track(result, "shop")
+    assert tracking.uri() == elsewhere
+    assert not (tmp_path / "store" / "mlflow.db").exists()
+    assert (tmp_path / "elsewhere.db").exists()
+
+
+def test_two_first_users_at_once_do_not_break_the_store(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "from waymark import tracking\n"
+        "tracking.ROOT = Path(sys.argv[2])\n"
+        "result = tracking.Result({}, {'who': sys.argv[3]}, {'m': 1.0}, 'd', ())\n"
+        "print(tracking.track(result, 'shop')['run_id'])\n"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(ROOT / "src"), str(tmp_path), who], stdout=subprocess.PIPE, text=True
+        )
+        for who in ("ann", "bob")
+    ]
+    ids = {process.communicate()[0].strip() for process in started}
+    assert [process.returncode for process in started] == [0, 0]
+    assert len(ids) == 2
