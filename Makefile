@@ -51,10 +51,10 @@ test-slow: $(STAMP)              ## the slow ones: pipelines, experiments, real 
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(STAMP)                   ## ruff, without changing anything
-	$(BIN)/ruff check src tests benchmarks && $(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests notebooks && $(BIN)/ruff format --check src tests notebooks
 
 format: $(STAMP)                 ## ruff, with its fixes
-	$(BIN)/ruff check --fix src tests benchmarks; $(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests notebooks; $(BIN)/ruff format src tests notebooks
 
 docs: $(STAMP)                   ## write docs/tables.md from schema.py
 	$(RUN) waymark.table_docs

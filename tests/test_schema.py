@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import by_hand
 import pandas as pd
 import pyarrow as pa
 import pytest
-from by_hand import time
 
+import by_hand
+from by_hand import time
 from waymark import schema
 from waymark.schema import ContractError
 

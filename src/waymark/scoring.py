@@ -112,8 +112,8 @@ def publish(
     warnings = []
     if trained.as_of > clock.cutoff_time:
         warnings.append(
-            f"the models learnt from what was known up to {trained.as_of:%Y-%m-%d}, after this cut-off: good for looking"
-            " back, not for judging the forecast"
+            f"the models learnt from what was known up to {trained.as_of:%Y-%m-%d}, after this cut-off: good for"
+            " looking back, not for judging the forecast"
         )
     with tables.new_folder(folder) as new:
         tables.write(predictions, new / "predictions.parquet", schema.PREDICTIONS)

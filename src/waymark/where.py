@@ -12,8 +12,9 @@ def where() -> str:
     folder = tables.PREDICTIONS / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
     n = tables.read_json(folder / "manifest.json")["n_persons"]
     run = tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"]
+    night = f"{clock.cutoff_time:%Y-%m-%d %H:%M} UTC"
     return (
-        f"predictions       {folder / 'predictions.parquet'} ({n:,} persons as of {clock.cutoff_time:%Y-%m-%d %H:%M} UTC)\n"
+        f"predictions       {folder / 'predictions.parquet'} ({n:,} persons as of {night})\n"
         f"report            {(tables.REPORTS / 'report.html').resolve()}\n"
         f"experiment store  {tracking.uri()} (run {run}; `make mlflow` opens it)\n"
     )
