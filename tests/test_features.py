@@ -417,3 +417,16 @@ def test_scoring_every_event_keeps_open_cases_only():
     recent = by_hand.features(*lines, points="every_event", population={"active_within_days": 10})
     assert list(recent.index) == ["customer:bob"]
     assert recent["cutoff_time"].tolist() == [time("2025-02-01")]
+
+
+def test_a_prefix_trains_if_scoring_would_have_looked_at_it():
+    """Only the brand has spoken for two months: that case is not open any more."""
+    lines = ("one 2025-01-01 - open", "one 2025-01-08 - reminder actor=brand", "one 2025-03-08 - reminder actor=brand")
+    how = by_hand.settings(points="every_event", population={"active_within_days": 30})
+    log = by_hand.events(*lines)
+    trained, _, _ = build_training_features(log, link_identities(log), (), time("2025-04-01"), ACTIVITIES, how)
+    assert trained["prefix_length"].tolist() == [1, 2]
+    for n, night in ((1, "2025-01-02"), (2, "2025-01-09"), (3, "2025-03-09")):
+        cut = by_hand.events(*lines[:n])
+        scored, _ = build_features(cut, link_identities(cut), time(night), ACTIVITIES, how)
+        assert scored["prefix_length"].tolist() == trained["prefix_length"].tolist()[n - 1 : n]

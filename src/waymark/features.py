@@ -59,10 +59,8 @@ def build_training_features(
         nights = (snapshot(log, stage_map, micro(t)) for t in progress(list(cutoff_times), "features"))
     parts = []
     for points in nights:
-        population = settings.population
-        if settings.points == "every_event":  # each event is its person's last activity
-            population = population.model_copy(update={"active_within_days": None})
-        parts.append(_describe(points.keep(in_population(points, population, points.cutoff)), settings, vocabulary))
+        is_in = in_population(points, settings.population, points.cutoff)
+        parts.append(_describe(points.keep(is_in), settings, vocabulary))
     if not parts:
         raise InputError("no training cut-off; see split.n_train, split.min_history_days and targets.horizon_days")
     frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
