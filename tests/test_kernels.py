@@ -28,7 +28,7 @@ def grouped(seed: int, n_persons: int, n: int) -> dict[str, np.ndarray]:
         "weight": draw.integers(-500, 500, n),
         "first": starts[owner].astype(np.int64),
         "end": end,
-        "cutoff": (time[end - 1] if n else end) + DAY // 8,
+        "cutoff": (time[end - 1] if n else end) + DAY // 4,
         "value": np.where(draw.random(n) < 0.3, np.nan, draw.normal(size=n)),
     }
 

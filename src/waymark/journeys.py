@@ -137,8 +137,7 @@ def build_journeys(
     is_last = np.append(group[1:] != group[:-1], True)[: len(entry)]
     entered = grouped.time[entry].astype("datetime64[us]")
     left = np.append(entered[1:], np.datetime64("NaT"))[: len(entry)]
-    rose = np.diff(state[entry], axis=0, prepend=0) > 0
-    rose[np.append(True, group[1:] != group[:-1])[: len(entry)]] = False
+    rose = np.diff(state[entry], axis=0, prepend=0) > 0  # a person's first visit has none to count
     return pd.DataFrame(
         {
             "person_id": pd.array(log.identities.person_ids[grouped.persons[group]], "str"),
