@@ -22,11 +22,18 @@ import yaml
 
 CHECKOUT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-SMALL = {
-    "simulate": {"n_persons": 250, "days": 150},
-    "split": {"n_train": 6, "n_test": 2},
-    "model": {"settings": {"n_estimators": 30}},
-    "evaluate": {"n_bootstrap": 40},
+CHOICES = {  # not those of whoever runs the tests
+    "source": "simulated",
+    "landing": "data/landing/simulated",
+    "model": "lightgbm",
+    "cutoff_time": "latest",
+    "seed": 7,
+    "set": {
+        "simulate": {"n_persons": 250, "days": 150},
+        "split": {"n_train": 6, "n_test": 2},
+        "model": {"settings": {"n_estimators": 30}},
+        "evaluate": {"n_bootstrap": 40},
+    },
 }
 RESULTS = ("data", "models", "reports", "resolved.yaml", "dvc.lock")
 ALL_STEPS = {
@@ -51,8 +58,8 @@ class Project:
 
     def choose(self, **choices: Any) -> None:
         """Write choices into params.yaml."""
-        params = yaml.safe_load(self.path("params.yaml").read_text()) | choices
-        self.path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        params = yaml.safe_load(self.path("params.yaml").read_text())
+        self.path("params.yaml").write_text(yaml.safe_dump(params | choices, sort_keys=False))
 
     def run(self, *command: str, fails: bool = False, **environment: str) -> str:
         """Run a command to its end and return all that it printed; it must succeed, or fail where that is expected."""
@@ -147,7 +154,7 @@ def new(folder: Path) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, folder / name)
     project = Project(folder)
-    project.choose(set=SMALL)
+    project.choose(**CHOICES)
     project.run("git", "init", "-q", "-b", "main")
     project.run("git", "config", "user.name", "Somebody")
     project.run("git", "config", "user.email", "somebody@example.org")
