@@ -31,7 +31,6 @@ CHOICES = {  # not those of whoever runs the tests
     "set": {
         "simulate": {"n_persons": 250, "days": 150},
         "split": {"n_train": 6, "n_test": 2},
-        "model": {"settings": {"n_estimators": 30}},
         "evaluate": {"n_bootstrap": 40},
     },
 }
@@ -155,6 +154,7 @@ def new(folder: Path) -> Project:
             shutil.copy2(CHECKOUT / name, folder / name)
     project = Project(folder)
     project.choose(**CHOICES)
+    project.edit("conf/model/lightgbm.yaml", "n_estimators: 200", "n_estimators: 30")
     project.run("git", "init", "-q", "-b", "main")
     project.run("git", "config", "user.name", "Somebody")
     project.run("git", "config", "user.email", "somebody@example.org")
