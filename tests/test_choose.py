@@ -37,10 +37,10 @@ def test_nothing_chosen_changes_nothing():
     assert choose(TEXT, []) == TEXT
 
 
-def test_a_landing_folder_elsewhere_is_written_as_an_absolute_path(tmp_path, monkeypatch):
+def test_a_landing_folder_is_written_as_an_absolute_path_unless_a_step_makes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "inside").mkdir()
-    assert chosen("landing=inside")["landing"] == "inside"
+    assert chosen("landing=data/landing/simulated")["landing"] == "data/landing/simulated"
+    assert chosen("landing=data/landing/shop")["landing"] == str(tmp_path / "data/landing/shop")
     assert chosen("landing=../outside")["landing"] == str(tmp_path.parent / "outside")
 
 

@@ -10,20 +10,22 @@ from waymark.config import PARAMS
 from waymark.errors import InputError
 
 _PLAIN = re.compile(r"[\w/.]([\w/.:\\+-]*[\w/])?")  # what YAML reads as it stands
+SIMULATED = "data/landing/simulated"
 _QUOTED = r'"(?:[^"\\\n]|\\.)*"'
 
 
 def choose(text: str, choices: list[str]) -> str:
     """Return params.yaml's `text` with each `key=value` of `choices` in place, comments kept.
 
-    A landing folder outside the project is written as an absolute path: experiments run in copies elsewhere.
+    A landing folder is written as an absolute path, but for the one that a step makes: experiments run in copies
+    elsewhere, which hold what git and DVC keep.
     """
     for choice in choices:
         key, separator, value = choice.partition("=")
         known = re.findall(r"^(\w+):", text, re.MULTILINE)
         if not separator or not value or key not in known:
             raise InputError(f"{choice!r} is not a choice; write key=value with a key of {', '.join(known)}")
-        if key == "landing" and not Path(value).resolve().is_relative_to(Path.cwd()):
+        if key == "landing" and value != SIMULATED:
             value = str(Path(value).resolve())
         if key != "set" and not _PLAIN.fullmatch(value):
             value = json.dumps(value, ensure_ascii=False)
