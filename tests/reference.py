@@ -31,6 +31,7 @@ class Event:
     row: dict[str, Any]
     time: pd.Timestamp
     stage: str = ""
+    moves: bool = False  # a rule matched it
 
     def __getattr__(self, column: str) -> Any:
         return self.row[column]
@@ -84,9 +85,9 @@ def person_of(row: dict[str, Any], owner_of: dict[str, str]) -> str:
     return owner_of.get(row["anonymous_id"], f"anonymous:{row['anonymous_id']}")
 
 
-def persons(seen: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Group events by person, by what they themselves say of who is who."""
-    owner_of = owners(seen)
+def persons(seen: list[dict[str, Any]], *, linked: bool = True) -> dict[str, list[dict[str, Any]]]:
+    """Group events by person, by what they themselves say of who is who, or by their ids alone."""
+    owner_of = owners(seen) if linked else {}
     people: dict[str, list[dict[str, Any]]] = {}
     for row in seen:
         people.setdefault(person_of(row, owner_of), []).append(row)
@@ -118,6 +119,7 @@ def walk(history: list[Event], journey: JourneyConfig) -> list[Visit]:
     for i, event in enumerate(history):
         for rule in journey.rules:
             if matches(rule, event, history[:i]):
+                event.moves = True
                 stage = event.event_type if rule.stage == "{event_type}" else rule.stage
                 break
         event.stage = stage
@@ -351,7 +353,7 @@ def every_event_features(
 ) -> pd.DataFrame:
     """Return one row after each event, in the order in which events became known; the key is (person, prefix)."""
     found = {}
-    for name, history in persons(rows(events, as_of)).items():
+    for name, history in persons(rows(events, as_of), linked=False).items():
         mine = [Event(row, max(row["event_time"], row["known_time"])) for row in history]
         mine.sort(key=lambda e: e.time)
         for k in range(1, len(mine) + 1):
@@ -425,4 +427,4 @@ def snapshot_target(
     after = [e for e in history if e.time >= cutoff]
     if not any(e.by_customer and (back is None or e.event_type in back) for e in after):
         return None, "not_applicable", True
-    return next((e.stage for e in after if e.stage != point["stage"]), "stay"), "mature", False
+    return next((e.stage for e in after if e.moves and e.stage != point["stage"]), "stay"), "mature", False

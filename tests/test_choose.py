@@ -66,11 +66,13 @@ def test_what_is_no_choice_is_named_with_the_choices(choice):
 
 def test_a_wrong_choice_leaves_the_file_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("conf").symlink_to(Path(__file__).parents[1] / "conf")
     Path("params.yaml").write_text(TEXT, encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["choose", "model=logistic", "sauce=cdnow"])
-    with pytest.raises(InputError):
-        main()
-    assert Path("params.yaml").read_text(encoding="utf-8") == TEXT
+    for wrong in ("sauce=cdnow", "source=cdnoww", "seed=many"):
+        monkeypatch.setattr("sys.argv", ["choose", "model=logistic", wrong])
+        with pytest.raises(InputError):
+            main()
+        assert Path("params.yaml").read_text(encoding="utf-8") == TEXT
     monkeypatch.setattr("sys.argv", ["choose", "model=logistic"])
     main()
     assert yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["model"] == "logistic"

@@ -140,6 +140,15 @@ def test_a_device_that_becomes_a_customers_is_not_silent_when_the_customer_is_no
     assert says(table.iloc[0].to_dict(), ACTIVE | {"next_stage": "bought"})
 
 
+def test_a_stage_reached_before_the_night_and_told_after_it_is_not_reached_in_the_horizon():
+    table = snapshots(
+        "ann 2025-01-05 web view",
+        "ann 2025-01-20 store order known=2025-02-10",
+        "ann 2025-02-20 web login",
+    )
+    assert table["next_stage"].tolist() == ["stay"]
+
+
 def test_two_rows_that_turn_out_to_be_one_person_each_have_a_next_stage_of_their_own():
     """Ann had bought; her telephone was only looking. Both are asked where they went next."""
     table = snapshots(

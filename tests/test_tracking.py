@@ -50,7 +50,7 @@ def store(tmp_path, monkeypatch):
 def test_the_same_result_is_one_run_with_the_id_of_the_result(result, store):
     first = tracking.track(result, "shop")
     assert tracking.track(result, "shop") == first
-    assert first["run_id"] == result.fingerprint[:32]
+    assert first["run_id"] == result.fingerprint_in("shop")[:32]
     run = store.get_run(first["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.params["model"] == "logistic"
@@ -75,6 +75,17 @@ def test_another_result_is_another_run(result, store):
     other = tracking.Result(**{**vars(result), "data_version": "data0002"})
     tracking.track(other, "shop")
     assert len(store.search_runs(search_all_experiments=True, output_format="list")) == 2
+
+
+def test_a_result_deleted_in_the_store_comes_back(result, store):
+    run_id = tracking.track(result, "shop")["run_id"]
+    store.delete_run(run_id)
+    assert tracking.track(result, "shop")["run_id"] == run_id
+    assert store.get_run(run_id).info.lifecycle_stage == "active"
+
+
+def test_another_experiment_has_a_run_of_its_own(result, store):
+    assert tracking.track(result, "shop")["run_id"] != tracking.track(result, "bank")["run_id"]
 
 
 def test_a_run_that_broke_off_is_logged_to_its_end(result, store, monkeypatch):

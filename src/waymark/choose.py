@@ -5,9 +5,12 @@ import re
 import sys
 from pathlib import Path
 
+import yaml
+
 from waymark import tables
-from waymark.config import PARAMS
+from waymark.config import CONF, PARAMS
 from waymark.errors import InputError
+from waymark.steps.config import compose_settings
 
 _PLAIN = re.compile(r"[\w/.]([\w/.:\\+-]*[\w/])?")  # what YAML reads as it stands
 SIMULATED = "data/landing/simulated"
@@ -35,8 +38,10 @@ def choose(text: str, choices: list[str]) -> str:
 
 
 def main() -> None:
-    """Change params.yaml in place."""
-    tables.write_text(choose(PARAMS.read_text(encoding="utf-8"), sys.argv[1:]), PARAMS)
+    """Change params.yaml in place, unless the choices do not fit conf/."""
+    text = choose(PARAMS.read_text(encoding="utf-8"), sys.argv[1:])
+    compose_settings(yaml.safe_load(text), CONF)
+    tables.write_text(text, PARAMS)
 
 
 if __name__ == "__main__":

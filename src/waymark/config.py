@@ -131,6 +131,12 @@ class Feed(Section):
     def _time_format(cls, text: str | None) -> str | None:
         if text is not None and text not in EPOCH_UNITS and "%" not in text:
             raise ValueError(f"is neither a strptime format nor one of {', '.join(EPOCH_UNITS)}")
+        if text is not None and text not in EPOCH_UNITS:
+            try:
+                datetime.strptime("", text)
+            except ValueError as error:
+                if "does not match" not in str(error):
+                    raise ValueError(f"is no strptime format: {error}") from None
         return text
 
     @model_validator(mode="after")

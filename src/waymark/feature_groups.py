@@ -133,7 +133,7 @@ def last_k(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> 
         )
         if k > 1:
             gap = np.where(
-                there, (time[np.minimum(at + 1, len(time) - 1)] - time[np.maximum(at, 0)]) / kernels.DAY, np.nan
+                there, (time[np.clip(at + 1, 0, len(time) - 1)] - time[np.maximum(at, 0)]) / kernels.DAY, np.nan
             )
             yield Feature(f"event_gap_{k - 1}_days", "last_k", f"days between {words} and the next", "days"), gap
 

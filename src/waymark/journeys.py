@@ -67,6 +67,10 @@ class StageMap:
 
     def stage_codes(self, grouped: Grouped) -> np.ndarray:
         """Return the stage code after each event of `grouped`: that of the first rule that matches, else as before."""
+        return self._filled(self.reached(grouped), grouped.starts)
+
+    def reached(self, grouped: Grouped) -> np.ndarray:
+        """Return the stage code that each event of `grouped` itself gives its person, -1 where no rule matches it."""
         event_type = self.log.event_type[grouped.index]
         counts = None
         stage = np.full(len(grouped.index), -1, np.int32)
@@ -86,7 +90,7 @@ class StageMap:
                     f"event type {self.stages[code]!r} cannot be a stage: forecasts use {', '.join(RESERVED_STAGES)};"
                     " give it another name under event_types of its source"
                 )
-        return self._filled(stage, grouped.starts)
+        return stage
 
     def _filled(self, stage: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Carry each stage on to the person's next events; before the first, the person is at the initial stage."""

@@ -12,6 +12,9 @@ from waymark.eventlog import EventLog, Grouped, group_by_person
 from waymark.journeys import ENTRY, StageMap
 
 
+_BEFORE_ANY_LINK = np.iinfo(np.int64).min
+
+
 @dataclass(frozen=True)
 class Points:
     """Prediction points over events grouped by person. Point p sees the events `first[p] <= i < end[p]`."""
@@ -90,8 +93,12 @@ def snapshot(log: EventLog, stage_map: StageMap, cutoff: int) -> Points:
 
 
 def every_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
-    """Return one point after each event known before `as_of`; events follow each other as they became known."""
-    grouped = group_by_person(log, log.visible(as_of), as_of, when_known=True)
+    """Return one point after each event known before `as_of`; events follow each other as they became known.
+
+    Persons are the ids that the events themselves carry: a log-in that joins two of them would reach back into points
+    before it.
+    """
+    grouped = group_by_person(log, log.visible(as_of), _BEFORE_ANY_LINK, when_known=True)
     end = np.arange(1, len(grouped.index) + 1)
     return _points(log, stage_map, grouped, grouped.group, end, grouped.time + 1)
 

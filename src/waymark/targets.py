@@ -91,7 +91,7 @@ def _after_night(
     cutoff = micro(cutoff_time)
     end = cutoff + settings.horizon_days * int(DAY)
     grouped = group_by_person(log, np.flatnonzero(log.event_time < end), min(end, as_of))
-    stage = stage_map.stage_codes(grouped)
+    stage = stage_map.reached(grouped)
     names = np.array([*stage_map.stages, STAY], object)
     group = _groups_later(rows["person_id"], log, grouped.persons, min(end, as_of))
 
@@ -102,7 +102,9 @@ def _after_night(
     is_silent = ~has_returned[group]
 
     present = pd.Index(stage_map.stages).get_indexer(rows["stage"])
-    reached = _first_other(stage[is_after], grouped.group[is_after], group, present, stay=len(names) - 1)
+    # A stage carried on from before the cut-off, by an event that became known late, was not reached after it.
+    moves = is_after & (stage >= 0)
+    reached = _first_other(stage[moves], grouped.group[moves], group, present, stay=len(names) - 1)
 
     is_mature = end <= as_of
     return pd.DataFrame(

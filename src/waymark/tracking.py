@@ -48,10 +48,10 @@ class Result:
     data_version: str
     files: tuple[Path, ...]
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the data, the parameters, the models and their metrics."""
+    def fingerprint_in(self, experiment: str) -> str:
+        """Return a hash of the experiment's name, the data, the parameters, the models and their metrics."""
         parts = {
+            "experiment": experiment,
             "data": self.data_version,
             "models": {k: m.card["sha256"] for k, m in self.models.items()},
             "params": dict(self.params),
@@ -75,11 +75,11 @@ def track(result: Result, experiment: str) -> dict[str, str]:
 
     mlflow.set_tracking_uri(uri())
     with _experiment(mlflow, experiment) as experiment_id:
-        run_id, is_complete = _find_or_create(mlflow, experiment_id, result.fingerprint)
+        run_id, is_complete = _find_or_create(mlflow, experiment_id, result.fingerprint_in(experiment))
         if not is_complete:
             with mlflow.start_run(run_id=run_id):
                 _log_result(mlflow, result)
-    return {"run_id": run_id, "experiment": experiment, "fingerprint": result.fingerprint}
+    return {"run_id": run_id, "experiment": experiment}
 
 
 def _no_calls_home() -> None:
@@ -112,10 +112,12 @@ def _find_or_create(mlflow: Any, experiment_id: str, fingerprint: str) -> tuple[
     """Return the run of this result, and whether it was logged to its end before."""
     client = mlflow.MlflowClient()
     name = os.environ.get("DVC_EXP_NAME") or "repro"
-    found = mlflow.search_runs(
-        [experiment_id], f"tags.`waymark.fingerprint` = '{fingerprint}'", output_format="list", max_results=1
-    )
+    known = f"tags.`waymark.fingerprint` = '{fingerprint}'"
+    everywhere = mlflow.entities.ViewType.ALL
+    found = mlflow.search_runs([experiment_id], known, everywhere, output_format="list", max_results=1)
     if found:
+        if found[0].info.lifecycle_stage == "deleted":
+            client.restore_run(found[0].info.run_id)
         return found[0].info.run_id, found[0].info.status == "FINISHED"
     tags = {"waymark.fingerprint": fingerprint}
     if not uri().startswith("sqlite:"):
