@@ -11,7 +11,6 @@ from waymark.config import PopulationConfig
 from waymark.eventlog import EventLog, Grouped, group_by_person
 from waymark.journeys import ENTRY, StageMap
 
-
 _BEFORE_ANY_LINK = np.iinfo(np.int64).min
 
 
