@@ -65,7 +65,7 @@ lock: $(STAMP)                   ## resolve pyproject.toml anew; no index addres
 	! grep -nE 'https?://|--(extra-)?index-url|--find-links' requirements.lock
 
 mlflow: $(STAMP)                 ## the experiment store in a browser, on this machine only
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1
 
 lab: $(STAMP)                    ## JupyterLab on notebooks/, without its news and update checks
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
