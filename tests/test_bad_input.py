@@ -121,3 +121,20 @@ def test_the_nightly_run_stops_and_yesterdays_results_stay(tmp_path_factory, tmp
     printed = project.run("dvc", "repro", "-P", fails=True)
     assert "waymark: params.yaml: no source is called 'no_such_brand'" in printed
     assert project.files(*kept) == before
+
+
+def test_the_next_night_repairs_what_a_stopped_one_took_away(tmp_path_factory, tmp_path):
+    project = finished(tmp_path_factory.getbasetemp()).copy(tmp_path / "brand")
+    before = project.files("data", "models", "reports", "resolved.yaml")
+    project.choose(cutoff_time="2020-01-01")
+    assert "is before the first known event" in project.run("dvc", "repro", "-P", fails=True)
+    project.choose(cutoff_time="latest")
+    project.repro()
+    assert project.files("data", "models", "reports", "resolved.yaml") == before
+
+
+def test_a_choice_that_cannot_be_is_not_written(shop):
+    before = shop.files("params.yaml")
+    for choice, word in (("landing=nowhere", "nowhere does not exist"), ("source=shed", "no source is called 'shed'")):
+        assert word in shop.run("python", "src/run.py", "waymark.choose", choice, fails=True)
+    assert shop.files("params.yaml") == before

@@ -12,8 +12,8 @@ from waymark.config import CONF, PARAMS
 from waymark.errors import InputError
 from waymark.steps.config import compose_settings
 
+SIMULATED = "data/landing/simulated"  # which a step makes
 _PLAIN = re.compile(r"[\w/.]([\w/.:\\+-]*[\w/])?")  # what YAML reads as it stands
-SIMULATED = "data/landing/simulated"
 _QUOTED = r'"(?:[^"\\\n]|\\.)*"'
 
 
@@ -38,9 +38,11 @@ def choose(text: str, choices: list[str]) -> str:
 
 
 def main() -> None:
-    """Change params.yaml in place, unless the choices do not fit conf/."""
+    """Change params.yaml in place, unless the choices do not fit conf/ or there is no such landing folder."""
     text = choose(PARAMS.read_text(encoding="utf-8"), sys.argv[1:])
-    compose_settings(yaml.safe_load(text), CONF)
+    landing = yaml.safe_load(compose_settings(yaml.safe_load(text), CONF))["landing"]
+    if landing != SIMULATED and not Path(landing).is_dir():
+        raise InputError(f"the landing folder {landing} does not exist; set `landing` to the folder of delivered files")
     tables.write_text(text, PARAMS)
 
 
