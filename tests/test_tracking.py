@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,14 +89,41 @@ def test_another_experiment_has_a_run_of_its_own(result, store):
     assert tracking.track(result, "shop")["run_id"] != tracking.track(result, "bank")["run_id"]
 
 
-def test_a_run_that_broke_off_is_logged_to_its_end(result, store, monkeypatch):
+def test_a_run_that_broke_off_is_logged_to_its_end_and_holds_each_model_once(result, store, monkeypatch):
+    both = replace(result, models={"next_stage": result.models["churn"], **result.models})
+    log_model = store.sklearn.log_model
+
+    def breaks_at_churn(*arguments, **named):
+        return 1 / 0 if named["name"] == "churn" else log_model(*arguments, **named)
+
     with monkeypatch.context() as broken:
-        broken.setattr(tracking, "_log_result", lambda *_: 1 / 0)
+        broken.setattr(store.sklearn, "log_model", breaks_at_churn)
         with pytest.raises(ZeroDivisionError):
-            tracking.track(result, "shop")
-    run_id = tracking.track(result, "shop")["run_id"]
-    assert store.get_run(run_id).info.status == "FINISHED"
-    assert store.get_run(run_id).data.metrics["churn.log_loss"] == 0.5
+            tracking.track(both, "shop")
+    [run] = store.search_runs(search_all_experiments=True, output_format="list")
+    assert run.info.status == "FAILED"
+
+    assert tracking.track(both, "shop")["run_id"] == run.info.run_id
+    run = store.get_run(run.info.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["churn.log_loss"] == 0.5
+    models_of_run = store.search_logged_models([run.info.experiment_id], output_format="list")
+    assert sorted(m.name for m in models_of_run) == ["churn", "next_stage"]
+
+
+def test_without_git_a_run_is_a_run(result, store, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
+    run = store.get_run(tracking.track(result, "shop")["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["git.revision"] == ""
+
+
+def test_nothing_is_written_outside_the_store(result, store, tmp_path):
+    before = set(tmp_path.iterdir())
+    tracking.track(result, "shop")
+    assert set(tmp_path.iterdir()) == before
+    assert {p.name for p in (tmp_path / "store").iterdir()} == {"mlflow.db", "mlartifacts", ".mlflow.lock"}
 
 
 def test_a_server_is_chosen_by_the_environment(result, store, tmp_path, monkeypatch):

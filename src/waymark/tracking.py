@@ -148,7 +148,10 @@ def _log_result(mlflow: Any, result: Result) -> None:
             mlflow.log_artifacts(str(path), path.name)
         else:
             mlflow.log_artifact(str(path))
+    logged = _logged_models(mlflow)
     for name, model in result.models.items():
+        if name in logged:
+            continue
         mlflow.log_dict(dict(model.card), f"{name}.json")
         mlflow.sklearn.log_model(
             model.estimator,
@@ -163,9 +166,20 @@ def _log_result(mlflow: Any, result: Result) -> None:
         )
 
 
+def _logged_models(mlflow: Any) -> set[str]:
+    """Return the names of the models that an earlier attempt at this run, broken off, has logged whole."""
+    run = mlflow.active_run().info
+    of_run = f"source_run_id = '{run.run_id}'"  # a filter by status finds nothing in the embedded store
+    found = mlflow.search_logged_models([run.experiment_id], of_run, output_format="list")
+    return {m.name for m in found if m.status == "READY"}
+
+
 def git(*arguments: str) -> str:
-    """Return what git prints, or nothing where the project is no checkout."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    """Return what git prints, or nothing where there is no git or the project is no checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
