@@ -225,11 +225,20 @@ def _counts(
 def _values(
     history: list[Event], cutoff: pd.Timestamp, settings: FeaturesConfig, known: Vocabulary
 ) -> dict[str, float]:
-    sums = {w: sum(e.value_cents or 0 for e in events) for w, events in _windows(history, cutoff, settings).items()}
-    if not known.has_values:
+    windows = _windows(history, cutoff, settings)
+    sums = {w: sum(e.value_cents or 0 for e in events) for w, events in windows.items()}
+    types = known.valued_types
+    if not types:
         return {"f_value_cents_ever": sums["ever"]}
-    n = sum(bool(e.value_cents) for e in history)
-    return {f"f_value_cents_{w}": v for w, v in sums.items()} | {"f_mean_value_cents": share(sums["ever"], n)}
+    with_value = [e for e in history if e.value_cents]
+    out = {f"f_value_cents_{w}": v for w, v in sums.items()}
+    out["f_mean_value_cents"] = share(sums["ever"], len(with_value))
+    out["f_last_value_cents"] = with_value[-1].value_cents if with_value else NAN
+    for window, events in windows.items() if len(types) > 1 else ():
+        for name in types:
+            of_type = [e for e in events if as_known(e.event_type, types) == name]
+            out[f"f_value_cents_{slug(name)}_{window}"] = sum(e.value_cents or 0 for e in of_type)
+    return out
 
 
 def _rhythm(history: list[Event], own: list[Event], cutoff: pd.Timestamp, known: Vocabulary) -> dict[str, float]:
@@ -390,7 +399,7 @@ def vocabulary(
             c.removeprefix("attr_"): commonest([row[c] for row in seen], settings.max_categories) for c in attributes
         },
         "numbers": tuple(sorted(c.removeprefix("num_") for c in events if c.startswith("num_"))),
-        "has_values": any(row["value_cents"] for row in seen),
+        "valued_types": commonest([row["event_type"] for row in seen if row["value_cents"]], settings.max_counted),
     }
 
 

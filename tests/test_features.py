@@ -233,6 +233,42 @@ def test_the_month_of_a_customer_in_numbers():
     assert row["stage_since"] == time("2025-01-25T09:20")
 
 
+def test_value_is_told_by_type_where_more_than_one_carries_it():
+    row = ann(
+        "ann 2025-01-06 store order 1200",
+        "ann 2025-01-07 web view 0",
+        "ann 2025-01-20 store repair 300",
+        "ann 2025-01-28 store order 500",
+        "ann 2025-01-29 store repair -100",
+        "ann 2025-01-30 web view",
+    )
+    expected = {
+        "value_cents_7d": 400,
+        "value_cents_order_7d": 500,
+        "value_cents_order_ever": 1700,
+        "value_cents_repair_7d": -100,
+        "value_cents_repair_30d": 200,
+        "value_cents_repair_ever": 200,
+        "last_value_cents": -100,
+    }
+    assert row[list(expected)].astype(float).to_dict() == expected
+    assert not [c for c in row.index if "value" in c and "view" in c]
+
+
+def test_value_of_the_one_type_that_carries_it_is_told_once():
+    """Twin columns would share the credit of one cause."""
+    row = ann("ann 2025-01-06 store order 1200", "ann 2025-01-07 web view", "bob 2025-01-08 web view")
+    assert [c for c in row.index if "value" in c] == [
+        *("value_cents_ever", "value_cents_7d", "value_cents_30d", "mean_value_cents", "last_value_cents")
+    ]
+
+
+def test_the_last_value_of_whom_nobody_saw_pay_is_not_known():
+    row = by_hand.features("ann 2025-01-06 store order 1200", "bob 2025-01-08 web view").loc["customer:bob"]
+    assert np.isnan(row["last_value_cents"])
+    assert row["value_cents_ever"] == 0
+
+
 @pytest.mark.parametrize(
     ("moment", "n"), [("2025-01-24T23:59:59.999999", 0), ("2025-01-25", 1), ("2025-01-31T23:59:59.999999", 1)]
 )

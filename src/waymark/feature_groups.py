@@ -64,33 +64,45 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
 
 
+def _spans(settings: FeaturesConfig) -> list[tuple[str, str]]:
+    """Return what `Points.window_sums` adds up over: its name in a column, and in words."""
+    return [*((f"{days}d", f"in the last {days} days") for days in settings.windows_days), ("ever", "so far")]
+
+
 def counts(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
     """How often a person did, or met with, each thing."""
     types = vocabulary.counted_types
     sums = points.window_sums(_types(points, types), len(types), settings.windows_days)
     own = points.window_sums(_activity(points), 1, settings.windows_days)[:, :, 0]
-    for w, days in enumerate(settings.windows_days):
-        yield Feature(f"n_activities_{days}d", "counts", f"activities in the last {days} days", "count"), own[:, w]
+    for w, (span, when) in enumerate(_spans(settings)):
+        yield Feature(f"n_activities_{span}", "counts", f"activities {when}", "count"), own[:, w]
         for c, slug in enumerate(slugs(types)):
-            words = f"{types[c]} events in the last {days} days"
-            yield Feature(f"n_{slug}_{days}d", "counts", words, "count"), sums[:, w, c]
-    yield Feature("n_activities_ever", "counts", "activities so far", "count"), own[:, -1]
-    for c, slug in enumerate(slugs(types)):
-        yield Feature(f"n_{slug}_ever", "counts", f"{types[c]} events so far", "count"), sums[:, -1, c]
+            yield Feature(f"n_{slug}_{span}", "counts", f"{types[c]} events {when}", "count"), sums[:, w, c]
 
 
 def values(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
-    """How much money was in it."""
+    """How much money was in it; an event of value 0 had none."""
     value = points.log.value_cents[points.grouped.index]
-    zero = np.zeros(len(value), np.int32)
-    sums = points.window_sums(zero, 1, settings.windows_days, value)[:, :, 0]
+    any_type = np.where(value != 0, 0, -1)
+    sums = points.window_sums(any_type, 1, settings.windows_days, value)[:, :, 0]
     yield Feature("value_cents_ever", "values", "value so far", "cents"), sums[:, -1]
-    if not vocabulary.has_values:
+    types = vocabulary.valued_types
+    if not types:
         return
     for w, days in enumerate(settings.windows_days):
         yield Feature(f"value_cents_{days}d", "values", f"value in the last {days} days", "cents"), sums[:, w]
-    n = points.window_sums(np.where(value != 0, 0, -1), 1, [])[:, 0, 0]
+    n = points.window_sums(any_type, 1, [])[:, 0, 0]
     yield Feature("mean_value_cents", "values", "mean value of an event", "cents"), _share(sums[:, -1], n)
+    here, _ = _latest_two(points, any_type)
+    at = here[points.last]
+    yield Feature("last_value_cents", "values", "the latest value", "cents"), np.where(at >= 0, value[at], np.nan)
+    if len(types) == 1:  # its sums are those above; twins would share the credit of one cause
+        return
+    sums = points.window_sums(_types(points, types), len(types), settings.windows_days, value)
+    for w, (span, when) in enumerate(_spans(settings)):
+        for c, slug in enumerate(slugs(types)):
+            words = f"value of {types[c]} events {when}"
+            yield Feature(f"value_cents_{slug}_{span}", "values", words, "cents"), sums[:, w, c]
 
 
 def recency(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
@@ -248,9 +260,8 @@ def sessions(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -
     """How a person's activities bunch: by the source's session ids, else by gaps longer than the journey allows."""
     starts = _session_starts(points)
     sums = points.window_sums(np.where(starts, 0, -1), 1, settings.windows_days)[:, :, 0]
-    for w, days in enumerate(settings.windows_days):
-        yield Feature(f"n_sessions_{days}d", "sessions", f"sessions in the last {days} days", "count"), sums[:, w]
-    yield Feature("n_sessions_ever", "sessions", "sessions so far", "count"), sums[:, -1]
+    for w, (span, when) in enumerate(_spans(settings)):
+        yield Feature(f"n_sessions_{span}", "sessions", f"sessions {when}", "count"), sums[:, w]
     activities = points.window_sums(_activity(points), 1, [])[:, 0, 0]
     yield (
         Feature("activities_per_session", "sessions", "activities in a session", "count"),

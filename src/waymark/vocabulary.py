@@ -29,7 +29,7 @@ class Vocabulary:
     two_transitions: tuple[str, ...]
     attributes: dict[str, tuple[str, ...]]
     numbers: tuple[str, ...]
-    has_values: bool
+    valued_types: tuple[str, ...]  # event types with a value other than 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `tables.write_json`."""
@@ -75,7 +75,7 @@ def learn_vocabulary(log: EventLog, stage_map: StageMap, settings: FeaturesConfi
             for name, (codes, names) in log.attributes.items()
         },
         numbers=tuple(log.numbers),
-        has_values=bool((log.value_cents[index] != 0).any()),
+        valued_types=most_frequent(types[log.value_cents[index] != 0], settings.max_counted),
     )
 
 
