@@ -100,15 +100,15 @@ def persons(seen: list[dict[str, Any]], *, linked: bool = True) -> dict[str, lis
 def matches(rule: StageRule, event: Event, earlier: list[Event]) -> bool:
     """Say whether every predicate of a rule holds; `earlier` are the person's events before this one."""
     count = 1 + sum(e.event_type == event.event_type for e in earlier)
-    value = event.value_cents or 0
+    value = event.value_cents
     return (
         event.actor in rule.actor
         and (rule.event_type is None or event.event_type in rule.event_type)
         and (rule.channel is None or event.channel in rule.channel)
         and (rule.count_at_least is None or count >= rule.count_at_least)
         and (rule.count_at_most is None or count <= rule.count_at_most)
-        and (rule.value_cents_at_least is None or value >= rule.value_cents_at_least)
-        and (rule.value_cents_at_most is None or value <= rule.value_cents_at_most)
+        and (rule.value_cents_at_least is None or (value is not None and value >= rule.value_cents_at_least))
+        and (rule.value_cents_at_most is None or (value is not None and value <= rule.value_cents_at_most))
     )
 
 

@@ -40,6 +40,9 @@ def days(*events: str) -> list[str]:
     return [f"ann 2025-01-{i:02} {event}" for i, event in enumerate(events, start=1)]
 
 
+BY_VALUE = rules({"stage": "cheap", "value_cents_at_most": 990}, {"stage": "dear", "value_cents_at_least": -1000})
+
+
 # --- rules ----------------------------------------------------------------------------------------------------------
 
 
@@ -77,6 +80,23 @@ def test_what_the_brand_does_moves_nobody_unless_a_rule_says_so():
 def test_every_predicate_has_its_say(predicate, expected):
     journey = rules({"stage": "there", "event_type": ["order"]} | predicate)
     assert stages(*days("web order 100", "store order 200", "web order 300"), journey=journey) == expected
+
+
+@pytest.mark.parametrize(
+    ("predicate", "expected"),
+    [
+        ({"value_cents_at_most": 100}, ["new", "there"]),
+        ({"value_cents_at_most": 0}, ["new", "there"]),
+        ({"value_cents_at_least": 0}, ["new", "there"]),
+        ({"value_cents_at_least": -100}, ["new", "there"]),
+        ({}, ["there"]),
+    ],
+)
+def test_a_rule_about_value_matches_only_events_that_have_one(predicate, expected):
+    journey = rules({"stage": "there"} | predicate)
+    table = journeys(*days("web view", "web coupon 0", "web view"), journey=journey)
+    assert table["stage"].tolist() == expected
+    assert table["entered_time"].iloc[-1] == time(f"2025-01-0{len(expected)}")
 
 
 def test_counts_are_a_persons_own_and_of_one_type():
@@ -152,7 +172,7 @@ def test_neither_the_future_nor_the_order_of_rows_changes_a_journey(log, other, 
     assert_frame_equal(*(schema.to_arrow(t, schema.JOURNEYS).to_pandas() for t in tables))
 
 
-@given(log=random_logs.rows(), journey=st.sampled_from([SHOP, ACTIVITIES]))
+@given(log=random_logs.rows(), journey=st.sampled_from([SHOP, ACTIVITIES, BY_VALUE]))
 def test_journeys_equal_the_plain_reference(log, journey):
     events = random_logs.table(log)
     table = build_journeys(events, link_identities(events), journey, CUTOFF)

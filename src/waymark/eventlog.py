@@ -38,6 +38,7 @@ class EventLog:
     actor: np.ndarray  # object
     session: np.ndarray  # int32 code, -1 for none
     value_cents: np.ndarray  # int64, 0 for none
+    has_value: np.ndarray  # bool: 0 is a value, too
     attributes: Mapping[str, tuple[np.ndarray, np.ndarray]]  # name -> (int32 codes, their names)
     numbers: Mapping[str, np.ndarray]  # name -> float64, NaN for none
     identities: identity.Identities
@@ -73,6 +74,7 @@ def read_log(events: pd.DataFrame, links: pd.DataFrame) -> EventLog:
         actor=events["actor"].to_numpy(object),
         session=coded("session_id")[0],
         value_cents=events["value_cents"].fillna(0).to_numpy(np.int64),
+        has_value=events["value_cents"].notna().to_numpy(bool),
         attributes={c.removeprefix("attr_"): coded(c) for c in sorted(events) if c.startswith("attr_")},
         numbers={
             c.removeprefix("num_"): events[c].to_numpy(np.float64) for c in sorted(events) if c.startswith("num_")

@@ -60,9 +60,9 @@ class StageMap:
         if rule.channel is not None:
             match &= np.append(np.isin(log.channels.astype(str), rule.channel), False)[log.channel]
         if rule.value_cents_at_least is not None:
-            match &= log.value_cents >= rule.value_cents_at_least
+            match &= log.has_value & (log.value_cents >= rule.value_cents_at_least)
         if rule.value_cents_at_most is not None:
-            match &= log.value_cents <= rule.value_cents_at_most
+            match &= log.has_value & (log.value_cents <= rule.value_cents_at_most)
         return match
 
     def stage_codes(self, grouped: Grouped) -> np.ndarray:
