@@ -19,11 +19,10 @@ import random_logs
 import reference
 from by_hand import ACTIVITIES, SHOP, time
 from random_logs import CUTOFF, future, past
-from waymark import catalogue, tables
+from waymark import catalogue, feature_groups, tables
 from waymark.clock import known_before
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.errors import InputError
-from waymark.feature_groups import slugs
 from waymark.features import build_features, build_training_features
 from waymark.identity import link_identities
 from waymark.vocabulary import Vocabulary
@@ -345,6 +344,19 @@ def test_groups_switched_off_leave_what_the_baselines_stand_on():
     assert_frame_equal(few, every[few.columns])
 
 
+def test_groups_switched_off_cost_nothing_unless_the_baselines_stand_on_them(monkeypatch):
+    computed = []
+    for group, function in feature_groups.GROUPS.items():
+
+        def noted(*args, group=group, function=function):
+            computed.append(group)
+            return function(*args)
+
+        monkeypatch.setitem(feature_groups.GROUPS, group, noted)
+    by_hand.features("ann 2025-01-20 web view", groups=["calendar"])
+    assert computed == ["counts", "values", "recency", "last_k", "stage", "calendar"]
+
+
 def test_an_unknown_group_is_named_with_the_choices():
     with pytest.raises(InputError, match=r"features.groups has no moods; there are counts, values, .*attributes"):
         by_hand.features("ann 2025-01-20 web view", groups=["counts", "moods"])
@@ -390,7 +402,7 @@ def test_a_category_and_a_number_of_one_name_are_both_described():
 @example(names=["a_2", "a", "a-"])
 @given(names=st.lists(st.text("ab-_1 2", max_size=4), max_size=8, unique=True))
 def test_names_become_distinct_words(names):
-    words = slugs(names)
+    words = feature_groups.slugs(names)
     assert len(set(words)) == len(names)
     assert all(re.fullmatch(r"\w+", w) for w in words)
 

@@ -351,15 +351,11 @@ GROUPS = {
     "attributes": attributes,
 }
 
-# What the baselines stand on: built whichever groups are on.
-CORE = frozenset(
-    {
-        "days_since_last_activity",
-        "tenure_days",
-        "n_activities_ever",
-        "value_cents_ever",
-        "stage",
-        "previous_stage",
-        *(f"last_type_{k}" for k in range(1, 21)),
-    }
-)
+# Group -> what the baselines need of it: built whether the group is on or off.
+CORE = {
+    "counts": {"n_activities_ever"},
+    "values": {"value_cents_ever"},
+    "recency": {"days_since_last_activity", "tenure_days"},
+    "last_k": {f"last_type_{k}" for k in range(1, 21)},
+    "stage": {"stage", "previous_stage"},
+}

@@ -112,9 +112,9 @@ def _describe(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) 
         raise InputError(f"features.groups has no {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     columns: dict[str, np.ndarray] = {}
     catalogue: list[Feature] = []
-    for group, function in GROUPS.items():
-        for feature, values in function(points, settings, vocabulary):
-            if group in settings.groups or (feature.name in CORE and feature.column not in columns):
+    for group in (g for g in GROUPS if g in settings.groups or g in CORE):
+        for feature, values in GROUPS[group](points, settings, vocabulary):
+            if group in settings.groups or (feature.name in CORE[group] and feature.column not in columns):
                 catalogue.append(_distinct(feature, columns))
                 columns[catalogue[-1].column] = np.asarray(values, np.float32)
     names = np.array(points.stage_map.stages, object)
