@@ -57,6 +57,15 @@ def test_who_is_silent_for_long_is_told_so_first(trained):
     assert "days since the last activity: silence likelier" in reasons[0]
 
 
+def test_reasons_speak_of_what_the_forecast_can_name(trained):
+    """Who clicks goes on to `cart`; who is there already cannot go there."""
+    made = predictions(trained, tonight(300))
+    reasons = made[["reason_1", "reason_2", "reason_3"]].agg(" | ".join, axis=1)
+    assert reasons.str.contains(": cart likelier").any()
+    for stage, there in reasons.groupby(made["stage"]):
+        assert not there.str.contains(f": {stage} (?:less )?like").any(), stage
+
+
 def test_a_model_without_reasons_gives_none(trained):
     features, targets = planted.tables()
     model, card = models.train(features, targets, planted.CATALOGUE, "churn", "most_frequent", {}, planted.GROUPS, 7)
@@ -84,6 +93,23 @@ def test_a_partition_says_what_it_holds_and_other_nights_stay(trained, tmp_path)
     assert manifest["sha256"]["predictions.parquet"] == tables.sha256(first / "predictions.parquet")
     assert manifest["versions"]["model_version_churn"] == "v_churn"
     assert manifest["warnings"] == []
+
+
+def test_a_partition_says_which_stage_each_column_speaks_of(trained, tmp_path):
+    features, targets = planted.tables()
+    renamed = targets.assign(next_stage=targets["next_stage"].replace({"cart": "на складе", "order": "至急"}))
+    model, card = models.train(
+        features, renamed, planted.CATALOGUE, "next_stage", "most_frequent", {}, planted.GROUPS, 7
+    )
+    for n in (0, 40):
+        made = predictions({**trained, "next_stage": (model, {**card, "version": "v"})}, tonight().iloc[:n])
+        folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / str(n))
+        said = tables.read_json(folder / "manifest.json")["next_stages"]
+        assert sorted(said) == [c for c in made if c.startswith("p_next_")]
+        assert sorted(said.values()) == ["на складе", "至急"]
+    share = dict(zip(model.classes_, model.predict_proba(features.head(1))[0], strict=True))
+    for column, stage in said.items():
+        assert (made[column] / made["p_stay"]).tolist() == pytest.approx([share[stage] / share["stay"]] * len(made))
 
 
 def test_models_that_saw_what_came_after_are_marked(trained, tmp_path):

@@ -13,10 +13,9 @@ from sklearn.base import ClassifierMixin
 from waymark import schema, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.estimators import select
-from waymark.forecast import SILENT, combine
+from waymark.forecast import SILENT, combine, if_active, next_columns
 from waymark.models import features_of
 from waymark.reasons import contributions, top_reasons
-from waymark.targets import END
 
 N_REASONS = 3
 Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
@@ -48,18 +47,19 @@ def score(
     Returns
     -------
     pandas.DataFrame
-        Rows of `schema.PREDICTIONS`, sorted by person.
+        Rows of `schema.PREDICTIONS`, sorted by person. `attrs["next_stages"]` says which stage each `p_next_` column
+        speaks of: names of columns hold ASCII only.
     """
     features = features.sort_values("person_id", ignore_index=True)
     p_silent = _probability(churn, features)[:, churn[0].classes_.tolist().index(SILENT)]
     classes = next_stage[0].classes_.tolist()
     p_next = _probability(next_stage, features)
     forecast = combine(features["stage"], p_silent, p_next, classes, horizon_days)
-    considered = np.where(np.array(classes) == END, -1.0, p_next) if classes else p_next
-    likeliest = np.array(classes, object)[considered.argmax(axis=1)] if len(features) else np.array([], object)
+    given = if_active(features["stage"], p_next, classes)
+    likeliest = np.array(given.columns, object)[given.to_numpy().argmax(axis=1)]
     reasons = _reasons(features, [(churn, np.full(len(features), SILENT)), (next_stage, likeliest)])
     n = len(features)
-    return pd.DataFrame(
+    predictions = pd.DataFrame(
         {
             "person_id": features["person_id"],
             "cutoff_time": clock.cutoff_time,
@@ -74,6 +74,8 @@ def score(
             "scored_at_cutoff": clock.scored_at_cutoff,
         }
     )
+    predictions.attrs["next_stages"] = next_columns(classes)
+    return predictions
 
 
 def _probability(model: Model, features: pd.DataFrame) -> np.ndarray:
@@ -106,7 +108,7 @@ def _reasons(features: pd.DataFrame, explained: list[tuple[Model, np.ndarray]]) 
 def publish(
     predictions: pd.DataFrame, clock: ScoreClock, trained: TrainClock, source: str, root: Path = tables.PREDICTIONS
 ) -> Path:
-    """Write tonight's partition with its manifest, whole or not at all; other nights stay. Return its folder."""
+    """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder."""
     folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     warnings = []
@@ -123,6 +125,7 @@ def publish(
             "source": source,
             "n_persons": len(predictions),
             "stages": {k: int(v) for k, v in predictions["stage"].value_counts().sort_index().items()},
+            "next_stages": predictions.attrs["next_stages"],
             "versions": {k: first[k] for k in schema.PREDICTIONS.columns if "version" in k and len(first)},
             "mlflow_run_id": first["mlflow_run_id"] if len(first) else "",
             "trained_until": trained.as_of.isoformat(),
