@@ -440,10 +440,23 @@ def test_a_catalogue_survives_its_file_and_says_what_each_feature_is(tmp_path):
     assert [f.column for f in known] == [c for c in table if c.startswith("f_")]
     assert {f.group for f in catalogue.in_groups(known, ["gaps", "decays"])} == {"gaps", "decays"}
     assert all(f.words and f.unit and f.group in EVERYTHING.groups for f in known)
+    assert {re.match(r"\w+", f.words)[0] for f in known if f.unit == "count"} == {
+        *("activities", "events", "sessions", "visits", "steps", "returns", "changes", "channels")
+    }
     for f in known:
         if f.categories is not None:
             codes = table[f.column].dropna()
             assert codes.between(0, len(f.categories) - 1).all()
+
+
+def test_a_window_of_one_day_is_called_a_day():
+    log = by_hand.events("ann 2025-01-20 web order 5")
+    one_day = by_hand.settings(windows_days=[1], half_lives_days=[1])
+    _, known = build_features(log, link_identities(log), CUTOFF, SHOP, one_day)
+    words = {f.name: f.words for f in known}
+    assert words["n_activities_1d"] == "activities in the last day"
+    assert words["value_cents_1d"] == "value in the last day"
+    assert words["decayed_n_order_1d"] == "events of type order, halved every day"
 
 
 def test_a_row_of_every_event_says_how_long_the_wait_for_it_was():

@@ -62,7 +62,7 @@ def test_silence_is_explained_by_what_makes_silence(name):
     texts = reasons.top_reasons(parts, FEATURES, planted.CATALOGUE, ["silent"] * len(FEATURES))[:, 0]
     days = FEATURES["f_days_since_last_activity"]
     for is_side, verdict in ((days > 40, "silence likelier"), (days < 4, "silence less likely")):
-        named = [t.endswith(verdict) and " days since the last activity" in t for t in texts[is_side]]
+        named = [t.endswith(f" since the last activity: {verdict}") for t in texts[is_side]]
         assert np.mean(named) > 0.95
 
 
@@ -108,15 +108,48 @@ def test_reasons_name_the_strongest_and_nothing_that_moved_nothing():
     ("feature", "value", "words"),
     [
         (Feature("n", "g", "visits in the last 30 days", "count"), 4.0, "4 visits in the last 30 days"),
+        (Feature("n", "g", "visits in the last 30 days", "count"), 1.0, "1 visit in the last 30 days"),
+        (Feature("n", "g", "activities so far", "count"), 1.0, "1 activity so far"),
+        (Feature("n", "g", "events of type visits so far", "count"), 1.0, "1 event of type visits so far"),
+        (Feature("n", "g", "activities, halved every 14 days", "count"), 1.001, "1 activity, halved every 14 days"),
+        (Feature("n", "g", "activities, halved every 14 days", "count"), 3e-9, "0 activities, halved every 14 days"),
+        (Feature("n", "g", "activities, halved every 14 days", "count"), 0.25, "0.25 activities, halved every 14 days"),
         (Feature("d", "g", "days since the last order", "days"), 42.66, "42.7 days since the last order"),
         (Feature("d", "g", "days since the last order", "days"), np.nan, "days since the last order unknown"),
-        (Feature("m", "g", "mean days between activities", "days"), 4.0, "mean days between activities is 4 days"),
+        (Feature("d", "g", "days since the last order", "days"), 1.0, "1 day since the last order"),
+        (Feature("d", "g", "days since the last order", "days"), 1e-6 / 86400, "0 seconds since the last order"),
+        (Feature("m", "g", "mean time between activities", "days"), 4.0, "mean time between activities is 4 days"),
+        (Feature("m", "g", "mean time between activities", "days"), 0.25, "mean time between activities is 6 hours"),
         (Feature("v", "g", "value so far", "cents"), 123_45.0, "value so far is 123.45"),
         (Feature("s", "g", "share of web among channels", "share"), 0.404, "share of web among channels is 40 %"),
         (Feature("r", "g", "the last gap over the mean", "ratio"), 1234.4, "the last gap over the mean is 1234"),
+        (Feature("r", "g", "the last gap over the mean", "ratio"), 2e-9, "the last gap over the mean is 0"),
+        (Feature("x", "g", "the latest rate", "number"), 0.00125, "the latest rate is 0.00125"),
+        (Feature("x", "g", "the latest rate", "number"), np.inf, "the latest rate is inf"),
+        (Feature("h", "g", "the time of the latest event", "hours"), 21.9, "the time of the latest event is 21:54 UTC"),
+        (Feature("h", "g", "the time of the latest event", "hours"), 0.02, "the time of the latest event is 00:01 UTC"),
         (Feature("c", "g", "the present stage", "category", ("a", "b")), 1.0, "the present stage is b"),
         (Feature("c", "g", "the stage before", "category", ("a", "b")), np.nan, "the stage before unknown"),
     ],
 )
 def test_a_fact_is_worded_by_its_unit(feature, value, words):
     assert reasons.fact(feature, np.float32(value)) == words
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (2345.6, "2346 days"),
+        (1.5, "1.5 days"),
+        (0.9999, "1 day"),
+        (0.5, "12 hours"),
+        (1 / 24, "1 hour"),
+        (59.9 / 1440, "59.9 minutes"),
+        (0.001, "1.44 minutes"),
+        (27 / 86400, "27 seconds"),
+        (0.25 / 86400, "0.25 seconds"),
+        (0.0, "0 seconds"),
+    ],
+)
+def test_a_span_is_told_in_the_largest_unit_that_fits(days, words):
+    assert reasons.span(days) == words

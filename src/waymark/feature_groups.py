@@ -1,6 +1,7 @@
 """The features, group by group: each function yields what a feature is together with its values.
 
-`GROUPS` names the groups as `conf/features/` does. To add a feature, yield it from its group.
+`GROUPS` names the groups as `conf/features/` does. To add a feature, yield it from its group. The words of a count
+begin with what is counted, in the plural: reasons put the number before them.
 """
 
 from __future__ import annotations
@@ -66,7 +67,11 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 def _spans(settings: FeaturesConfig) -> list[tuple[str, str]]:
     """Return what `Points.window_sums` adds up over: its name in a column, and in words."""
-    return [*((f"{days}d", f"in the last {days} days") for days in settings.windows_days), ("ever", "so far")]
+    return [*((f"{days}d", f"in the last {_days(days)}") for days in settings.windows_days), ("ever", "so far")]
+
+
+def _days(days: int) -> str:
+    return "day" if days == 1 else f"{days} days"
 
 
 def counts(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
@@ -77,7 +82,8 @@ def counts(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> 
     for w, (span, when) in enumerate(_spans(settings)):
         yield Feature(f"n_activities_{span}", "counts", f"activities {when}", "count"), own[:, w]
         for c, slug in enumerate(slugs(types)):
-            yield Feature(f"n_{slug}_{span}", "counts", f"{types[c]} events {when}", "count"), sums[:, w, c]
+            words = f"events of type {types[c]} {when}"
+            yield Feature(f"n_{slug}_{span}", "counts", words, "count"), sums[:, w, c]
 
 
 def values(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
@@ -90,7 +96,7 @@ def values(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> 
     if not types:
         return
     for w, days in enumerate(settings.windows_days):
-        yield Feature(f"value_cents_{days}d", "values", f"value in the last {days} days", "cents"), sums[:, w]
+        yield Feature(f"value_cents_{days}d", "values", f"value in the last {_days(days)}", "cents"), sums[:, w]
     n = points.window_sums(any_type, 1, [])[:, 0, 0]
     yield Feature("mean_value_cents", "values", "mean value of an event", "cents"), _share(sums[:, -1], n)
     here, _ = _latest_two(points, any_type)
@@ -121,8 +127,8 @@ def gaps(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yi
     state = kernels.gap_states(points.grouped.starts, points.grouped.time, points.is_customer)[points.last]
     mean, sd, last = state[:, 0], state[:, 1], state[:, 2]
     silence = points.days_since(_activity(points), 1)[:, 0, 1]
-    yield Feature("mean_gap_days", "gaps", "mean days between activities", "days"), mean
-    yield Feature("sd_gap_days", "gaps", "spread of the days between activities", "days"), sd
+    yield Feature("mean_gap_days", "gaps", "mean time between activities", "days"), mean
+    yield Feature("sd_gap_days", "gaps", "spread of the time between activities", "days"), sd
     yield Feature("last_gap_days", "gaps", "days between the last two activities", "days"), last
     yield Feature("last_gap_over_mean", "gaps", "last gap against the person's mean gap", "ratio"), _ratio(last, mean)
     yield (
@@ -156,7 +162,7 @@ def transitions(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary
     one, two = transition_names(points.stage_map.stages, stage, state)
     for name, words, found, known in (
         ("last_transition", "the latest change of stage", one, vocabulary.transitions),
-        ("last_two_transitions", "the latest two changes of stage", two, vocabulary.two_transitions),
+        ("last_two_transitions", "the sequence of the latest three stages", two, vocabulary.two_transitions),
     ):
         distinct, codes = np.unique(found.astype(str), return_inverse=True)
         position = recode(codes, distinct, known)
@@ -237,7 +243,7 @@ def calendar(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -
     )
     if settings.points == "every_event":
         hour = points.cutoff % kernels.DAY / _HOUR
-        yield Feature("cutoff_hour", "calendar", "the hour of the latest event", "hours"), hour
+        yield Feature("cutoff_hour", "calendar", "the time of the latest event", "hours"), hour
 
 
 def decays(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
@@ -251,8 +257,8 @@ def decays(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> 
                 points.first, points.end, points.cutoff, grouped.time, codes.astype(np.int32), half_life, len(names)
             )
             for c, slug in enumerate(slugs(names)):
-                words = f"{names[c]}, halved every {days} days"
-                prefix = "decayed_n" if names is types else "decayed_all"
+                prefix, what = ("decayed_n", "events of type ") if names is types else ("decayed_all", "")
+                words = f"{what}{names[c]}, halved every {_days(days)}"
                 yield Feature(f"{prefix}_{slug}_{days}d", "decays", words, "count"), level[:, c]
 
 
