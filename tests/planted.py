@@ -61,6 +61,7 @@ def tables(n_persons: int = 150, n_nights: int = 4, seed: int = 0) -> tuple[pd.D
         next_stage_status=np.where(silent, "not_applicable", "mature"),
         is_silent=silent,
         churn_status="mature",
+        split_rank=np.arange(n) // n_persons,
         fold=np.where(np.arange(n) // n_persons == n_nights - 1, "test", "train"),
     )
     return frame, targets

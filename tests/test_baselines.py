@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 import planted
 from waymark import models
-from waymark.baselines import BackOff
+from waymark.baselines import BackOff, prequential
 
 X = pd.DataFrame({"f_stage": [0.0, 0.0, 0.0, 1.0], "f_previous_stage": [np.nan, np.nan, 1.0, 0.0]})
 Y = ["x", "x", "y", "z"]
@@ -84,3 +84,48 @@ def test_the_logistic_baselines_are_a_logistic_on_logarithms(name, columns):
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     by_hand = LogisticRegression().fit(x, rows["label"]).predict_proba(x)
     np.testing.assert_allclose(models.fit(make(name), rows).predict_proba(rows), by_hand, atol=2e-3)
+
+
+def test_many_rows_of_one_person_prove_no_more_than_one():
+    rows, y = X.iloc[[0, 1, 2, 2, 2, 3]], [*Y[:3], "y", "y", "z"]
+    p = BackOff(("f_stage",)).fit(rows, y, groups=["a", "b", "c", "c", "c", "d"]).predict_proba(rows)
+    everywhere = (4 * np.array([2, 3, 1]) / 6 + 3 / 3) / (4 + 3)  # four persons, three classes
+    np.testing.assert_allclose(p[0], (3 * np.array([2 / 5, 3 / 5, 0]) + 2 * everywhere) / (3 + 2))
+    alone = BackOff(("f_stage",)).fit(rows, y, groups=range(6)).predict_proba(rows)
+    np.testing.assert_array_equal(BackOff(("f_stage",)).fit(rows, y).predict_proba(rows), alone)
+
+
+def test_a_table_is_refined_column_by_column():
+    model = BackOff(("f_stage", "f_previous_stage")).fit(X, Y)
+    steps = [p.copy() for p in model.refine(X)]
+    assert len(steps) == 3
+    np.testing.assert_array_equal(steps[1], BackOff(("f_stage",)).fit(X, Y).predict_proba(X))
+    np.testing.assert_array_equal(steps[2], model.predict_proba(X))
+
+
+def groups_in_time(n_groups=40, per_group=5, seed=3):
+    rng = np.random.default_rng(seed)
+    begun = rng.permutation(n_groups)
+    group = np.repeat(np.arange(n_groups), per_group)
+    rows = pd.DataFrame({"f_stage": rng.integers(0, 3, len(group)).astype(float)})
+    y = np.array(["x", "y", "z"])[(rows["f_stage"].to_numpy(int) + rng.integers(0, 2, len(group))) % 3]
+    return rows, y, group, begun[group]
+
+
+def test_nobody_is_forecast_from_what_began_with_them_or_later():
+    rows, y, group, time = groups_in_time()
+    model = BackOff(("f_stage",)).fit(rows, y)
+    p = prequential(model, rows, y, group, time, None, seed=0)
+    assert p.shape == (2, len(y), 3)
+    for night in (9, 20, 33):
+        changed = np.where(time >= night, "x", y)
+        again = prequential(model, rows, changed, group, time, None, seed=0)
+        is_told = (time <= night) & (time >= 4)
+        np.testing.assert_array_equal(again[:, is_told], p[:, is_told])
+    later = np.flatnonzero(time >= 36)
+    before = time < 36
+    by_hand = BackOff(("f_stage",)).fit(rows[before], y[before], groups=group[before])
+    np.testing.assert_array_equal(p[1, later], by_hand.predict_proba(rows.iloc[later]))
+    first, others = np.flatnonzero(time < 4), time >= 4
+    by_hand = BackOff(("f_stage",)).fit(rows[others], y[others], groups=group[others])
+    np.testing.assert_array_equal(p[1, first], by_hand.predict_proba(rows.iloc[first]))

@@ -94,6 +94,30 @@ def test_the_order_of_rows_changes_no_byte(name, tmp_path):
     assert card == its_card
 
 
+def test_trees_start_from_the_transition_table_of_what_comes_next_alone():
+    model, _ = trained(settings={"n_estimators": 20, "start_order": 3})
+    assert model.start_.feature_names_in_.tolist()[:2] == ["f_stage", "f_last_type_1"]
+    no_trees, _ = trained(settings={"n_estimators": 1, "start_order": 3, "learning_rate": 1e-9})
+    table = np.maximum(no_trees.start_.predict_proba(FEATURES), 1e-4)
+    np.testing.assert_allclose(no_trees.predict_proba(FEATURES), table / table.sum(axis=1, keepdims=True), atol=1e-6)
+    churn, _ = trained("churn", settings={"n_estimators": 20, "start_order": 3})
+    assert not churn.has_start
+
+
+def test_a_start_of_two_classes_is_one_score():
+    two = ROWS[ROWS["label"].isin(["cart", "order"])]
+    model = fitted("lightgbm", {"n_estimators": 1, "start_order": 3, "learning_rate": 1e-9}, two)
+    table = np.maximum(model.start_.predict_proba(two), 1e-4)
+    np.testing.assert_allclose(model.predict_proba(two), table / table.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+def test_the_order_of_the_start_is_chosen_on_persons_that_the_table_has_not_seen():
+    rng = np.random.default_rng(0)
+    noise = ROWS.assign(label=rng.choice(["a", "b"], len(ROWS)))
+    model = fitted("lightgbm", {"n_estimators": 50, "start_order": 3}, noise)
+    assert model.start_.order == 0  # where there is nothing to know, a longer context only knows its own rows
+
+
 def test_the_number_of_threads_changes_no_tree():
     one, two = (fitted("lightgbm", {"n_jobs": n, "n_estimators": 5}).predict_proba(FEATURES) for n in (1, 2))
     np.testing.assert_array_equal(one, two)

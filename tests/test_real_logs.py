@@ -88,6 +88,7 @@ def test_the_next_activity_is_forecast_better_than_by_the_chain(source, publishe
     assert judged.metric("lightgbm", "log_loss") < judged.metric("chain", "log_loss")
 
 
-def test_helpdesk_is_forecast_better_than_by_the_chain_with_the_end_a_candidate_too():
-    judged = judge("tax2017_helpdesk", "tax2017", "next_stage", targets={"end_of_case": "candidate"})
+@pytest.mark.parametrize("source", ["tax2017_helpdesk", "tax2017_bpi_12_w"])
+def test_the_next_activity_is_forecast_better_than_by_the_chain_with_the_end_a_candidate_too(source):
+    judged = judge(source, "tax2017", "next_stage", targets={"end_of_case": "candidate"})
     assert judged.metric("lightgbm", "accuracy") > judged.metric("chain", "accuracy") > 0.69

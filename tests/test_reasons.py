@@ -12,9 +12,10 @@ LEARNERS = ["lightgbm", "logistic"]
 SETTINGS = {"lightgbm": {"n_estimators": 20}, "logistic": {"C": 0.1}}
 
 
-def fitted(target, name):
+def fitted(target, name, **settings):
     rows = models.labelled(FEATURES, TARGETS, target)
-    return models.fit(models.make(name, SETTINGS.get(name, {}), planted.CATALOGUE, 7), rows)
+    settings = SETTINGS.get(name, {}) | settings
+    return models.fit(models.make(name, settings, planted.CATALOGUE, 7, target=target), rows)
 
 
 def raw_scores(model, X):
@@ -33,6 +34,23 @@ def test_contributions_add_up_to_the_score_of_the_class(name, target):
     for k, label in enumerate(model.classes_):
         parts = reasons.contributions(model, FEATURES, [label] * len(FEATURES))
         rest = raw_scores(model, FEATURES)[:, k] - parts.sum(axis=1)
+        np.testing.assert_allclose(rest, rest[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("labels", [None, ["cart", "order"]])
+def test_contributions_of_a_start_add_up_too(labels):
+    rows = models.labelled(FEATURES, TARGETS, "next_stage")
+    rows = rows if labels is None else rows[rows["label"].isin(labels)]
+    settings = {"n_estimators": 20, "start_order": 3}
+    model = models.fit(models.make("lightgbm", settings, planted.CATALOGUE, 7), rows)
+    assert model.start_.order >= 2
+    p = np.log(model.predict_proba(rows))
+    for k, label in enumerate(model.classes_):
+        parts = reasons.contributions(model, rows, [label] * len(rows))
+        other = (k + 1) % len(model.classes_)
+        others = reasons.contributions(model, rows, [model.classes_[other]] * len(rows))
+        between = parts - others if len(model.classes_) > 2 else parts
+        rest = p[:, k] - p[:, other] - between.sum(axis=1)
         np.testing.assert_allclose(rest, rest[0], atol=1e-9)
 
 

@@ -9,24 +9,13 @@ import numpy as np
 import pandas as pd
 from lightgbm import LGBMClassifier, early_stopping
 from scipy import sparse
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from waymark.errors import InputError
-
-
-def select(X: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return `columns` of `X` in their order; raise `InputError` where some are missing."""
-    missing = [c for c in columns if c not in X.columns]
-    if missing:
-        raise InputError(f"the features lack {', '.join(missing[:5])}, which the model needs; run `dvc repro -P`")
-    return X[list(columns)]
-
-
-def labels(y: Sequence) -> np.ndarray:
-    """Return class names as a NumPy array of text, which a model file holds as it is."""
-    return np.asarray(y).astype(str)
+from waymark.baselines import BackOff, prequential
+from waymark.inputs import labels, select
 
 
 class Boosting(ClassifierMixin, BaseEstimator):
@@ -38,6 +27,12 @@ class Boosting(ClassifierMixin, BaseEstimator):
         The features used; None uses every column of the fit.
     categorical
         Those that hold positions of categories; the trees split them by sets of categories. NaN is missing.
+    start_columns
+        Categories whose transition table (`BackOff`) the trees start from, the most telling first.
+    start_order
+        Use at most so many of them: as many as forecast groups best that the table has not seen. 0 starts from the
+        shares of the classes. While the trees grow, a row starts from the table of the groups that began before its
+        own: one that has seen the row would leave them nothing to learn.
     n_estimators
         Rounds of trees, one tree a class each; at most so many where they stop early.
     early_stopping_rounds
@@ -57,6 +52,8 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         self,
         columns: tuple[str, ...] | None = None,
         categorical: tuple[str, ...] = (),
+        start_columns: tuple[str, ...] = (),
+        start_order: int = 0,
         n_estimators: int = 200,
         early_stopping_rounds: int = 15,
         learning_rate: float = 0.1,
@@ -79,6 +76,8 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         """Keep the arguments."""
         self.columns = columns
         self.categorical = categorical
+        self.start_columns = start_columns
+        self.start_order = start_order
         self.n_estimators = n_estimators
         self.early_stopping_rounds = early_stopping_rounds
         self.learning_rate = learning_rate
@@ -104,23 +103,33 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         y: Sequence,
         sample_weight: np.ndarray | None = None,
         groups: Sequence | None = None,
+        times: Sequence | None = None,
     ) -> Boosting:
-        """Grow the trees; `groups` says whose row it is."""
+        """Grow the trees; `groups` says whose row it is, `times` when it was."""
         self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
         self.n_features_in_ = len(self.feature_names_in_)
         # Plain arrays: LightGBM refuses or rewrites many column names.
         x = self.matrix(X)
         self.classes_, codes = np.unique(labels(y), return_inverse=True)
         weight = None if sample_weight is None else np.asarray(sample_weight, float)
+        start = None
+        if self.has_start:
+            table = BackOff(self.start_columns, self.start_order).fit(X, y, weight, groups)
+            starts = _log(prequential(table, X, y, groups, times, weight, self.random_state))
+            losses = [-np.average(s[np.arange(len(codes)), codes], weights=weight) for s in starts]
+            start = starts[np.argmin(losses)]
+            self.start_ = BackOff(self.start_columns, int(np.argmin(losses))).fit(X, y, weight, groups)
         self.n_rounds_ = self.n_estimators
         if self.early_stopping_rounds and groups is not None:
-            self.n_rounds_ = self._find_rounds(x, codes, weight, self._held_out(groups))
+            self.n_rounds_ = self._find_rounds(x, codes, start, weight, self._held_out(groups))
         self.trees_ = self._new(self.n_rounds_)
-        self.trees_.fit(x, codes, sample_weight=weight, categorical_feature=self._positions())
+        self.trees_.fit(
+            x, codes, sample_weight=weight, init_score=_scores(start), categorical_feature=self._positions()
+        )
         return self
 
     def _new(self, n_rounds: int) -> LGBMClassifier:
-        ours = ("columns", "categorical", "early_stopping_rounds", "n_estimators")
+        ours = ("columns", "categorical", "start_columns", "start_order", "early_stopping_rounds", "n_estimators")
         settings = {k: v for k, v in self.get_params().items() if k not in ours}
         return LGBMClassifier(n_estimators=n_rounds, **settings, deterministic=True, force_col_wise=True, verbose=-1)
 
@@ -137,21 +146,31 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         drawn = np.random.default_rng(self.random_state).permutation(len(names))[: len(names) // 5]
         return np.isin(codes, drawn)
 
-    def _find_rounds(self, x: np.ndarray, codes: np.ndarray, weight: np.ndarray | None, is_out: np.ndarray) -> int:
+    def _find_rounds(
+        self,
+        x: np.ndarray,
+        codes: np.ndarray,
+        start: np.ndarray | None,
+        weight: np.ndarray | None,
+        is_out: np.ndarray,
+    ) -> int:
         """Return how many rounds serve the rows held out best."""
         known = np.unique(codes[~is_out])
         is_judge = is_out & np.isin(codes, known)
         if len(known) < 2 or not is_judge.any():
             return self.n_estimators
+        start = None if start is None else start[:, known]
         codes = np.searchsorted(known, codes)  # without gaps: LightGBM 4.7 does not translate those of `eval_y`
         trees = self._new(self.n_estimators)
         trees.fit(
             x[~is_out],
             codes[~is_out],
             sample_weight=None if weight is None else weight[~is_out],
+            init_score=None if start is None else _scores(start[~is_out]),
             eval_X=x[is_judge],
             eval_y=codes[is_judge],
             eval_sample_weight=None if weight is None else [weight[is_judge]],
+            eval_init_score=None if start is None else [_scores(start[is_judge])],
             categorical_feature=self._positions(),
             callbacks=[early_stopping(self.early_stopping_rounds, verbose=False)],
         )
@@ -163,17 +182,46 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return the probability of each class, in the order of `classes_`."""
-        return self.trees_.predict_proba(self.matrix(X))
+        if not self.has_start:
+            return self.trees_.predict_proba(self.matrix(X))
+        grown = self.trees_.booster_.predict(self.matrix(X), raw_score=True, num_threads=self.n_jobs)
+        score = grown + _scores(_log(self.start_.predict_proba(X)))
+        if score.ndim == 2:
+            return softmax(score, axis=1)
+        return np.column_stack([expit(-score), expit(score)])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Return the likeliest class."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     @property
+    def has_start(self) -> bool:
+        """Whether the trees start from a transition table."""
+        return bool(self.start_order and self.start_columns)
+
+    def start_steps(self, X: pd.DataFrame, k: int) -> np.ndarray:
+        """Return how far each column of `start_` moves the score of class `k`, (columns, rows), in log-odds."""
+        scores = [_log(p) for p in self.start_.refine(X)]
+        of_class = [s[:, k] if s.shape[1] > 2 else s[:, k] - s[:, 1 - k] for s in scores]
+        return np.diff(of_class, axis=0)
+
+    @property
     def feature_importances_(self) -> np.ndarray:
         """Share of the loss that splits on each feature took away."""
         gain = self.trees_.booster_.feature_importance("gain")
         return gain / max(gain.sum(), np.finfo(float).tiny)
+
+
+def _log(p: np.ndarray) -> np.ndarray:
+    """Return logarithms for trees to start from: what was never seen is unlikely, not impossible."""
+    return np.log(np.maximum(p, 1e-4))
+
+
+def _scores(log_p: np.ndarray | None) -> np.ndarray | None:
+    """Return log-probabilities of classes as LightGBM counts scores: one for two classes."""
+    if log_p is None or log_p.shape[1] > 2:
+        return log_p
+    return log_p[:, 1] - log_p[:, 0]
 
 
 class Logistic(ClassifierMixin, BaseEstimator):

@@ -14,7 +14,7 @@ from sklearn.base import ClassifierMixin
 from waymark import metrics, models
 from waymark.catalogue import Feature
 from waymark.errors import InputError
-from waymark.estimators import labels
+from waymark.inputs import labels
 from waymark.models import END
 
 _DIGITS = 6  # what is written; sums may differ beyond from machine to machine
@@ -83,7 +83,7 @@ def evaluate(
     result = {}
     for target, (model, card) in trained.items():
         rows = models.labelled(features, targets, target)
-        others = {name: models.make(name, {}, catalogue, seed) for name in baselines.get(target, ())}
+        others = {name: models.make(name, {}, catalogue, seed, target=target) for name in baselines.get(target, ())}
         trial = hold_trial(rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins)
         result[target] = _judge(trial, n_bootstrap, interval, seed) | {"importance": importance(model, card)}
     return rounded({"targets": result})

@@ -55,9 +55,14 @@ def _of_groups(used: Sequence[Feature]) -> dict[str, Columns]:
     }
 
 
+def _of_trees(used: Sequence[Feature]) -> dict[str, Columns]:
+    stage = tuple(f.column for f in used if f.column == "f_stage")
+    return {**_of_groups(used), "start_columns": (*stage, *_last_types(used))}
+
+
 # Name -> class, and its arguments given the features of the chosen groups and the whole catalogue.
 MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]], dict[str, Any]]]] = {
-    "lightgbm": (Boosting, lambda used, every: _of_groups(used)),
+    "lightgbm": (Boosting, lambda used, every: _of_trees(used)),
     "logistic": (Logistic, lambda used, every: _of_groups(used)),
     "most_frequent": (BackOff, lambda used, every: {"columns": (), "smoothing": 0.0}),
     "chain": (BackOff, lambda used, every: {"columns": ("f_stage",), "smoothing": 0.01}),
@@ -65,7 +70,7 @@ MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]]
     "recency": (Logistic, lambda used, every: {"columns": _RECENCY}),
     "rfm_logistic": (Logistic, lambda used, every: {"columns": _RFM}),
 }
-_FIXED = {"columns", "categorical", "random_state"}
+_FIXED = {"columns", "categorical", "start_columns", "random_state"}
 
 
 def make(
@@ -74,6 +79,7 @@ def make(
     catalogue: Sequence[Feature],
     seed: int,
     groups: Sequence[str] | None = None,
+    target: str = "next_stage",
 ) -> ClassifierMixin:
     """Return a new scikit-learn classifier for data frames of `f_` columns.
 
@@ -89,6 +95,8 @@ def make(
         Seed of whatever the estimator draws.
     groups
         Groups of features that lightgbm and logistic use; None uses all. The others stand on fixed columns.
+    target
+        `next_stage` or `churn`.
 
     Raises
     ------
@@ -100,6 +108,8 @@ def make(
     cls, recipe = MODELS[name]
     used = in_groups(catalogue, groups) if groups is not None else list(catalogue)
     arguments = recipe(used, catalogue)
+    if target == "churn":
+        arguments.pop("start_columns", None)  # whether anything comes at all is no transition
     choices = {k: p for k, p in inspect.signature(cls).parameters.items() if k not in _FIXED}
     for key, value in settings.items():
         if key not in choices:
@@ -132,7 +142,7 @@ def labelled(features: pd.DataFrame, targets: pd.DataFrame, target: str) -> pd.D
     Returns
     -------
     pandas.DataFrame
-        The columns of `features` with `label` and `fold`, in the order of the key.
+        The columns of `features` with `label`, `fold` and `split_rank`, in the order of the key.
     """
     if target not in ("next_stage", "churn"):
         raise InputError(f"there is no target {target!r}; there are next_stage, churn")
@@ -142,7 +152,7 @@ def labelled(features: pd.DataFrame, targets: pd.DataFrame, target: str) -> pd.D
         label = mature["is_silent"].astype(bool).map({True: SILENT, False: ACTIVE})
     else:
         label = mature["next_stage"]
-    truth = mature[[*key, "fold"]].assign(label=label.astype("str"))
+    truth = mature[[*key, "fold", "split_rank"]].assign(label=label.astype("str"))
     return features.merge(truth, on=key, validate="one_to_one").sort_values(key, ignore_index=True)
 
 
@@ -164,7 +174,7 @@ def train(
     card : dict
         What it is and what it was trained on, ready for `write`.
     """
-    model = make(name, settings, catalogue, seed, groups)
+    model = make(name, settings, catalogue, seed, groups, target)
     rows = labelled(features, targets, target)
     rows = rows[rows["fold"] == "train"]
     _check_enough(rows["label"], target)
@@ -185,9 +195,9 @@ def train(
 
 def fit(model: ClassifierMixin, rows: pd.DataFrame) -> ClassifierMixin:
     """Fit `model` to rows of `labelled`; a setting that its library refuses is an `InputError`."""
-    groups = {"groups": rows["person_id"]} if has_fit_parameter(model, "groups") else {}
+    facts = {"groups": rows["person_id"], "times": rows["split_rank"]}
     try:
-        return model.fit(rows, rows["label"], **groups)
+        return model.fit(rows, rows["label"], **{k: v for k, v in facts.items() if has_fit_parameter(model, k)})
     except (LightGBMError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the model cannot be fitted with model.settings: {reason}") from error

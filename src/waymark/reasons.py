@@ -71,7 +71,11 @@ def _of_trees(model: Boosting, X: pd.DataFrame, k: int) -> np.ndarray:
         booster.predict(x[i : i + _CHUNK], pred_contrib=True, num_threads=model.n_jobs)
         for i in range(0, len(x), _CHUNK)
     ]
-    return sign * np.concatenate(parts)[:, :-1]
+    parts = sign * np.concatenate(parts)[:, :-1]
+    if model.has_start:
+        for column, step in zip(model.start_.feature_names_in_, model.start_steps(X, k), strict=True):
+            parts[:, model.feature_names_in_.tolist().index(column)] += step
+    return parts
 
 
 def one_class(booster: lightgbm.Booster, k: int) -> lightgbm.Booster:

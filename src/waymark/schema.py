@@ -198,6 +198,7 @@ TARGETS = Table(
         "is_silent": "bool",  # no activity, or none of the configured event types, in the horizon
         "churn_status": "string",  # one of LABEL_STATUS
         "fold": "string",  # train, test or embargo
+        "split_rank": "int64",  # place in the order by which the split deals out nights or cases, the first trains
     },
     nullable=frozenset({"next_stage", "is_silent"}),
 )

@@ -16,11 +16,8 @@ def cutoff_folds(cutoff_time: pd.Series, test_cutoffs: tuple[pd.Timestamp, ...])
     return np.where(cutoff_time.isin(list(test_cutoffs)), TEST, TRAIN).astype(object)
 
 
-def cases_that_test(points: Points, split: SplitConfig) -> tuple[np.ndarray, int]:
-    """Return which cases test, and when the first of them begins (int64 microseconds).
-
-    Cases are ordered by their first event, or by their first sequence number; the first `train_fraction` of them train.
-    """
+def rank_cases(points: Points, split: SplitConfig) -> np.ndarray:
+    """Return the place of each case in the order of first events, or of first sequence numbers."""
     starts = points.grouped.starts[:-1]
     begun = points.grouped.time[starts]
     order = begun
@@ -28,7 +25,17 @@ def cases_that_test(points: Points, split: SplitConfig) -> tuple[np.ndarray, int
         order = np.minimum.reduceat(points.log.sequence[points.grouped.index], starts)
     rank = np.empty(len(starts), np.int64)
     rank[np.lexsort((np.arange(len(starts)), order))] = np.arange(len(starts))
-    n_train = int(round(len(starts) * split.train_fraction, 6))  # 100 * 0.29 is a little less than 29
+    return rank
+
+
+def cases_that_test(points: Points, split: SplitConfig) -> tuple[np.ndarray, int]:
+    """Return which cases test, and when the first of them begins (int64 microseconds).
+
+    The first `train_fraction` of the cases train, in the order of `rank_cases`.
+    """
+    rank = rank_cases(points, split)
+    begun = points.grouped.time[points.grouped.starts[:-1]]
+    n_train = int(round(len(rank) * split.train_fraction, 6))  # 100 * 0.29 is a little less than 29
     is_test = rank >= n_train
     return is_test, int(begun[is_test].min(initial=np.iinfo(np.int64).max))
 

@@ -13,7 +13,7 @@ from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.journeys import StageMap
 from waymark.kernels import DAY
 from waymark.points import every_event
-from waymark.splits import TRAIN, case_folds, cases_that_test, cutoff_folds
+from waymark.splits import TRAIN, case_folds, cases_that_test, cutoff_folds, rank_cases
 
 STAY, END = "stay", "end"
 
@@ -77,6 +77,7 @@ def build_snapshot_targets(
     ]
     targets = pd.concat(parts, ignore_index=True)
     targets["fold"] = cutoff_folds(targets["cutoff_time"], test_cutoffs)
+    targets["split_rank"] = targets["cutoff_time"].rank(method="dense").astype("int64") - 1
     return targets[list(schema.TARGETS.columns)]
 
 
@@ -208,6 +209,7 @@ def build_event_targets(
             "is_silent": pd.array(np.where(is_mature, is_silent, None), "boolean"),
             "churn_status": pd.array(np.where(is_mature, "mature", "immature").astype(object), "str"),
             "fold": pd.array(fold, "str"),
+            "split_rank": rank_cases(walk, split)[group],
         }
     )
     keys = list(schema.TARGETS.key)
