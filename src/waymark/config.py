@@ -63,8 +63,8 @@ def _known_zone(name: str | None) -> str | None:
 Columns = str | Annotated[list[str], Field(min_length=1)] | None  # of several, the first that is not empty counts
 
 
-class Feed(Section):
-    """Delivered files of one layout, and which of their columns is which.
+class FileLayout(Section):
+    """Delivered files of one layout, and how they are read.
 
     "Column" means a column of a table, or a dotted path into nested JSON. A name that a preset sets is unset
     with `null`.
@@ -77,17 +77,7 @@ class Feed(Section):
     header: list[str] | None = None  # column names of text files that carry none
     delimiter: str | None = Field(None, min_length=1, max_length=1)  # of text files; else comma, or tab in .tsv
     quoting: bool = True  # in text files "..." holds delimiters and line breaks; false: a quote is a character
-    columns: dict[str, Columns]  # canonical field -> column
-    constants: dict[str, str | None] = {}  # canonical field -> value, where no column is given or its cell is empty
-    attributes: dict[str, Columns] = {}  # kept as categories: our name -> column
-    numbers: dict[str, Columns] = {}  # kept as numbers: our name -> column
-    event_types: dict[str, str] = {}  # delivered name -> our name; others keep theirs
-    event_type_rules: list[EventTypeRule] = []  # first match wins, before `event_types`
-    actors: dict[str, Literal["customer", "brand", "system"]] = {}  # our event type -> who does it
-    keep_rows: dict[str, list[str]] = {}  # column -> its wanted values; other rows are left out
-    one_event_per: str | None = None  # column; its rows are lines of one event, whose values add up
-    value: Literal["amount", "cents", "price_times_quantity"] = "amount"
-    decimal_mark: Literal[".", ","] = "."
+    columns: dict[str, Columns]  # our field -> column
     time_zone: str | None = None  # of times without a zone; else the source's
     time_format: str | None = None  # as strptime has it; ISO 8601 without one; `epoch_s|epoch_ms|epoch_us`
     known_delay_minutes: int = Field(0, ge=0)  # known_time = event_time + this, where no column gives it
@@ -110,6 +100,43 @@ class Feed(Section):
             raise ValueError(f"names {', '.join(twice)} more than once")
         return names
 
+    @field_validator("time_format")
+    @classmethod
+    def _time_format(cls, text: str | None) -> str | None:
+        if text is not None and text not in EPOCH_UNITS and "%" not in text:
+            raise ValueError(f"is neither a strptime format nor one of {', '.join(EPOCH_UNITS)}")
+        if text is not None and text not in EPOCH_UNITS:
+            try:
+                datetime.strptime("", text)
+            except ValueError as error:
+                if "does not match" not in str(error):
+                    raise ValueError(f"is no strptime format: {error}") from None
+        return text
+
+    def mapped_columns(self) -> list[str]:
+        """Return every delivered column that the mapping names."""
+        return _columns_of(self.columns)
+
+
+def _columns_of(*fields: dict[str, Columns]) -> list[str]:
+    given = [c for named in fields for c in named.values() if c is not None]
+    return list(dict.fromkeys(c for g in given for c in ([g] if isinstance(g, str) else g)))
+
+
+class Feed(FileLayout):
+    """Delivered files of events, and what their columns mean."""
+
+    constants: dict[str, str | None] = {}  # canonical field -> value, where no column is given or its cell is empty
+    attributes: dict[str, Columns] = {}  # kept as categories: our name -> column
+    numbers: dict[str, Columns] = {}  # kept as numbers: our name -> column
+    event_types: dict[str, str] = {}  # delivered name -> our name; others keep theirs
+    event_type_rules: list[EventTypeRule] = []  # first match wins, before `event_types`
+    actors: dict[str, Literal["customer", "brand", "system"]] = {}  # our event type -> who does it
+    keep_rows: dict[str, list[str]] = {}  # column -> its wanted values; other rows are left out
+    one_event_per: str | None = None  # column; its rows are lines of one event, whose values add up
+    value: Literal["amount", "cents", "price_times_quantity"] = "amount"
+    decimal_mark: Literal[".", ","] = "."
+
     @field_validator("columns", "constants")
     @classmethod
     def _canonical(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -126,18 +153,11 @@ class Feed(Section):
             raise ValueError(f"{unfit[0]!r} does not fit: small letters, digits and _ after a first letter")
         return {k: v for k, v in fields.items() if v is not None}
 
-    @field_validator("time_format")
-    @classmethod
-    def _time_format(cls, text: str | None) -> str | None:
-        if text is not None and text not in EPOCH_UNITS and "%" not in text:
-            raise ValueError(f"is neither a strptime format nor one of {', '.join(EPOCH_UNITS)}")
-        if text is not None and text not in EPOCH_UNITS:
-            try:
-                datetime.strptime("", text)
-            except ValueError as error:
-                if "does not match" not in str(error):
-                    raise ValueError(f"is no strptime format: {error}") from None
-        return text
+    def mapped_columns(self) -> list[str]:
+        """Return every delivered column that the mapping names."""
+        others = [*self.keep_rows, *(r.column for r in self.event_type_rules), self.one_event_per]
+        named = _columns_of(self.columns, self.attributes, self.numbers)
+        return list(dict.fromkeys([*named, *(c for c in others if c)]))
 
     @model_validator(mode="after")
     def _complete(self) -> "Feed":

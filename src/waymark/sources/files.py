@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from waymark.config import Feed
+from waymark.config import FileLayout
 from waymark.errors import InputError
 
 FORMATS = {
@@ -23,7 +23,7 @@ FORMATS = {
 PACKINGS = {".gz": "gzip", ".zst": "zstd"}
 
 
-def find_files(landing: Path, feed_name: str, feed: Feed) -> list[str]:
+def find_files(landing: Path, feed_name: str, feed: FileLayout) -> list[str]:
     """Return the names, below `landing` and sorted, of the files that the feed's patterns match.
 
     Raises
@@ -47,7 +47,7 @@ def _visible(landing: Path, pattern: str) -> list[str]:
     return [p.as_posix() for p in below if not any(part.startswith(".") for part in p.parts)]
 
 
-def format_of(name: str, feed: Feed) -> str:
+def format_of(name: str, feed: FileLayout) -> str:
     """Return the format of the file called `name`: the feed's, or the one its ending stands for."""
     if feed.format != "auto":
         return feed.format

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from waymark.config import Feed
+from waymark.config import FileLayout
 from waymark.errors import InputError
 from waymark.sources.files import format_of, open_lines
 from waymark.sources.nested import canonical_json
@@ -27,7 +27,7 @@ _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_rows(path: Path, name: str, feed: Feed) -> Iterator[Chunk]:
+def read_rows(path: Path, name: str, feed: FileLayout) -> Iterator[Chunk]:
     """Yield the rows of one file, some at a time.
 
     Parameters
@@ -107,7 +107,7 @@ class _Lines:
 # --- tables in text -------------------------------------------------------------------------------------------------
 
 
-def _read_table(lines: _Lines, name: str, feed: Feed, delimiter: str) -> Iterator[Chunk]:
+def _read_table(lines: _Lines, name: str, feed: FileLayout, delimiter: str) -> Iterator[Chunk]:
     records = csv.reader(
         lines,
         delimiter=delimiter,
@@ -185,24 +185,12 @@ def _wrong_width(row: list[str], header: list[str], is_cut_off: bool) -> str:
     return f"{len(row)} fields where the header has {len(header)}{end}"
 
 
-def check_columns(name: str, columns: list[str], feed: Feed) -> None:
+def check_columns(name: str, columns: list[str], feed: FileLayout) -> None:
     """Raise `InputError` where a column that the feed maps is not among `columns` of the file called `name`."""
-    missing = sorted({c for c in mapped_columns(feed) if holder_of(c, columns) is None})
+    missing = sorted({c for c in feed.mapped_columns() if holder_of(c, columns) is None})
     if missing:
         there = ", ".join(columns[:40]) + (", ..." if len(columns) > 40 else "")
         raise InputError(f"{name} has no column {', '.join(missing)}, which the mapping names; it has {there}")
-
-
-def mapped_columns(feed: Feed) -> list[str]:
-    """Return every delivered column that a feed's mapping names."""
-    given = [*feed.columns.values(), *feed.attributes.values(), *feed.numbers.values()]
-    named = [c for g in given for c in ([g] if isinstance(g, str) else g)]
-    others = [
-        *feed.keep_rows,
-        *(r.column for r in feed.event_type_rules),
-        *([feed.one_event_per] * bool(feed.one_event_per)),
-    ]
-    return list(dict.fromkeys([*named, *others]))
 
 
 # --- JSON lines -----------------------------------------------------------------------------------------------------
@@ -256,7 +244,7 @@ def _refuse_constant(word: str) -> None:
 # --- Parquet --------------------------------------------------------------------------------------------------------
 
 
-def _read_parquet(path: Path, name: str, feed: Feed) -> Iterator[Chunk]:
+def _read_parquet(path: Path, name: str, feed: FileLayout) -> Iterator[Chunk]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             columns = file.schema_arrow.names
