@@ -12,9 +12,9 @@ import pyarrow as pa
 from waymark import schema
 from waymark.config import FileLayout
 from waymark.errors import InputError
-from waymark.sources.mapping import LEFT_OUT, Mapped
+from waymark.sources.cells import Mapped
 from waymark.sources.readers import read_rows
-from waymark.sources.rows import Rows
+from waymark.sources.rows import LEFT_OUT, Rows
 
 COUNTS = ("delivered", "accepted", "duplicates", "rejected", "left_out")
 

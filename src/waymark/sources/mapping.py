@@ -1,8 +1,7 @@
 """Delivered rows + the mapping of their feed -> rows of events, and the rows that break the contract, with why."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from hashlib import blake2b
 
 import numpy as np
@@ -12,20 +11,10 @@ import pyarrow.compute as pc
 from waymark import schema
 from waymark.config import Feed
 from waymark.sources import parse
-from waymark.sources.rows import Refusal, Rows
+from waymark.sources.cells import Mapped, RowMapper, are_given, shown
+from waymark.sources.rows import LEFT_OUT, Rows
 
-# What breaks no contract but is not wanted.
-LEFT_OUT = "left_out"
 MINUTE = 60 * 1_000_000
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """Some rows of a file as rows of events, before duplicates are dropped and lines are merged."""
-
-    rows: pa.Table
-    refused: list[Refusal]
-    filled: frozenset[str]  # the mapped columns that held anything
 
 
 def map_rows(rows: Rows, feed_name: str, feed: Feed, time_zone: str, id_prefix: str = "") -> Mapped:
@@ -44,23 +33,21 @@ def map_rows(rows: Rows, feed_name: str, feed: Feed, time_zone: str, id_prefix: 
         `rows` has the columns of `schema.EVENTS` but `source`, and `guest_id`, `merge_key` and `line`; times are
         microseconds since 1970. A row is refused for the first rule that it breaks.
     """
-    return _Mapper(rows, feed_name, feed, feed.time_zone or time_zone).mapped(id_prefix)
+    return _EventMapper(rows, feed_name, feed, time_zone).mapped(id_prefix)
 
 
-class _Mapper:
-    """Maps one chunk of rows; keeps which rows are still good."""
+class _EventMapper(RowMapper):
+    """Maps one chunk of rows to events."""
 
     def __init__(self, rows: Rows, feed_name: str, feed: Feed, time_zone: str) -> None:
-        self.rows, self.feed_name, self.feed, self.time_zone = rows, feed_name, feed, time_zone
-        self.good = np.ones(len(rows.lines), bool)
-        self.refused: list[Refusal] = []
-        self.filled: set[str] = set()
+        super().__init__(rows, feed, time_zone)
+        self.feed_name, self.feed = feed_name, feed
 
     def mapped(self, id_prefix: str) -> Mapped:
         self._leave_out()
         event_time, known_time = self._times()
         identity = {name: self.field(name) for name in ("anonymous_id", "customer_id", "guest_id")}
-        is_nobody = ~np.logical_or.reduce([_is_given(cells) for cells in identity.values()])
+        is_nobody = ~np.logical_or.reduce([are_given(cells) for cells in identity.values()])
         self.refuse(is_nobody, "identity", lambda _: "neither anonymous_id nor customer_id is given")
         event_type = self._event_types()
         columns = {
@@ -79,37 +66,12 @@ class _Mapper:
             "line": pa.array(self.rows.lines),
         }
         table = pa.table({"event_id": self._event_ids(id_prefix), **columns})
-        return Mapped(table.filter(pa.array(self.good)), self.refused, frozenset(self.filled))
-
-    # --- cells --------------------------------------------------------------------------------------------------
-
-    def text(self, column: str | list[str]) -> pa.StringArray:
-        """Return the trimmed texts of a column, or the first non-empty ones of several; null where there is none."""
-        found = [self._column(c) for c in ([column] if isinstance(column, str) else column)]
-        return found[0] if len(found) == 1 else pc.coalesce(*found)
-
-    def _column(self, column: str) -> pa.StringArray:
-        trimmed = pc.utf8_trim_whitespace(self.rows.cells(column))
-        cells = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-        if cells.null_count < len(cells):
-            self.filled.add(column)
-        return cells
+        return self.mapped_as(table)
 
     def field(self, name: str) -> pa.StringArray:
         """Return a canonical field: its column, or its constant where that is missing or empty."""
         cells = self.delivered(name)
         return pc.fill_null(cells, self.feed.constants[name]) if name in self.feed.constants else cells
-
-    def delivered(self, name: str) -> pa.StringArray:
-        """Return the column of a canonical field; nulls where it has none."""
-        column = self.feed.columns.get(name)
-        return pa.nulls(len(self.good), pa.string()) if column is None else self.text(column)
-
-    def refuse(self, is_broken: np.ndarray, rule: str, reason: Callable[[int], str]) -> None:
-        """Refuse the rows that are still good and break `rule`."""
-        broken = np.flatnonzero(is_broken & self.good)
-        self.refused += [Refusal(int(self.rows.lines[i]), rule, reason(i)) for i in broken.tolist()]
-        self.good[broken] = False
 
     # --- rules, in the order in which they are tried ------------------------------------------------------------
 
@@ -118,23 +80,17 @@ class _Mapper:
             cells = pc.fill_null(self.text(column), "")
             is_other = ~pc.is_in(cells, pa.array(wanted, pa.string())).to_numpy(zero_copy_only=False)
             kept = f"{column} is %s, kept: {', '.join(wanted)}"
-            self.refuse(is_other, LEFT_OUT, lambda i, cells=cells, kept=kept: kept % _shown(cells, i))
+            self.refuse(is_other, LEFT_OUT, lambda i, cells=cells, kept=kept: kept % shown(cells, i))
 
     def _times(self) -> tuple[np.ndarray, np.ndarray]:
         cells, known_cells = self.field("event_time"), self.field("known_time")
         event_time, fits = parse.times(cells, self.time_zone, self.feed.time_format)
-        self.refuse(~fits, "event_time", lambda i: self._unfit_time("event_time", cells, i))
+        self.refuse(~fits, "event_time", lambda i: self.unfit_time("event_time", cells, i))
         known_time, known_fits = parse.times(known_cells, self.time_zone, self.feed.time_format)
-        is_unfit = _is_given(known_cells) & ~known_fits
-        self.refuse(is_unfit, "known_time", lambda i: self._unfit_time("known_time", known_cells, i))
+        is_unfit = are_given(known_cells) & ~known_fits
+        self.refuse(is_unfit, "known_time", lambda i: self.unfit_time("known_time", known_cells, i))
         delayed = event_time + self.feed.known_delay_minutes * MINUTE
         return event_time, np.where(known_fits, np.maximum(known_time, event_time), delayed)
-
-    def _unfit_time(self, name: str, cells: pa.StringArray, i: int) -> str:
-        if not cells[i].is_valid:
-            return f"{name} is missing"
-        form = self.feed.time_format or "ISO 8601"
-        return f"{name} {_shown(cells, i)} is no time from 1970 to {parse.LAST_YEAR} written as {form}"
 
     def _event_types(self) -> pa.StringArray:
         types = _renamed(self.field("event_type"), self.feed.event_types)
@@ -142,7 +98,7 @@ class _Mapper:
             texts, place = parse.distinct(self.text(rule.column))
             is_match = np.array([*(bool(re.search(rule.matches, t)) for t in texts), False])[place]
             types = pc.if_else(pa.array(is_match), rule.event_type, types)
-        self.refuse(~_is_given(types), "event_type", lambda _: "event_type is missing")
+        self.refuse(~are_given(types), "event_type", lambda _: "event_type is missing")
         return types
 
     def _actors(self, event_type: pa.StringArray) -> pa.StringArray:
@@ -150,14 +106,14 @@ class _Mapper:
         actors = pc.coalesce(self.delivered("actor"), by_type)
         is_unknown = ~pc.is_in(actors, pa.array(schema.ACTORS)).to_numpy(zero_copy_only=False)
         choices = ", ".join(schema.ACTORS)
-        self.refuse(is_unknown, "actor", lambda i: f"actor {_shown(actors, i)} is none of {choices}")
+        self.refuse(is_unknown, "actor", lambda i: f"actor {shown(actors, i)} is none of {choices}")
         return actors
 
     def _sequence(self) -> np.ndarray:
         cells = self.field("sequence")
         values, fits = parse.whole_numbers(cells)
-        is_unfit = _is_given(cells) & ~fits
-        self.refuse(is_unfit, "sequence", lambda i: f"sequence {_shown(cells, i)} is no whole number")
+        is_unfit = are_given(cells) & ~fits
+        self.refuse(is_unfit, "sequence", lambda i: f"sequence {shown(cells, i)} is no whole number")
         return values
 
     def _value_cents(self) -> pa.Array:
@@ -165,31 +121,31 @@ class _Mapper:
         if self.feed.value == "price_times_quantity":
             price, quantity = self.field("price"), self.field("quantity")
             values, fits = parse.products(price, quantity, mark)
-            is_given = _is_given(price) & _is_given(quantity)
+            is_given = are_given(price) & are_given(quantity)
             for name, cells in (("price", price), ("quantity", quantity)):
                 self._refuse_text(name, cells)
-            self.refuse(is_given & ~fits, "value", lambda i: f"{_shown(price, i)} x {_shown(quantity, i)} is too large")
+            self.refuse(is_given & ~fits, "value", lambda i: f"{shown(price, i)} x {shown(quantity, i)} is too large")
         else:
             cells = self.field("value")
             values, fits = parse.amounts(cells, mark, in_cents=self.feed.value == "cents")
-            is_given = _is_given(cells)
+            is_given = are_given(cells)
             self._refuse_text("value", cells)
             what = "too large" if self.feed.value == "amount" else "too large or no whole number of cents"
-            self.refuse(is_given & ~fits, "value", lambda i: f"value {_shown(cells, i)} is {what}")
+            self.refuse(is_given & ~fits, "value", lambda i: f"value {shown(cells, i)} is {what}")
         return pa.array(values, mask=~is_given)
 
     def _number(self, name: str, column: str | list[str]) -> pa.Array:
         cells = self.text(column)
         values, fits = parse.numbers(cells, self.feed.decimal_mark)
-        is_given = _is_given(cells)
-        self.refuse(is_given & ~fits, "number", lambda i: f"{name} {_shown(cells, i)} is no number")
+        is_given = are_given(cells)
+        self.refuse(is_given & ~fits, "number", lambda i: f"{name} {shown(cells, i)} is no number")
         return pa.array(values, mask=~is_given)
 
     def _refuse_text(self, name: str, cells: pa.StringArray) -> None:
         mark = self.feed.decimal_mark
         _, is_number = parse.of_distinct(cells, lambda t: None if parse.decimal(t, mark) is None else 1, np.int8)
-        is_text = _is_given(cells) & ~is_number
-        self.refuse(is_text, "value", lambda i: f"{name} {_shown(cells, i)} is no number")
+        is_text = are_given(cells) & ~is_number
+        self.refuse(is_text, "value", lambda i: f"{name} {shown(cells, i)} is no number")
 
     def _merge_key(self) -> pa.StringArray:
         column = self.feed.one_event_per
@@ -197,7 +153,7 @@ class _Mapper:
             return pa.nulls(len(self.good), pa.string())
         cells = self.text(column)
         self.refuse(
-            ~_is_given(cells), "one_event_per", lambda _: f"{column} is missing: it says which lines are one event"
+            ~are_given(cells), "one_event_per", lambda _: f"{column} is missing: it says which lines are one event"
         )
         return cells
 
@@ -208,7 +164,7 @@ class _Mapper:
         given = self.delivered("event_id")
         if prefix:
             given = pc.binary_join_element_wise(prefix, given, "")
-        is_wanted = self.good & ~_is_given(given)
+        is_wanted = self.good & ~are_given(given)
         if not is_wanted.any():
             return given
         texts = zip(self.rows.fingerprints(), is_wanted.tolist(), strict=True)
@@ -221,17 +177,8 @@ def hash_id(*parts: str) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def _is_given(cells: pa.StringArray) -> np.ndarray:
-    return cells.is_valid().to_numpy(zero_copy_only=False)
-
-
 def _renamed(cells: pa.StringArray, names: Mapping[str, str], others: str | None = None) -> pa.StringArray:
     """Return `names` of the cells; a cell without one becomes `others`, or keeps its text where that is None."""
     texts, place = parse.distinct(cells)
     renamed = [*(names.get(t, others or t) for t in texts), None]
     return pa.array(renamed, pa.string()).take(pa.array(np.where(place < 0, len(texts), place)))
-
-
-def _shown(cells: pa.StringArray, i: int) -> str:
-    text = cells[i].as_py() or ""
-    return repr(text if len(text) <= 60 else text[:60] + "...")

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from waymark.sources.nested import as_text, canonical_json, value_at
 
+LEFT_OUT = "left_out"  # the rule of rows that break no contract but are not wanted
+
 
 @dataclass(frozen=True)
 class Refusal:

@@ -1,0 +1,77 @@
+"""The cells of some delivered rows by the field that they fill, and which of the rows keep the contract."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waymark.config import FileLayout
+from waymark.sources import parse
+from waymark.sources.rows import Refusal, Rows
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Some rows of a file as their mapping understands them, before duplicates are dropped."""
+
+    rows: pa.Table
+    refused: list[Refusal]
+    filled: frozenset[str]  # the mapped columns that held anything
+
+
+class RowMapper:
+    """What one chunk of rows holds; a row is refused for the first rule that it breaks."""
+
+    def __init__(self, rows: Rows, feed: FileLayout, time_zone: str) -> None:
+        """Begin with every row good; `time_zone` is that of times without a zone, where the feed names none."""
+        self.rows, self.feed, self.time_zone = rows, feed, feed.time_zone or time_zone
+        self.good = np.ones(len(rows.lines), bool)
+        self.refused: list[Refusal] = []
+        self.filled: set[str] = set()
+
+    def text(self, column: str | list[str]) -> pa.StringArray:
+        """Return the trimmed texts of a column, or the first non-empty ones of several; null where there is none."""
+        found = [self._column(c) for c in ([column] if isinstance(column, str) else column)]
+        return found[0] if len(found) == 1 else pc.coalesce(*found)
+
+    def _column(self, column: str) -> pa.StringArray:
+        trimmed = pc.utf8_trim_whitespace(self.rows.cells(column))
+        cells = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+        if cells.null_count < len(cells):
+            self.filled.add(column)
+        return cells
+
+    def delivered(self, name: str) -> pa.StringArray:
+        """Return the column of a field; nulls where it has none."""
+        column = self.feed.columns.get(name)
+        return pa.nulls(len(self.good), pa.string()) if column is None else self.text(column)
+
+    def refuse(self, is_broken: np.ndarray, rule: str, reason: Callable[[int], str]) -> None:
+        """Refuse the rows that are still good and break `rule`."""
+        broken = np.flatnonzero(is_broken & self.good)
+        self.refused += [Refusal(int(self.rows.lines[i]), rule, reason(i)) for i in broken.tolist()]
+        self.good[broken] = False
+
+    def unfit_time(self, name: str, cells: pa.StringArray, i: int) -> str:
+        """Say why cell `i` of the field `name` is no time."""
+        if not cells[i].is_valid:
+            return f"{name} is missing"
+        form = self.feed.time_format or "ISO 8601"
+        return f"{name} {shown(cells, i)} is no time from 1970 to {parse.LAST_YEAR} written as {form}"
+
+    def mapped_as(self, table: pa.Table) -> Mapped:
+        """Return the good rows of `table`, which has one row for each delivered one."""
+        return Mapped(table.filter(pa.array(self.good)), self.refused, frozenset(self.filled))
+
+
+def are_given(cells: pa.StringArray) -> np.ndarray:
+    """Say which cells hold anything."""
+    return cells.is_valid().to_numpy(zero_copy_only=False)
+
+
+def shown(cells: pa.StringArray, i: int) -> str:
+    """Return cell `i` in quotes, not too long for a message."""
+    text = cells[i].as_py() or ""
+    return repr(text if len(text) <= 60 else text[:60] + "...")
