@@ -1,4 +1,4 @@
-"""Who imports whom in src/waymark, read from the syntax trees: nothing is imported to find out."""
+"""Who imports whom in src/, read from the syntax trees: nothing is imported to find out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 FILES = {
     ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in sorted(SRC.glob("waymark/**/*.py"))
+    for path in [*sorted(SRC.glob("waymark/**/*.py")), SRC / "custom_features.py"]
 }
 
 
@@ -35,12 +35,12 @@ def imported(module: str) -> frozenset[str]:
 
 
 def ours(module: str) -> set[str]:
-    """Return the modules of src/waymark that a module imports directly."""
+    """Return the modules of src/ that a module imports directly."""
     return {name for name in imported(module) if name in FILES}
 
 
 def closure(module: str) -> set[str]:
-    """Return the modules of src/waymark that a module imports, directly or not."""
+    """Return the modules of src/ that a module imports, directly or not."""
     found: set[str] = set()
     waiting = [module]
     while waiting:

@@ -264,6 +264,7 @@ class FeaturesConfig(Section):
 
     points: Literal["snapshots", "every_event"]
     groups: list[Name] = Field(min_length=1)
+    custom: list[Name] = []  # functions registered in src/custom_features.py
     windows_days: list[Days] = Field(min_length=1)
     half_lives_days: list[Days] = []
     last_k: int = Field(5, ge=1, le=20)
@@ -278,6 +279,14 @@ class FeaturesConfig(Section):
         if days != sorted(set(days)) or (days and days[0] < 1):
             raise ValueError("must be ascending whole days of at least 1")
         return days
+
+    @model_validator(mode="after")
+    def _custom_is_on(self) -> "FeaturesConfig":
+        if self.custom and "custom" not in self.groups:
+            raise ValueError("custom names features, but groups does not name custom; add it to groups")
+        if len(set(self.custom)) < len(self.custom):
+            raise ValueError("custom names a feature twice")
+        return self
 
 
 class TargetsConfig(Section):
@@ -345,6 +354,18 @@ class EvaluateConfig(Section):
     n_calibration_bins: int = Field(10, ge=2)
 
 
+class LeakcheckConfig(Section):
+    """How hard leakcheck looks for what a cut-off must not see."""
+
+    n_persons: int = Field(1000, ge=50)  # sampled, with all their identifiers
+    n_cutoffs: int = Field(2, ge=1)  # evenly spread over those of the training rows
+    # A feature tells too much where it alone reaches the AUC, and leads all that do not together by the lead.
+    alone_auc: float = Field(0.8, gt=0.5, lt=1)
+    alone_lead: float = Field(0.1, gt=0, lt=0.5)
+    n_sigma: float = Field(5, ge=3)  # skill where there can be none is an alarm from so many standard errors on
+    fail: bool = False  # an alarm stops the run
+
+
 class TrackingConfig(Section):
     """Where experiments are remembered."""
 
@@ -390,6 +411,7 @@ class Settings(Section):
     split: SplitConfig
     model: ModelConfig
     evaluate: EvaluateConfig
+    leakcheck: LeakcheckConfig
     tracking: TrackingConfig
     report: ReportConfig
 

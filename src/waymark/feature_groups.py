@@ -14,6 +14,7 @@ import numpy as np
 from waymark import kernels
 from waymark.catalogue import Feature
 from waymark.config import FeaturesConfig
+from waymark.custom import compute
 from waymark.eventlog import recode
 from waymark.journeys import DETOURS, ENTRY, REENTRIES, REGRESSIONS, VISITS
 from waymark.points import Points
@@ -342,6 +343,12 @@ def _latest_two(points: Points, code: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.where(here >= starts, here, -1), np.where(before >= starts, before, -1)
 
 
+def custom(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+    """What functions of the user's own say; see `waymark.custom`."""
+    for name in settings.custom:
+        yield compute(name, points)
+
+
 GROUPS = {
     "counts": counts,
     "values": values,
@@ -355,6 +362,7 @@ GROUPS = {
     "decays": decays,
     "sessions": sessions,
     "attributes": attributes,
+    "custom": custom,
 }
 
 # Group -> what the baselines need of it: built whether the group is on or off.

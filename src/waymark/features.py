@@ -9,6 +9,7 @@ from itertools import chain, count
 import numpy as np
 import pandas as pd
 
+import custom_features  # noqa: F401 - registers what `features.custom` may name
 from waymark.catalogue import Feature
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.console import progress
@@ -27,6 +28,7 @@ def build_training_features(
     as_of: pd.Timestamp,
     journey: JourneyConfig,
     settings: FeaturesConfig,
+    vocabulary: Vocabulary | None = None,
 ) -> tuple[pd.DataFrame, list[Feature], Vocabulary]:
     """Describe every person of the population at every training point.
 
@@ -37,9 +39,11 @@ def build_training_features(
     cutoff_times
         The nights to look back at; not used where every event is a point.
     as_of
-        End of what training may see. The categories are learnt from what was known before it.
+        End of what training may see.
     journey, settings
         The stages, and which features are built at which points.
+    vocabulary
+        The categories; without one they are learnt from what was known before `as_of`.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def build_training_features(
     """
     log = read_log(events, links)
     stage_map = StageMap(log, journey)
-    vocabulary = learn_vocabulary(log, stage_map, settings, micro(as_of))
+    vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, micro(as_of))
     if settings.points == "every_event":
         nights = [every_event(log, stage_map, micro(as_of))]
     else:
