@@ -179,15 +179,52 @@ class Feed(FileLayout):
 EPOCH_UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microseconds each
 
 
+# What the two ends of a link may be, and how their ids begin.
+LINK_ENDS = {
+    "anonymous_id": "anonymous:",
+    "other_anonymous_id": "anonymous:",
+    "customer_id": "customer:",
+    "other_customer_id": "customer:",
+}
+
+
+class LinkFeed(FileLayout):
+    """Delivered files of links between identifiers, and what their columns mean."""
+
+    @field_validator("columns")
+    @classmethod
+    def _two_ends_and_a_time(cls, columns: dict[str, Any]) -> dict[str, Any]:
+        columns = {k: v for k, v in columns.items() if v is not None}
+        known = (*LINK_ENDS, "known_time", "kind")
+        unknown = sorted(set(columns) - set(known))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is no field of a link; there are {', '.join(known)}")
+        ends = [name for name in LINK_ENDS if name in columns]
+        if len(ends) != 2:
+            named = " and ".join(filter(None, [", ".join(ends[:-1]), *ends[-1:]])) or "none"
+            raise ValueError(f"a link has two ends, of {', '.join(LINK_ENDS)}; columns names {named}")
+        if "known_time" not in columns:
+            raise ValueError("columns names no known_time")
+        return columns
+
+
 class SourceConfig(Section):
-    """How delivered files become events."""
+    """How delivered files become events, and links between their identifiers."""
 
     name: str
     time_zone: str = "UTC"
     max_reject_share: float = Field(0.05, ge=0, le=1)  # of each feed's rows, those left out by choice not counted
     feeds: dict[str, Feed] = Field(min_length=1)
+    links: dict[str, LinkFeed] = {}
 
     _zone = field_validator("time_zone")(_known_zone)
+
+    @model_validator(mode="after")
+    def _one_name_each(self) -> "SourceConfig":
+        twice = sorted(set(self.feeds) & set(self.links))
+        if twice:
+            raise ValueError(f"{twice[0]} is among feeds and among links; each needs a name of its own")
+        return self
 
 
 # --- journey --------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from waymark.errors import InputError
 
 EVENTS = Path("data/events.parquet")
 REJECTS = Path("data/rejects.parquet")
+TOLD_LINKS = Path("data/told_links.parquet")
 LINKS = Path("data/links.parquet")
 JOURNEYS = Path("data/journeys.parquet")
 CLOCK = Path("data/clock")

@@ -44,6 +44,10 @@ class Delivery:
             self.filled |= mapped.filled
             self.columns = self.columns or chunk.rows.column_names
 
+    def rows(self) -> pa.Table:
+        """Return the mapped rows of all files read so far."""
+        return pa.concat_tables(self.tables, promote_options="permissive")
+
     @property
     def never_filled(self) -> list[str]:
         """The mapped columns that no row filled."""

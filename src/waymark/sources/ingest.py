@@ -1,21 +1,23 @@
-"""A landing folder and the mapping of a source -> events, rejects, and an account of every delivered row."""
+"""A landing folder and the mapping of a source -> events, links, rejects, and an account of every delivered row."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from waymark.config import SourceConfig
 from waymark.console import progress
+from waymark.sources.cells import Mapped
 from waymark.sources.delivery import Delivery, rejects_of, total
 from waymark.sources.events import drop_repeated, merge_lines, to_events
 from waymark.sources.files import find_files
+from waymark.sources.links import map_links, to_links, unique_links
 from waymark.sources.mapping import map_rows
+from waymark.sources.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Ingested:
     """What a delivery became."""
 
     events: pd.DataFrame  # rows of `schema.EVENTS`, sorted by its key
+    links: pd.DataFrame  # rows of `schema.LINKS` that files told of, sorted by its key
     rejects: pd.DataFrame  # rows of `schema.REJECTS`, sorted by its key; rows left out by choice among them
     report: dict[str, Any]  # counts, ready for JSON
 
@@ -36,13 +39,14 @@ class Ingested:
         )
         line += f" ({r['left_out']:,} of them left out by choice)" if r["left_out"] else ""
         empty = [f"{c} (feed {name})" for name, feed in r["feeds"].items() for c in feed["empty_columns"]]
-        return f"{line}; {r['events']:,} events" + (f"; never filled: {', '.join(empty)}" if empty else "")
+        line += f"; {r['events']:,} events" + (f", {r['links']:,} links told of" if r["links"] else "")
+        return line + (f"; never filled: {', '.join(empty)}" if empty else "")
 
 
 def ingest(landing: Path, source: SourceConfig) -> Ingested:
     """Read what lies in the folder `landing` as `source` says.
 
-    The events depend on the delivered rows only: not on their order, nor on how they are split over files. (Of
+    Events and links depend on the delivered rows only: not on their order, nor on how they are split over files. (Of
     two rows with one delivered event id and one `known_time`, the first in the order of file names and lines stays.)
 
     Raises
@@ -51,25 +55,35 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
         Folder, files or columns are missing; a file is damaged; or the share of a feed's rows that break the
         contract is above `source.max_reject_share`.
     """
-    files = {name: find_files(landing, name, feed) for name, feed in source.feeds.items()}
-    deliveries = {name: Delivery(name, feed) for name, feed in source.feeds.items()}
+    layouts = {**source.feeds, **source.links}
+    files = {name: find_files(landing, name, layout) for name, layout in layouts.items()}
+    deliveries = {name: Delivery(name, layout) for name, layout in layouts.items()}
+    meanings = _meanings(source)
     jobs = [(name, file) for name, names in files.items() for file in names]
     for name, file in progress(jobs, "ingest: files", len(jobs)):
-        prefix = f"{name}:" if len(files) > 1 else ""
-        meaning = partial(
-            map_rows, feed_name=name, feed=source.feeds[name], time_zone=source.time_zone, id_prefix=prefix
-        )
-        deliveries[name].read(landing / file, file, meaning)
+        deliveries[name].read(landing / file, file, meanings[name])
     for delivery in deliveries.values():
         delivery.check(source.max_reject_share)
-    unique = {name: _unique_rows(delivery) for name, delivery in deliveries.items()}
-    accounts = [row for name, d in deliveries.items() for row in d.account(unique[name])]
+    unique = {name: drop_repeated(deliveries[name].rows()) for name in source.feeds}
+    told = {name: unique_links(deliveries[name].rows()) for name in source.links}
+    accounts = [a for name, kept in {**unique, **told}.items() for a in deliveries[name].account(kept)]
     events = to_events({name: merge_lines(rows, name) for name, rows in unique.items()})
-    return Ingested(events, rejects_of(deliveries.values()), _report(source.name, deliveries, accounts, events))
+    links = to_links(told)
+    report = _report(source.name, deliveries, accounts, events, links)
+    return Ingested(events, links, rejects_of(deliveries.values()), report)
 
 
-def _unique_rows(delivery: Delivery) -> pd.DataFrame:
-    return drop_repeated(pa.concat_tables(delivery.tables, promote_options="permissive"))
+def _meanings(source: SourceConfig) -> dict[str, Callable[[Rows], Mapped]]:
+    """Return what the rows of each feed mean."""
+    zone, is_one_of_many = source.time_zone, len(source.feeds) > 1
+    events = {
+        name: partial(
+            map_rows, feed_name=name, feed=feed, time_zone=zone, id_prefix=f"{name}:" if is_one_of_many else ""
+        )
+        for name, feed in source.feeds.items()
+    }
+    links = {name: partial(map_links, feed=feed, time_zone=zone) for name, feed in source.links.items()}
+    return {**events, **links}
 
 
 def _report(
@@ -77,12 +91,14 @@ def _report(
     deliveries: Mapping[str, Delivery],
     files: Sequence[dict[str, Any]],
     events: pd.DataFrame,
+    links: pd.DataFrame,
 ) -> dict[str, Any]:
-    n_events = events["source"].value_counts()
+    n_events, n_links = events["source"].value_counts(), links["source"].value_counts()
     feeds = {
         feed: {
             **total([f for f in files if f["feed"] == feed]),
             "events": int(n_events.get(feed, 0)),
+            "links": int(n_links.get(feed, 0)),
             "empty_columns": delivery.never_filled,
         }
         for feed, delivery in deliveries.items()
@@ -92,6 +108,7 @@ def _report(
         "source": name,
         **total(files),
         "events": len(events),
+        "links": len(links),
         "rejects_by_rule": dict(sorted(rules.items())),
         "feeds": feeds,
         "files": list(files),

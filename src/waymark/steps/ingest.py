@@ -1,4 +1,4 @@
-"""Ingest: delivered files -> events and rejects."""
+"""Ingest: delivered files -> events, links and rejects."""
 
 import logging
 from pathlib import Path
@@ -14,6 +14,7 @@ def main() -> None:
     with console.timed(log, "ingest") as facts:
         ingested = ingest(Path(config.value("landing")), config.load(config.SourceConfig, "source"))
         tables.write(ingested.events, tables.EVENTS, schema.EVENTS)
+        tables.write(ingested.links, tables.TOLD_LINKS, schema.LINKS)
         tables.write(ingested.rejects, tables.REJECTS, schema.REJECTS)
         tables.write_json(ingested.report, tables.REPORTS / "ingest.json")
         facts.append(ingested.summary)

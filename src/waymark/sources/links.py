@@ -1,0 +1,95 @@
+"""Delivered rows of links between identifiers -> rows of `schema.LINKS`, and the rows that break the contract."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waymark import schema
+from waymark.config import LINK_ENDS, LinkFeed
+from waymark.sources import parse
+from waymark.sources.cells import Mapped, RowMapper, are_given, shown
+from waymark.sources.rows import Rows
+
+KINDS = ("alias", "erase")  # what a row may say; without a word it is the first
+
+
+def map_links(rows: Rows, feed: LinkFeed, time_zone: str) -> Mapped:
+    """Say which links `rows` tell of.
+
+    Parameters
+    ----------
+    time_zone
+        Of times without a zone, where the feed names none.
+
+    Returns
+    -------
+    Mapped
+        `rows` has `id_a`, `id_b`, `kind`, `known_time` in microseconds since 1970, and `line`. A row is refused for
+        the first rule that it breaks.
+    """
+    return _LinkMapper(rows, feed, time_zone).mapped()
+
+
+class _LinkMapper(RowMapper):
+    """Maps one chunk of rows to links."""
+
+    def mapped(self) -> Mapped:
+        known_time = self._known_time()
+        one, two = self._ends()
+        is_ordered = pc.less(one, two)
+        columns = {
+            "id_a": pc.if_else(is_ordered, one, two),  # by text: `anonymous:` comes before `customer:`
+            "id_b": pc.if_else(is_ordered, two, one),
+            "kind": self._kinds(),
+            "known_time": pa.array(known_time),
+            "line": pa.array(self.rows.lines),
+        }
+        return self.mapped_as(pa.table(columns))
+
+    def _known_time(self) -> np.ndarray:
+        cells = self.delivered("known_time")
+        known_time, fits = parse.times(cells, self.time_zone, self.feed.time_format)
+        self.refuse(~fits, "known_time", lambda i: self.unfit_time("known_time", cells, i))
+        return known_time
+
+    def _ends(self) -> list[pa.StringArray]:
+        ends = []
+        for name in (n for n in LINK_ENDS if n in self.feed.columns):
+            cells = self.delivered(name)
+            self.refuse(~are_given(cells), "identity", lambda _, name=name: f"{name} is missing: it takes two to link")
+            ends.append(pc.binary_join_element_wise(LINK_ENDS[name], cells, ""))
+        is_one = pc.fill_null(pc.equal(*ends), False).to_numpy(zero_copy_only=False)
+        self.refuse(is_one, "identity", lambda i: f"{shown(ends[0], i)} is linked to itself")
+        return ends
+
+    def _kinds(self) -> pa.StringArray:
+        kinds = pc.fill_null(self.delivered("kind"), KINDS[0])
+        is_unknown = ~pc.is_in(kinds, pa.array(KINDS)).to_numpy(zero_copy_only=False)
+        self.refuse(is_unknown, "kind", lambda i: f"kind {shown(kinds, i)} is neither {' nor '.join(KINDS)}")
+        return kinds
+
+
+_LINK = ["id_a", "id_b", "kind", "known_time"]
+
+
+def unique_links(rows: pa.Table) -> pd.DataFrame:
+    """Keep one row of each link told of at one moment: the first by file name and line."""
+    frame = rows.to_pandas().astype({"file": "str"})
+    return frame.sort_values(["file", "line"], kind="stable").drop_duplicates(_LINK)
+
+
+def to_links(feeds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put the links of all feeds together as `schema.LINKS` has them, sorted by its key.
+
+    Of a link that several feeds tell of at one moment, the feed first by name is its source.
+    """
+    links = pd.DataFrame({name: pd.Series(dtype="str") for name in [*_LINK, "source"]})
+    if feeds:
+        links = pd.concat([feeds[name][_LINK].assign(source=name) for name in sorted(feeds)], ignore_index=True)
+    links["known_time"] = pd.to_datetime(links["known_time"].to_numpy("datetime64[us]"), utc=True)
+    links["probability"] = np.full(len(links), np.nan)
+    links = links.drop_duplicates(_LINK)[list(schema.LINKS.columns)]
+    return links.sort_values(list(schema.LINKS.key), kind="stable", ignore_index=True)
