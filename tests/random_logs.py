@@ -37,6 +37,7 @@ def _event(draw: random.Random) -> Row:
     return {
         "event_time": moment,
         "known_time": moment + draw.choice(_DELAYS),
+        "superseded_time": None,
         "sequence": draw.choice([0, 0, 1]),
         "source": "random",
         "anonymous_id": device,
@@ -66,7 +67,7 @@ def table(events: list[Row]) -> pd.DataFrame:
     """Return rows as an event table; their places give their ids, which order what else is equal."""
     table = pd.DataFrame(events, columns=list(_event(random.Random(0))))
     table.insert(0, "event_id", pd.array([f"e{i:03}" for i in range(len(events))], "str"))
-    times = dict.fromkeys(["event_time", "known_time"], "datetime64[us, UTC]")
+    times = dict.fromkeys(["event_time", "known_time", "superseded_time"], "datetime64[us, UTC]")
     numbers = {"sequence": "int64", "value_cents": "float64", "num_pages": "float64"}
     return table.astype(dict.fromkeys(table, "str") | times | numbers)
 

@@ -69,29 +69,40 @@ def rows(events: pd.DataFrame, before: pd.Timestamp) -> list[dict[str, Any]]:
     return known(in_order(events), before)
 
 
-def owners(seen: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the person behind each device: whoever logged in there, if that was one customer."""
+def people(seen: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the person of each id: a customer with the devices where nobody else logged in, called by the oldest."""
     customers_of: dict[str, set[str]] = {}
+    first_known: dict[str, pd.Timestamp] = {}
     for row in seen:
+        for name in ids_of(row):
+            when = max(row["event_time"], row["known_time"])
+            first_known[name] = min(first_known.get(name, when), when)
         if row["anonymous_id"] and row["customer_id"]:
-            customers_of.setdefault(row["anonymous_id"], set()).add(row["customer_id"])
-    return {device: f"customer:{min(them)}" for device, them in customers_of.items() if len(them) == 1}
+            customers_of.setdefault(f"anonymous:{row['anonymous_id']}", set()).add(f"customer:{row['customer_id']}")
+    owner_of = {device: min(them) for device, them in customers_of.items() if len(them) == 1}
+    families: dict[str, list[str]] = {}
+    for name in first_known:
+        families.setdefault(owner_of.get(name, name), []).append(name)
+    return {
+        name: min(family, key=lambda n: (first_known[n], not n.startswith("customer:"), n))
+        for family in families.values()
+        for name in family
+    }
 
 
-def person_of(row: dict[str, Any], owner_of: dict[str, str]) -> str:
-    """Return the person of an event."""
-    if row["customer_id"]:
-        return f"customer:{row['customer_id']}"
-    return owner_of.get(row["anonymous_id"], f"anonymous:{row['anonymous_id']}")
+def ids_of(row: dict[str, Any]) -> list[str]:
+    """Return the ids of an event, that of the customer first."""
+    return [f"{kind}:{row[f'{kind}_id']}" for kind in ("customer", "anonymous") if row[f"{kind}_id"]]
 
 
 def persons(seen: list[dict[str, Any]], *, linked: bool = True) -> dict[str, list[dict[str, Any]]]:
     """Group events by person, by what they themselves say of who is who, or by their ids alone."""
-    owner_of = owners(seen) if linked else {}
-    people: dict[str, list[dict[str, Any]]] = {}
+    person_of = people(seen) if linked else {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in seen:
-        people.setdefault(person_of(row, owner_of), []).append(row)
-    return people
+        own = ids_of(row)[0]
+        groups.setdefault(person_of.get(own, own), []).append(row)
+    return groups
 
 
 # --- where on the journey -------------------------------------------------------------------------------------------
@@ -428,12 +439,18 @@ def snapshot_target(
     cutoff, end = point["cutoff_time"], point["cutoff_time"] + horizon_days * DAY
     if end > as_of:
         return None, "immature", None
-    owner_of = owners(known(log, end))
-    person = owner_of.get(point["person_id"].removeprefix("anonymous:"), point["person_id"])
+    then, later = people(known(log, cutoff)), people(known(log, end))
+    own = [name for name, person in then.items() if person == point["person_id"]]
+    followed = [name for name in own if name.startswith("customer:")] or own
+    become = {later[name] for name in followed}
     seen = [row for row in known(log, as_of) if row["event_time"] < end]
-    history = [Event(row, row["event_time"]) for row in seen if person_of(row, owner_of) == person]
-    walk(history, journey)
-    after = [e for e in history if e.time >= cutoff]
+    after: list[Event] = []
+    for person in become:
+        history = [Event(row, row["event_time"]) for row in seen if later.get(ids_of(row)[0]) == person]
+        walk(history, journey)
+        after += [e for e in history if e.time >= cutoff]
+    place = {id(row): i for i, row in enumerate(seen)}
+    after.sort(key=lambda e: place[id(e.row)])
     if not any(e.by_customer and (back is None or e.event_type in back) for e in after):
         return None, "not_applicable", True
     return next((e.stage for e in after if e.moves and e.stage != point["stage"]), "stay"), "mature", False

@@ -25,36 +25,43 @@ def persons(log: pd.DataFrame, at: str | pd.Timestamp, links: pd.DataFrame | Non
     return dict(zip(log["event_id"], identities.person_ids[codes], strict=True))
 
 
+BEFORE = "ann 2024-12-20 store order"
 VISIT, LOGIN, LATER = "~phone 2025-01-01 web view", "ann~phone 2025-01-10 web login", "~phone 2025-01-20 web view"
 BY_BOB = "bob~phone 2025-02-01 web login"
 
 
 def test_a_log_in_joins_what_the_device_did_before_and_after():
-    assert set(persons(events(VISIT, LOGIN, LATER), "2025-01-25").values()) == {"customer:ann"}
+    assert set(persons(events(VISIT, LOGIN, LATER), "2025-01-25").values()) == {"anonymous:phone"}
+
+
+def test_a_person_is_called_by_the_oldest_id_and_the_customer_where_two_are_as_old():
+    assert set(persons(events(LOGIN, LATER), "2025-01-25").values()) == {"customer:ann"}
+    assert set(persons(events(BEFORE, VISIT, LOGIN, LATER), "2025-01-25").values()) == {"customer:ann"}
 
 
 @pytest.mark.parametrize(
-    ("at", "owner"), [("2025-01-10", "anonymous:phone"), ("2025-01-10T00:00:00.000001", "customer:ann")]
+    ("at", "people"),
+    [("2025-01-10", {"anonymous:phone", "customer:ann"}), ("2025-01-10T00:00:00.000001", {"customer:ann"})],
 )
-def test_a_link_counts_only_after_the_moment_it_was_known(at, owner):
-    assert persons(events(VISIT, LOGIN), at)[VISIT] == owner
+def test_a_link_counts_only_after_the_moment_it_was_known(at, people):
+    assert set(persons(events(BEFORE, VISIT, LOGIN), at).values()) == people
 
 
 def test_a_log_in_delivered_late_joins_late():
     late = "ann~phone 2025-01-10 web login known=2025-01-15"
-    assert persons(events(VISIT, late), "2025-01-12")[VISIT] == "anonymous:phone"
-    assert persons(events(VISIT, late), "2025-01-16")[VISIT] == "customer:ann"
+    assert persons(events(BEFORE, VISIT, late), "2025-01-12")[VISIT] == "anonymous:phone"
+    assert persons(events(BEFORE, VISIT, late), "2025-01-16")[VISIT] == "customer:ann"
 
 
 def test_a_log_in_known_before_it_happens_joins_when_it_happens():
     booked = "ann~phone 2025-01-10 store appointment known=2025-01-02"
-    assert persons(events(VISIT, booked), "2025-01-05")[VISIT] == "anonymous:phone"
-    assert persons(events(VISIT, booked), "2025-01-11")[VISIT] == "customer:ann"
+    assert persons(events(BEFORE, VISIT, booked), "2025-01-05")[VISIT] == "anonymous:phone"
+    assert persons(events(BEFORE, VISIT, booked), "2025-01-11")[VISIT] == "customer:ann"
 
 
 def test_a_shared_device_belongs_to_nobody_from_then_on():
     log = events(VISIT, LOGIN, LATER, BY_BOB)
-    assert persons(log, "2025-01-30")[LATER] == "customer:ann"
+    assert persons(log, "2025-01-30")[LATER] == persons(log, "2025-01-30")[LOGIN] == "anonymous:phone"
     after = persons(log, "2025-02-02")
     assert after[VISIT] == after[LATER] == "anonymous:phone"
     assert after[LOGIN] == "customer:ann"

@@ -36,7 +36,7 @@ def test_every_broken_promise_is_listed_at_once():
 
 
 def test_repeated_keys_are_counted():
-    assert "2 repeated keys ('id_a', 'id_b', 'known_time')" in refusal(pd.concat([LINKS, LINKS]))
+    assert "2 repeated keys ('id_a', 'id_b', 'known_time', 'kind')" in refusal(pd.concat([LINKS, LINKS]))
 
 
 def test_a_key_whose_values_cannot_be_ordered_is_a_broken_promise_too():

@@ -69,8 +69,14 @@ class ScoreClock:
 
 
 def known_before(events: pd.DataFrame, time: pd.Timestamp) -> pd.DataFrame:
-    """Return the events that had happened and were known before `time`."""
-    return events[(events["event_time"] < time) & (events["known_time"] < time)]
+    """Return the events that had happened and were known before `time`, as the table was then.
+
+    Those that had been restated by then are among them, for questions as of earlier times; restatements that were still
+    to come are not told of.
+    """
+    known = events[(events["event_time"] < time) & (events["known_time"] < time)]
+    is_past = known["superseded_time"] < time
+    return known if is_past.all() else known.assign(superseded_time=known["superseded_time"].where(is_past))
 
 
 def latest_cutoff(events: pd.DataFrame) -> pd.Timestamp:
@@ -80,7 +86,7 @@ def latest_cutoff(events: pd.DataFrame) -> pd.Timestamp:
     return events["known_time"].max().floor("D") + DAY
 
 
-def set_score_clock(events: pd.DataFrame, settings: ClockConfig) -> ScoreClock:
+def set_score_clock(events: pd.DataFrame, settings: ClockConfig, links: pd.DataFrame | None = None) -> ScoreClock:
     """Return tonight's clock: the configured cut-off, or the end of the last delivered day."""
     latest = latest_cutoff(events)
     cutoff = latest if settings.cutoff_time == "latest" else pd.Timestamp(settings.cutoff_time).as_unit("us")
@@ -92,15 +98,17 @@ def set_score_clock(events: pd.DataFrame, settings: ClockConfig) -> ScoreClock:
         )
     if cutoff > latest:
         raise InputError(f"cutoff_time {cutoff} is after the last delivered day; choose `latest` or one up to {latest}")
-    return ScoreClock(cutoff, seen["event_time"].max(), version_of(seen))
+    return ScoreClock(cutoff, seen["event_time"].max(), _data_version(events, links, cutoff))
 
 
-def set_train_clock(events: pd.DataFrame, split: SplitConfig, targets: TargetsConfig) -> TrainClock:
+def set_train_clock(
+    events: pd.DataFrame, split: SplitConfig, targets: TargetsConfig, links: pd.DataFrame | None = None
+) -> TrainClock:
     """Return what training may see, with its cut-offs laid so that no training label reaches a test cut-off."""
     latest = latest_cutoff(events)
     if split.kind == "cases":
         as_of = _floor(latest, split.step_days)
-        return TrainClock(as_of, (), (), version_of(known_before(events, as_of)))
+        return TrainClock(as_of, (), (), _data_version(events, links, as_of))
     horizon, step = timedelta(days=targets.horizon_days), timedelta(days=split.step_days)
     if split.test_cutoffs:
         as_of = latest
@@ -131,7 +139,16 @@ def set_train_clock(events: pd.DataFrame, split: SplitConfig, targets: TargetsCo
             f" short of two horizons ({targets.horizon_days} days each), {split.n_test} test cut-offs and"
             f" split.min_history_days ({split.min_history_days}); deliver more history or shorten targets.horizon_days"
         )
-    return TrainClock(as_of, tuple(train), tuple(test), version_of(known_before(events, as_of)))
+    return TrainClock(as_of, tuple(train), tuple(test), _data_version(events, links, as_of))
+
+
+def _data_version(events: pd.DataFrame, links: pd.DataFrame | None, time: pd.Timestamp) -> str:
+    """Return a hash of all that was known before `time`."""
+    version = version_of(known_before(events, time))
+    if links is None:
+        return version
+    told = version_of(links[links["known_time"] < time])
+    return hashlib.sha256((version + told).encode()).hexdigest()[:12]
 
 
 def version_of(events: pd.DataFrame) -> str:

@@ -277,6 +277,19 @@ class JourneyConfig(Section):
         return self
 
 
+# --- identity -------------------------------------------------------------------------------------------------------
+
+
+class IdentityConfig(Section):
+    """How identifiers become persons."""
+
+    # What becomes of a device known to serve several customers. `device_split`: it is a person of its own, and what
+    # was done there without logging in is its. `last_auth`: what was done there after a customer logged in is theirs,
+    # until another does. `none`: they are one person all together.
+    shared_devices: Literal["device_split", "last_auth", "none"] = "device_split"
+    max_persons_per_id: int = Field(20, ge=2)  # an anonymous id that more others are linked to links nobody
+
+
 # --- clock, features, targets, split --------------------------------------------------------------------------------
 
 
@@ -441,6 +454,7 @@ class Settings(Section):
     landing: str
     simulate: SimulateConfig
     source: SourceConfig
+    identity: IdentityConfig
     journey: JourneyConfig
     clock: ClockConfig
     features: FeaturesConfig

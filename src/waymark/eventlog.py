@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from waymark import identity, kernels
+from waymark import identity, kernels, schema
+from waymark.config import IdentityConfig
 
 OTHER = "(other)"
+_NEVER = np.iinfo(np.int64).max
 
 
 def microseconds(times: pd.Series | pd.DatetimeIndex) -> np.ndarray:
@@ -37,6 +39,8 @@ class EventLog:
     is_customer: np.ndarray  # bool: the customer acted
     actor: np.ndarray  # object
     session: np.ndarray  # int32 code, -1 for none
+    superseded_time: np.ndarray  # int64 microseconds: when a restatement took the event's place, else never
+    is_first_told: np.ndarray  # bool: no restatement of an earlier event
     value_cents: np.ndarray  # int64, 0 for none
     has_value: np.ndarray  # bool: 0 is a value, too
     attributes: Mapping[str, tuple[np.ndarray, np.ndarray]]  # name -> (int32 codes, their names)
@@ -48,13 +52,20 @@ class EventLog:
         return len(self.event_time)
 
     def visible(self, cutoff: int) -> np.ndarray:
-        """Return the positions of the events that had happened and were known before `cutoff` (microseconds)."""
-        return np.flatnonzero((self.event_time < cutoff) & (self.known_time < cutoff))
+        """Return the positions of the events that had happened, and were known and held, before `cutoff` (micros.)."""
+        return np.flatnonzero(self._is_known(cutoff) & ~(self.superseded_time < cutoff))
+
+    def first_told(self, cutoff: int) -> np.ndarray:
+        """Return the positions of the events as they were first told, of those known before `cutoff`."""
+        return np.flatnonzero(self._is_known(cutoff) & self.is_first_told)
+
+    def _is_known(self, cutoff: int) -> np.ndarray:
+        return (self.event_time < cutoff) & (self.known_time < cutoff)
 
 
-def read_log(events: pd.DataFrame, links: pd.DataFrame) -> EventLog:
-    """Turn rows of `schema.EVENTS`, in any order, and of `schema.LINKS` into arrays."""
-    events = events.sort_values(["event_time", "sequence", "event_id"], kind="stable", ignore_index=True)
+def read_log(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityConfig | None = None) -> EventLog:
+    """Turn rows of `schema.EVENTS`, in any order, and of `schema.LINKS` into arrays; `rules` say who is who."""
+    events = events.sort_values(list(schema.EVENTS.key), kind="stable", ignore_index=True)
 
     def coded(column: str) -> tuple[np.ndarray, np.ndarray]:
         codes, names = pd.factorize(events[column], sort=True)
@@ -72,6 +83,8 @@ def read_log(events: pd.DataFrame, links: pd.DataFrame) -> EventLog:
         channels=channels,
         is_customer=(events["actor"] == "customer").to_numpy(bool),
         actor=events["actor"].to_numpy(object),
+        superseded_time=np.where(events["superseded_time"].isna(), _NEVER, microseconds(events["superseded_time"])),
+        is_first_told=~events.sort_values("known_time", kind="stable")["event_id"].duplicated().sort_index().to_numpy(),
         session=coded("session_id")[0],
         value_cents=events["value_cents"].fillna(0).to_numpy(np.int64),
         has_value=events["value_cents"].notna().to_numpy(bool),
@@ -79,7 +92,7 @@ def read_log(events: pd.DataFrame, links: pd.DataFrame) -> EventLog:
         numbers={
             c.removeprefix("num_"): events[c].to_numpy(np.float64) for c in sorted(events) if c.startswith("num_")
         },
-        identities=identity.index_identities(events, links),
+        identities=identity.index_identities(events, links, rules),
     )
 
 
@@ -93,6 +106,7 @@ class Grouped:
     index: np.ndarray
     starts: np.ndarray
     persons: np.ndarray
+    is_identified: np.ndarray  # bool, by group: the person has a customer id
     time: np.ndarray  # int64 microseconds: the clock that orders the events
 
     @property
@@ -119,6 +133,7 @@ def group_by_person(log: EventLog, index: np.ndarray, as_of: int, *, when_known:
         index=index[order],
         starts=np.append(starts[:-1][is_there], starts[-1]),
         persons=np.flatnonzero(is_there).astype(np.int32),
+        is_identified=log.identities.are_identified(as_of)[is_there],
         time=time[order],
     )
 

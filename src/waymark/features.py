@@ -11,7 +11,7 @@ import pandas as pd
 
 import custom_features  # noqa: F401 - registers what `features.custom` may name
 from waymark.catalogue import Feature
-from waymark.config import FeaturesConfig, JourneyConfig
+from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig
 from waymark.console import progress
 from waymark.errors import InputError
 from waymark.eventlog import micro, read_log
@@ -28,6 +28,7 @@ def build_training_features(
     as_of: pd.Timestamp,
     journey: JourneyConfig,
     settings: FeaturesConfig,
+    rules: IdentityConfig | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> tuple[pd.DataFrame, list[Feature], Vocabulary]:
     """Describe every person of the population at every training point.
@@ -42,6 +43,8 @@ def build_training_features(
         End of what training may see.
     journey, settings
         The stages, and which features are built at which points.
+    rules
+        How identifiers become persons.
     vocabulary
         The categories; without one they are learnt from what was known before `as_of`.
 
@@ -54,7 +57,7 @@ def build_training_features(
     vocabulary : Vocabulary
         The categories, for scoring with the same ones.
     """
-    log = read_log(events, links)
+    log = read_log(events, links, rules)
     stage_map = StageMap(log, journey)
     vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, micro(as_of))
     if settings.points == "every_event":
@@ -78,6 +81,7 @@ def build_features(
     journey: JourneyConfig,
     settings: FeaturesConfig,
     vocabulary: Vocabulary | None = None,
+    rules: IdentityConfig | None = None,
 ) -> tuple[pd.DataFrame, list[Feature]]:
     """Describe every person of the population as of one cut-off.
 
@@ -92,6 +96,8 @@ def build_features(
         after the latest event.
     vocabulary
         The categories; without one they are learnt from what was known before the cut-off.
+    rules
+        How identifiers become persons.
 
     Returns
     -------
@@ -100,7 +106,7 @@ def build_features(
     catalogue : list of Feature
         What each of its `f_` columns is.
     """
-    log = read_log(events, links)
+    log = read_log(events, links, rules)
     stage_map = StageMap(log, journey)
     cutoff = micro(cutoff_time)
     vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, cutoff)

@@ -1,112 +1,230 @@
-"""Who is who: anonymous ids joined to customers through events that carry both, as of any time.
+"""Who is who: identifiers joined into persons through the links known before a cut-off.
 
-A person is a customer with every anonymous id that is known to be theirs, or an anonymous id alone. An id known to
-belong to two customers (a shared device) belongs to neither: its anonymous events stay with the device.
+A person is a connected component of identifiers, and is called by the oldest of them: an id that was there first stays
+through every merge. A device known to serve several customers is shared, and a rule says what becomes of it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from waymark import schema
+from waymark import kernels
+from waymark.config import IdentityConfig
 from waymark.errors import InputError
 
 CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
 _NEVER = np.iinfo(np.int64).max
 
 
-def link_identities(events: pd.DataFrame) -> pd.DataFrame:
-    """Return one link for each anonymous id and customer that one event carried together.
+def link_identities(events: pd.DataFrame, told: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the ledger of links: those that events carry, and those that somebody told of.
 
     Parameters
     ----------
     events
-        Rows of `schema.EVENTS`, in any order.
+        Rows of `schema.EVENTS`, in any order. An event with two identifiers links them from the moment on when it had
+        happened and could be known.
+    told
+        Rows of `schema.LINKS` from elsewhere, erasures among them.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of `schema.LINKS`; `known_time` is when the first such event had happened and could be known.
+        Rows of `schema.LINKS`, by the time when they were known. Of equal links between two erasures the first stays.
     """
     both = events.loc[
         events["anonymous_id"].notna() & events["customer_id"].notna(),
         ["anonymous_id", "customer_id", "event_time", "known_time", "source"],
     ]
-    # Some feeds know what is yet to happen.
-    both["known_time"] = both["known_time"].where(both["known_time"] > both["event_time"], both["event_time"])
-    first = both.sort_values(["anonymous_id", "customer_id", "known_time", "source"], kind="stable")
-    first = first.drop_duplicates(["anonymous_id", "customer_id"])
-    return pd.DataFrame(
+    logins = pd.DataFrame(
         {
-            "id_a": ANONYMOUS + first["anonymous_id"],
-            "id_b": CUSTOMER + first["customer_id"],
+            "id_a": ANONYMOUS + both["anonymous_id"],
+            "id_b": CUSTOMER + both["customer_id"],
             "kind": "login",
-            "known_time": first["known_time"],
-            "source": first["source"],
+            # Some feeds know what is yet to happen.
+            "known_time": both["known_time"].where(both["known_time"] > both["event_time"], both["event_time"]),
+            "source": both["source"],
+            "probability": np.nan,
         }
-    )[list(schema.LINKS.columns)].reset_index(drop=True)
+    ).astype({"probability": "float64"})
+    links = logins if told is None or told.empty else pd.concat([logins, told[list(logins)]], ignore_index=True)
+    links = links.sort_values(["known_time", "id_a", "id_b", "kind", "source"], kind="stable", ignore_index=True)
+    pair = links.groupby(["id_a", "id_b"], sort=False).ngroup()
+    n_erased = (links["kind"] == "erase").astype(int).groupby(pair).cumsum()
+    is_first = ~pd.DataFrame({"pair": pair, "kind": links["kind"], "n": n_erased}).duplicated()
+    return links[is_first].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
 class Identities:
-    """The identifiers of a set of events, and when each anonymous id was owned by one customer only.
+    """The identifiers of a set of events and links, and when each link counts. Codes are places in `person_ids`."""
 
-    A person code below `n_customers` is that customer; from there on it is an anonymous id.
-    """
-
-    customer: np.ndarray  # (n_events,) int32 customer code, -1 where the event carries none
-    anonymous: np.ndarray  # (n_events,) int32 anonymous code, -1 where the event carries none
-    person_ids: np.ndarray  # (n_customers + n_anonymous,) names, with their prefix
+    person_ids: np.ndarray  # (n_ids,) names with their prefix, the customers first; any of them may name a person
     n_customers: int
-    owner: np.ndarray  # (n_anonymous,) int32 code of the first customer linked, -1 for none
-    owned_from: np.ndarray  # (n_anonymous,) int64 microseconds: known_time of the first link
-    owned_until: np.ndarray  # (n_anonymous,) int64 microseconds: known_time of the first link to another customer
+    customer: np.ndarray  # (n_events,) int32 customer code, -1 where the event carries none
+    anonymous: np.ndarray  # (n_events,) int32 code, -1 where the event carries none
+    happened: np.ndarray  # (n_events,) int64 microseconds
+    known: np.ndarray  # (n_events,) int64 microseconds: when the event had happened and could be known
+    known_from: np.ndarray  # (n_ids,) int64 microseconds: when the identifier was first known
+    low: np.ndarray  # (n_links,) int32 codes, the smaller of the two
+    high: np.ndarray  # (n_links,) int32 codes
+    linked_from: np.ndarray  # (n_links,) int64 microseconds, ascending: the link counts at cut-offs after this
+    linked_until: np.ndarray  # (n_links,) int64 microseconds: and no more after this
+    rules: IdentityConfig
 
-    def owners(self, cutoff: int) -> np.ndarray:
-        """Return the person code of each anonymous id as known before `cutoff` (microseconds)."""
-        own = np.arange(self.n_customers, len(self.person_ids), dtype=np.int32)
-        is_owned = (self.owned_from < cutoff) & ~(self.owned_until < cutoff)
-        return np.where(is_owned, self.owner, own)
+    def people(self, cutoff: int) -> np.ndarray:
+        """Return the person code of each identifier as known before `cutoff` (microseconds)."""
+        return self._stitch(cutoff)[0]
 
     def persons(self, cutoff: int) -> np.ndarray:
         """Return the person code of each event as known before `cutoff` (microseconds)."""
-        if not len(self.owner):
-            return self.customer
-        return np.where(self.customer >= 0, self.customer, self.owners(cutoff)[self.anonymous])
+        people, is_shared = self._stitch(cutoff)
+        own = np.where(self.customer >= 0, self.customer, self.anonymous)
+        if self.rules.shared_devices == "last_auth" and is_shared.any():
+            own = self._last_authenticated(own, is_shared, cutoff)
+        return people[own]
+
+    def are_identified(self, cutoff: int) -> np.ndarray:
+        """Say which persons have a customer id as known before `cutoff`, by code."""
+        has_customer = np.zeros(len(self.person_ids), bool)
+        has_customer[self.people(cutoff)[: self.n_customers]] = True
+        return has_customer
+
+    @cached_property
+    def _by_age(self) -> np.ndarray:
+        return np.lexsort((np.arange(len(self.person_ids)), self.known_from))[::-1]
+
+    def _stitch(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the person code of each identifier, and which anonymous ones serve several customers."""
+        n = np.searchsorted(self.linked_from, cutoff)
+        counts = ~(self.linked_until[:n] < cutoff)
+        low, high = self.low[:n][counts], self.high[:n][counts]
+        parents = np.arange(len(self.person_ids), dtype=np.int32)
+        # Customers may be one through links of their own; only then is it known how many persons a device serves.
+        is_customers = high < self.n_customers
+        kernels.join(parents, low[is_customers], high[is_customers])
+        low, high = low[~is_customers], high[~is_customers]
+        low, high = self._without_crowded(low, high, kernels.roots(parents))
+        is_login = low < self.n_customers
+        kernels.join(parents, low[~is_login], high[~is_login])
+        root = kernels.roots(parents)
+        customer, device = root[low[is_login]], root[high[is_login]]
+        first, last = np.full(len(root), len(root), np.int32), np.full(len(root), -1, np.int32)
+        np.minimum.at(first, device, customer)
+        np.maximum.at(last, device, customer)
+        is_shared = (last >= 0) & (first != last)
+        joins = np.ones(len(device), bool) if self.rules.shared_devices == "none" else ~is_shared[device]
+        kernels.join(parents, customer[joins], device[joins])
+        component = kernels.roots(parents)
+        oldest = np.empty_like(component)
+        oldest[component[self._by_age]] = self._by_age  # the oldest is written last
+        return oldest[component], is_shared[root]
+
+    def _without_crowded(self, low: np.ndarray, high: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Leave out the links of anonymous ids that more than `max_persons_per_id` others are linked to."""
+        most, n = self.rules.max_persons_per_id, len(root)
+        own, other = np.concatenate([high, low]), np.concatenate([low, high])
+        degree = np.bincount(own, minlength=n)
+        may_be = (own >= self.n_customers) & (degree[own] > most)
+        if not may_be.any():
+            return low, high
+        pairs = np.unique(own[may_be].astype(np.int64) * n + root[other[may_be]])
+        is_crowded = np.bincount(pairs // n, minlength=n) > most
+        kept = ~(is_crowded[low] | is_crowded[high])
+        return low[kept], high[kept]
+
+    def _last_authenticated(self, own: np.ndarray, is_shared: np.ndarray, cutoff: int) -> np.ndarray:
+        """Give each anonymous event on a shared device to the customer who had last logged in there before it."""
+        n = len(own)
+        place = np.empty(n, np.int64)
+        place[np.lexsort((np.arange(n), self.happened))] = np.arange(n)
+        is_login = (self.customer >= 0) & (self.anonymous >= 0) & (self.happened < cutoff) & (self.known < cutoff)
+        logins = np.flatnonzero(is_login)
+        key = self.anonymous[logins].astype(np.int64) * n + place[logins]
+        logins, key = logins[np.argsort(key)], np.sort(key)
+        asked = np.flatnonzero((self.customer < 0) & is_shared[self.anonymous])
+        before = np.searchsorted(key, self.anonymous[asked].astype(np.int64) * n + place[asked]) - 1
+        is_there = before >= 0
+        asked, login = asked[is_there], logins[before[is_there]]
+        same = self.anonymous[login] == self.anonymous[asked]
+        own = own.copy()
+        own[asked[same]] = self.customer[login[same]]
+        return own
 
 
-def index_identities(events: pd.DataFrame, links: pd.DataFrame) -> Identities:
+def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityConfig | None = None) -> Identities:
     """Prepare `events` (rows of `schema.EVENTS`) and `links` (rows of `schema.LINKS`) for questions as of a time."""
-    customer, customers = pd.factorize(events["customer_id"], sort=True)
-    anonymous, anonymouses = pd.factorize(events["anonymous_id"], sort=True)
-    nobodys = int(((customer < 0) & (anonymous < 0)).sum())
+    nobodys = int((events["customer_id"].isna() & events["anonymous_id"].isna()).sum())
     if nobodys:
         raise InputError(f"{nobodys} events have neither customer_id nor anonymous_id; each event needs one of them")
-    codes_a = pd.Index(ANONYMOUS + anonymouses).get_indexer(links["id_a"])
-    codes_c = pd.Index(CUSTOMER + customers).get_indexer(links["id_b"])
-    known = links["known_time"].to_numpy("datetime64[us]").astype(np.int64)
-    order = np.lexsort((codes_c, known, codes_a))
-    order = order[(codes_a[order] >= 0) & (codes_c[order] >= 0)]
-    # Of a link that several feeds tell of, the first telling counts.
-    order = order[~pd.DataFrame({"a": codes_a[order], "c": codes_c[order]}).duplicated().to_numpy()]
-    a, c, t = codes_a[order], codes_c[order], known[order]
+    customer, customers = pd.factorize(events["customer_id"], sort=True)
+    anonymous, anonymouses = pd.factorize(events["anonymous_id"], sort=True)
+    carried = np.concatenate([CUSTOMER + customers, ANONYMOUS + anonymouses]).astype(object)
+    ids, n_customers = _with_told(carried, len(customers), links)
+    code = np.append(ids.get_indexer(carried), -1).astype(np.int32)
+    customer = code[np.where(customer >= 0, customer, -1)]
+    anonymous = code[np.where(anonymous >= 0, len(customers) + anonymous, -1)]
+    happened, known = (events[c].to_numpy("datetime64[us]").astype(np.int64) for c in ("event_time", "known_time"))
+    known = np.maximum(happened, known)
 
-    owner = np.full(len(anonymouses), -1, np.int32)
-    owned_from = np.full(len(anonymouses), _NEVER)
-    owned_until = np.full(len(anonymouses), _NEVER)
-    is_first = np.ones(len(a), bool)
-    is_first[1:] = a[1:] != a[:-1]
-    owner[a[is_first]], owned_from[a[is_first]] = c[is_first], t[is_first]
-    is_second = np.zeros(len(a), bool)
-    is_second[1:] = is_first[:-1] & ~is_first[1:]
-    owned_until[a[is_second]] = t[is_second]
+    times = links["known_time"].to_numpy("datetime64[us]").astype(np.int64)
+    one, two = (ids.get_indexer(links[c].astype(object)).astype(np.int32) for c in ("id_a", "id_b"))
+    known_from = np.full(len(ids), _NEVER)
+    for codes, when in ((customer, known), (anonymous, known), (one, times), (two, times)):
+        np.minimum.at(known_from, codes[codes >= 0], when[codes >= 0])
+    is_erasure = (links["kind"] == "erase").to_numpy(bool)
+    low, high = np.minimum(one, two), np.maximum(one, two)
+    until = _erased(low, high, times, is_erasure)
+    order = np.lexsort((high, low, times))
+    order = order[~is_erasure[order]]
     return Identities(
-        customer=customer.astype(np.int32),
-        anonymous=anonymous.astype(np.int32),
-        person_ids=np.concatenate([CUSTOMER + customers, ANONYMOUS + anonymouses]).astype(object),
-        n_customers=len(customers),
-        owner=owner,
-        owned_from=owned_from,
-        owned_until=owned_until,
+        person_ids=ids.to_numpy(object),
+        n_customers=n_customers,
+        customer=customer,
+        anonymous=anonymous,
+        happened=happened,
+        known=known,
+        known_from=known_from,
+        low=low[order],
+        high=high[order],
+        linked_from=times[order],
+        linked_until=until[order],
+        rules=rules or IdentityConfig(),
     )
+
+
+def _with_told(carried: np.ndarray, n_customers: int, links: pd.DataFrame) -> tuple[pd.Index, int]:
+    """Return the ids that events carry or links tell of, customers first and each kind by name, and how many are such.
+
+    So the order of two ids does not depend on who else is there.
+    """
+    told = pd.unique(pd.concat([links["id_a"], links["id_b"]]).astype(object))
+    told = told[pd.Index(carried).get_indexer(told) < 0]
+    if not len(told):
+        return pd.Index(carried), n_customers
+    is_customer = np.array([name.startswith(CUSTOMER) for name in told])
+    customers = np.sort(np.concatenate([carried[:n_customers], told[is_customer]]))
+    devices = np.sort(np.concatenate([carried[n_customers:], told[~is_customer]]))
+    return pd.Index(np.concatenate([customers, devices])), len(customers)
+
+
+def _erased(low: np.ndarray, high: np.ndarray, times: np.ndarray, is_erasure: np.ndarray) -> np.ndarray:
+    """Return, for each link, when the next erasure of its pair was known; never where there is none."""
+    until = np.full(len(times), _NEVER)
+    if not is_erasure.any():
+        return until
+    # From the newest on; of one moment the erasure counts: whoever asks for it does not want the link.
+    order = np.lexsort((is_erasure, times, high, low))[::-1]
+    pair_begins = np.ones(len(order), bool)
+    pair_begins[1:] = (low[order][1:] != low[order][:-1]) | (high[order][1:] != high[order][:-1])
+    last_erasure = _NEVER
+    for i, begins in zip(order.tolist(), pair_begins.tolist(), strict=True):
+        last_erasure = _NEVER if begins else last_erasure
+        if is_erasure[i]:
+            last_erasure = times[i]
+        until[i] = last_erasure
+    return until

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from waymark import kernels, schema
-from waymark.config import RESERVED_STAGES, JourneyConfig, StageRule
+from waymark.config import RESERVED_STAGES, IdentityConfig, JourneyConfig, StageRule
 from waymark.errors import InputError
 from waymark.eventlog import EventLog, Grouped, group_by_person, micro, read_log
 
@@ -112,7 +112,11 @@ class StageMap:
 
 
 def build_journeys(
-    events: pd.DataFrame, links: pd.DataFrame, journey: JourneyConfig, cutoff_time: pd.Timestamp
+    events: pd.DataFrame,
+    links: pd.DataFrame,
+    journey: JourneyConfig,
+    cutoff_time: pd.Timestamp,
+    rules: IdentityConfig | None = None,
 ) -> pd.DataFrame:
     """List each person's visits to stages, as known at `cutoff_time`.
 
@@ -124,13 +128,15 @@ def build_journeys(
         The stages, their rules and the designed path.
     cutoff_time
         Only what had happened and was known before it counts.
+    rules
+        How identifiers become persons.
 
     Returns
     -------
     pandas.DataFrame
         Rows of `schema.JOURNEYS`.
     """
-    log = read_log(events, links)
+    log = read_log(events, links, rules)
     cutoff = micro(cutoff_time)
     grouped = group_by_person(log, log.visible(cutoff), cutoff)
     stage_map = StageMap(log, journey)

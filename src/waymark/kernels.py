@@ -34,6 +34,40 @@ def group_order(person, n_persons):
 
 
 @_jit
+def join(parents, a, b):
+    """Join the components of `a[i]` and `b[i]`, in place; an id is its own parent until it is joined.
+
+    The smaller root stays, so that the result does not depend on the order of the links.
+
+    References
+    ----------
+    Tarjan, van Leeuwen (1984), Worst-case analysis of set union algorithms, Journal of the ACM 31(2): path halving.
+    """
+    for i in range(len(a)):
+        x, y = a[i], b[i]
+        while parents[x] != x:
+            parents[x] = parents[parents[x]]
+            x = parents[x]
+        while parents[y] != y:
+            parents[y] = parents[parents[y]]
+            y = parents[y]
+        if x < y:
+            parents[y] = x
+        else:
+            parents[x] = y
+
+
+@_jit
+def roots(parents):
+    """Return the root of each id's component."""
+    out = np.empty_like(parents)
+    for i in range(len(parents)):
+        # A root is the smallest id of its component, so whoever is met on the way up has been answered before.
+        out[i] = i if parents[i] == i else out[parents[i]]
+    return out
+
+
+@_jit
 def count_so_far(starts, category, n_categories):
     """Return, for each event, how many of its category its person has had, itself included; 0 for category -1."""
     counts = np.zeros(n_categories, np.int64)
@@ -227,6 +261,8 @@ def main() -> None:
     one, code = np.zeros(1, np.int64), np.zeros(1, np.int32)
     starts = np.array([0, 1])
     group_order(code, 1)
+    join(code, code, code)
+    roots(code)
     count_so_far(starts, code, 1)
     stage_states(starts, code, code, np.ones((1, 1), np.bool_))
     window_sums(one, one + 1, one, one, code, one, np.array([EVER]), 1)

@@ -94,10 +94,10 @@ def snapshot(log: EventLog, stage_map: StageMap, cutoff: int) -> Points:
 def every_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
     """Return one point after each event known before `as_of`; events follow each other as they became known.
 
-    Persons are the ids that the events themselves carry: a log-in that joins two of them would reach back into points
-    before it.
+    Persons are the ids that the events themselves carry, and events what was first told of them: a log-in that joins
+    two persons, or a restatement, would reach back into points before it.
     """
-    grouped = group_by_person(log, log.visible(as_of), _BEFORE_ANY_LINK, when_known=True)
+    grouped = group_by_person(log, log.first_told(as_of), _BEFORE_ANY_LINK, when_known=True)
     end = np.arange(1, len(grouped.index) + 1)
     return _points(log, stage_map, grouped, grouped.group, end, grouped.time + 1)
 
@@ -127,7 +127,7 @@ def in_population(points: Points, population: PopulationConfig, now: np.ndarray)
     if population.active_within_days is not None:
         eligible &= age_days <= population.active_within_days
     if population.identified_only:
-        eligible &= points.grouped.persons[points.group] < points.log.identities.n_customers
+        eligible &= points.grouped.is_identified[points.group]
     if population.event_types is not None:
         wanted = np.isin(points.log.event_types.astype(str), population.event_types)
         category = np.where(wanted[points.log.event_type[points.grouped.index]] & points.is_customer, 0, -1)

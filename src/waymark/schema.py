@@ -103,11 +103,12 @@ ATTRIBUTES = {"attr_": "string", "num_": "float64"}
 EVENTS = Table(
     name="events",
     grain="one touchpoint event as delivered",
-    key=("event_time", "sequence", "event_id"),
+    key=("event_time", "sequence", "event_id", "known_time"),
     columns={
-        "event_id": "string",  # as delivered, else a hash of the delivered row
+        "event_id": "string",  # as delivered, else a hash of the delivered row; restatements of an event share it
         "event_time": TIME,  # when it happened
         "known_time": TIME,  # when we could first know it
+        "superseded_time": TIME,  # when a restatement took its place; null while it holds
         "sequence": "int64",  # order among events of one moment, where the source states it, else 0
         "source": "string",  # the feed it came through
         "anonymous_id": "string",  # device, cookie or guest order
@@ -118,7 +119,7 @@ EVENTS = Table(
         "session_id": "string",
         "value_cents": "int64",  # money, in hundredths of the source's currency unit
     },
-    nullable=frozenset({"anonymous_id", "customer_id", "channel", "session_id", "value_cents"}),
+    nullable=frozenset({"superseded_time", "anonymous_id", "customer_id", "channel", "session_id", "value_cents"}),
     families=ATTRIBUTES,
 )
 
@@ -135,17 +136,22 @@ REJECTS = Table(
     },
 )
 
+# One event carried both; a file of links says so; a model of records holds it likely; from then on it does not count.
+LINK_KINDS = ("login", "alias", "linkage", "erase")
+
 LINKS = Table(
     name="links",
     grain="two identifiers known to be one person from a moment on",
-    key=("id_a", "id_b", "known_time"),
+    key=("id_a", "id_b", "known_time", "kind"),
     columns={
-        "id_a": "string",  # `anonymous:` and the id
-        "id_b": "string",  # `customer:` and the id
-        "kind": "string",  # `login`: one event carried both
-        "known_time": TIME,  # from when on it may be used
+        "id_a": "string",  # `anonymous:` or `customer:`, then the id
+        "id_b": "string",
+        "kind": "string",  # one of LINK_KINDS
+        "known_time": TIME,  # from when on it counts
         "source": "string",  # the feed that told of it first
+        "probability": "float64",  # of a linkage
     },
+    nullable=frozenset({"probability"}),
 )
 
 JOURNEYS = Table(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from waymark import schema
 from waymark.clock import TrainClock, known_before
-from waymark.config import JourneyConfig, SplitConfig, TargetsConfig
+from waymark.config import IdentityConfig, JourneyConfig, SplitConfig, TargetsConfig
 from waymark.errors import InputError
 from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.journeys import StageMap
@@ -27,14 +27,15 @@ def build_targets(
     journey: JourneyConfig,
     settings: TargetsConfig,
     split: SplitConfig,
+    rules: IdentityConfig | None = None,
 ) -> pd.DataFrame:
     """Say what happened after each prediction point; `kind` is `snapshots` or `every_event`.
 
     See `build_snapshot_targets` and `build_event_targets`.
     """
     if kind == "every_event":
-        return build_event_targets(points, events, links, clock.as_of, journey, settings, split)
-    return build_snapshot_targets(points, events, links, clock.as_of, journey, settings, clock.test_cutoffs)
+        return build_event_targets(points, events, links, clock.as_of, journey, settings, split, rules)
+    return build_snapshot_targets(points, events, links, clock.as_of, journey, settings, clock.test_cutoffs, rules)
 
 
 def build_snapshot_targets(
@@ -45,6 +46,7 @@ def build_snapshot_targets(
     journey: JourneyConfig,
     settings: TargetsConfig,
     test_cutoffs: tuple[pd.Timestamp, ...],
+    rules: IdentityConfig | None = None,
 ) -> pd.DataFrame:
     """Say what each person did in the horizon after each night.
 
@@ -61,6 +63,8 @@ def build_snapshot_targets(
         The stages; the horizon, and what counts as coming back.
     test_cutoffs
         Cut-offs whose rows test; the others train.
+    rules
+        How identifiers become persons.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def build_snapshot_targets(
     """
     if points.empty:
         raise InputError("no training cut-off has a person in features.population; widen it or deliver more history")
-    log = read_log(known_before(events, as_of), links)
+    log = read_log(known_before(events, as_of), links, rules)
     stage_map = StageMap(log, journey)
     parts = [
         _after_night(rows, cutoff, log, stage_map, micro(as_of), settings)
@@ -91,21 +95,34 @@ def _after_night(
 ) -> pd.DataFrame:
     cutoff = micro(cutoff_time)
     end = cutoff + settings.horizon_days * int(DAY)
-    grouped = group_by_person(log, np.flatnonzero(log.event_time < end), min(end, as_of))
-    stage = stage_map.reached(grouped)
-    names = np.array([*stage_map.stages, STAY], object)
-    group = _groups_later(rows["person_id"], log, grouped.persons, min(end, as_of))
+    later = min(end, as_of)
+    seen = log.visible(as_of)
+    grouped = group_by_person(log, seen[log.event_time[seen] < end], later)
+    row, group = _whose(rows["person_id"], log, grouped.persons, cutoff, later)
 
     is_after = grouped.time >= cutoff
-    returns = is_after & _comes_back(log, settings)[grouped.index]
-    has_returned = np.zeros(len(grouped.persons) + 1, bool)
-    has_returned[grouped.group[returns]] = True
-    is_silent = ~has_returned[group]
+    has_returned = np.zeros(len(grouped.persons), bool)
+    has_returned[grouped.group[is_after & _comes_back(log, settings)[grouped.index]]] = True
+    is_silent = np.ones(len(rows), bool)
+    is_silent[row[has_returned[group]]] = False
 
-    present = pd.Index(stage_map.stages).get_indexer(rows["stage"])
+    stage = np.full(len(log), -1, np.int32)
+    stage[grouped.index] = stage_map.reached(grouped)
     # A stage carried on from before the cut-off, by an event that became known late, was not reached after it.
-    moves = is_after & (stage >= 0)
-    reached = _first_other(stage[moves], grouped.group[moves], group, present, stay=len(names) - 1)
+    moves = np.flatnonzero(is_after & (stage[grouped.index] >= 0))
+    order = np.argsort(group, kind="stable")
+    n_rows = np.bincount(group, minlength=len(grouped.persons))  # who looks at each group's events
+    first = np.cumsum(n_rows) - n_rows
+    n = n_rows[grouped.group[moves]]
+    event = np.repeat(grouped.index[moves], n)
+    nth = np.arange(len(event)) - np.repeat(np.cumsum(n) - n, n)
+    of_row = row[order[np.repeat(first[grouped.group[moves]], n) + nth]]
+    present = pd.Index(stage_map.stages).get_indexer(rows["stage"])
+    is_other = stage[event] != present[of_row]
+    names = np.array([*stage_map.stages, STAY], object)
+    earliest = np.full(len(rows), len(log))
+    np.minimum.at(earliest, of_row[is_other], event[is_other])
+    reached = np.append(stage, len(names) - 1)[earliest]
 
     is_mature = end <= as_of
     return pd.DataFrame(
@@ -124,37 +141,27 @@ def _after_night(
     )
 
 
-def _first_other(
-    stage: np.ndarray, group: np.ndarray, group_of_row: np.ndarray, present: np.ndarray, stay: int
-) -> np.ndarray:
-    """Return the first stage each row reaches that is not its present one; `stay` where there is none.
+def _whose(
+    person_id: pd.Series, log: EventLog, persons: np.ndarray, cutoff: int, later: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows of `person_id` look at which groups of events, in pairs.
 
-    `stage` and `group` are those of the events after the cut-off, in order. Two persons of the night may be one by the
-    end of the horizon, with one future and two present stages: the rows of a group are looked at in turn.
+    A person of the cut-off is, by the end of the horizon, whoever its customers have become, or its devices where it
+    has no customer: with others one person, or several.
     """
-    reached = np.full(len(group_of_row), stay)
-    turn = pd.Series(group_of_row).groupby(group_of_row).cumcount().to_numpy()
-    for k in range(turn.max() + 1 if len(turn) else 0):
-        rows = np.flatnonzero(turn == k)
-        n = max(group_of_row.max(), group.max() if len(group) else 0) + 1
-        now, first = np.full(n, stay), np.full(n, stay)
-        now[group_of_row[rows]] = present[rows]
-        moves = np.flatnonzero(stage != now[group])[::-1]
-        first[group[moves]] = stage[moves]
-        reached[rows] = first[group_of_row[rows]]
-    return reached
-
-
-def _groups_later(person_id: pd.Series, log: EventLog, persons: np.ndarray, later: int) -> np.ndarray:
-    """Return the group of each person as known `later`; one past the last where nobody is left."""
     identities = log.identities
-    code = pd.Index(identities.person_ids).get_indexer(person_id.to_numpy(object))
-    anonymous = code - identities.n_customers
-    if len(identities.owner):
-        code = np.where(anonymous >= 0, identities.owners(later)[np.maximum(anonymous, 0)], code)
-    place = np.full(len(identities.person_ids) + 1, len(persons))
-    place[persons] = np.arange(len(persons))
-    return place[code]
+    people = identities.people(cutoff)
+    is_followed = ~identities.are_identified(cutoff)[people]
+    is_followed[: identities.n_customers] = True
+    row_of_person = np.full(len(identities.person_ids), -1)
+    row_of_person[pd.Index(identities.person_ids).get_indexer(person_id.to_numpy(object))] = np.arange(len(person_id))
+    group_of_person = np.full(len(identities.person_ids), -1)
+    group_of_person[persons] = np.arange(len(persons))
+    row, group = row_of_person[people], group_of_person[identities.people(later)]
+    is_pair = is_followed & (row >= 0) & (group >= 0)
+    row, group = row[is_pair], group[is_pair]
+    pairs = np.unique(row * len(persons) + group)
+    return pairs // max(len(persons), 1), pairs % max(len(persons), 1)
 
 
 def _comes_back(log: EventLog, settings: TargetsConfig) -> np.ndarray:
@@ -172,6 +179,7 @@ def build_event_targets(
     journey: JourneyConfig,
     settings: TargetsConfig,
     split: SplitConfig,
+    rules: IdentityConfig | None = None,
 ) -> pd.DataFrame:
     """Say what came after each event.
 
@@ -180,7 +188,7 @@ def build_event_targets(
     which cases train and which test. With its embargo, a row that trains is mature for churn only if its horizon had
     passed when the first test case began: those who came back were known earlier than the silent.
     """
-    log = read_log(known_before(events, as_of), links)
+    log = read_log(known_before(events, as_of), links, rules)
     walk = every_event(log, StageMap(log, journey), micro(as_of))
     time, now, group = walk.grouped.time, micro(as_of), walk.group
     horizon = settings.horizon_days * int(DAY)

@@ -58,6 +58,7 @@ def to_events(feeds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         anonymous = frame["anonymous_id"].where(~is_nobody, frame["guest_id"])
         frames.append(frame.drop(columns=list(_WORKING)).assign(anonymous_id=anonymous, source=name))
     events = pd.concat(frames, ignore_index=True)
+    events["superseded_time"] = pd.Series(pd.NaT, index=events.index, dtype="datetime64[us, UTC]")
     for clock in ("event_time", "known_time"):
         events[clock] = pd.to_datetime(events[clock].to_numpy("datetime64[us]"), utc=True)
     kept = sorted(c for c in events if c not in schema.EVENTS.columns)

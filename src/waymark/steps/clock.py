@@ -12,9 +12,10 @@ def main() -> None:
     """Write the two clocks."""
     with timed(log, "clock") as facts:
         events = tables.read(tables.EVENTS)
-        score = clock.set_score_clock(events, config.load(config.ClockConfig, "clock"))
+        links = tables.read(tables.LINKS)
+        score = clock.set_score_clock(events, config.load(config.ClockConfig, "clock"), links)
         train = clock.set_train_clock(
-            events, config.load(config.SplitConfig, "split"), config.load(config.TargetsConfig, "targets")
+            events, config.load(config.SplitConfig, "split"), config.load(config.TargetsConfig, "targets"), links
         )
         tables.write_json(score.to_json(), tables.CLOCK / "score.json")
         tables.write_json(train.to_json(), tables.CLOCK / "train.json")

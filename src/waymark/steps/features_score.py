@@ -4,7 +4,7 @@ import logging
 
 from waymark import schema, tables
 from waymark.clock import ScoreClock, known_before
-from waymark.config import FeaturesConfig, JourneyConfig, load
+from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, load
 from waymark.console import timed
 from waymark.features import build_features
 from waymark.vocabulary import Vocabulary
@@ -23,6 +23,7 @@ def main() -> None:
             load(JourneyConfig, "journey"),
             load(FeaturesConfig, "features"),
             Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
+            load(IdentityConfig, "identity"),
         )
         facts.append(f"{tables.write(features, tables.FEATURES / 'score.parquet', schema.FEATURES):,} persons")
 

@@ -4,7 +4,7 @@ import logging
 
 from waymark import catalogue, schema, tables
 from waymark.clock import TrainClock, known_before
-from waymark.config import FeaturesConfig, JourneyConfig, load
+from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, load
 from waymark.console import timed
 from waymark.features import build_training_features
 
@@ -22,6 +22,7 @@ def main() -> None:
             clock.as_of,
             load(JourneyConfig, "journey"),
             load(FeaturesConfig, "features"),
+            load(IdentityConfig, "identity"),
         )
         n = tables.write(features, tables.FEATURES / "train.parquet", schema.FEATURES)
         tables.write_json(catalogue.to_json(known), tables.FEATURES / "catalogue.json")

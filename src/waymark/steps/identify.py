@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Write the links between anonymous ids and customers."""
+    """Write the ledger of links."""
     with timed(log, "identify") as facts:
-        links = link_identities(tables.read(tables.EVENTS))
+        links = link_identities(tables.read(tables.EVENTS), tables.read(tables.TOLD_LINKS))
         facts.append(f"{tables.write(links, tables.LINKS, schema.LINKS):,} links")
 
 

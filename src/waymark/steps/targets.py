@@ -4,7 +4,7 @@ import logging
 
 from waymark import schema, tables
 from waymark.clock import TrainClock
-from waymark.config import FeaturesConfig, JourneyConfig, SplitConfig, TargetsConfig, load
+from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, SplitConfig, TargetsConfig, load
 from waymark.console import timed
 from waymark.targets import build_targets
 
@@ -24,6 +24,7 @@ def main() -> None:
             load(JourneyConfig, "journey"),
             load(TargetsConfig, "targets"),
             load(SplitConfig, "split"),
+            load(IdentityConfig, "identity"),
         )
         n = tables.write(targets, tables.TARGETS, schema.TARGETS)
         facts.append(f"{n:,} rows, {(targets['fold'] == 'test').sum():,} of them for testing")
