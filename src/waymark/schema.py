@@ -136,17 +136,22 @@ REJECTS = Table(
     },
 )
 
+# One event carried both; a file of links says so; a model of records holds it likely; from then on it does not count.
+LINK_KINDS = ("login", "alias", "linkage", "erase")
+
 LINKS = Table(
     name="links",
     grain="two identifiers known to be one person from a moment on",
-    key=("id_a", "id_b", "known_time"),
+    key=("id_a", "id_b", "known_time", "kind"),
     columns={
-        "id_a": "string",  # `anonymous:` and the id
-        "id_b": "string",  # `customer:` and the id
-        "kind": "string",  # `login`: one event carried both
-        "known_time": TIME,  # from when on it may be used
+        "id_a": "string",  # `anonymous:` or `customer:`, then the id
+        "id_b": "string",
+        "kind": "string",  # one of LINK_KINDS
+        "known_time": TIME,  # from when on it counts
         "source": "string",  # the feed that told of it first
+        "probability": "float64",  # of a linkage
     },
+    nullable=frozenset({"probability"}),
 )
 
 JOURNEYS = Table(
