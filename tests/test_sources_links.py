@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+from imports import ROOT
 from waymark import schema, tables
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
@@ -43,8 +44,8 @@ def source(max_reject_share=1.0, links=None, **crm):
 
 
 def deliver(folder, files):
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in {"visits.csv": "at,who\n2024-03-01,0012\n", **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     return folder
 
@@ -254,6 +255,19 @@ def test_a_wrong_mapping_is_refused_in_one_sentence(change, message):
         source(**change)
     assert message in str(stop.value)
     assert "\n" not in str(stop.value)
+
+
+def test_the_example_of_the_documentation_works(tmp_path):
+    section = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8").split("## Link files")[1]
+    told = yaml.safe_load(section.split("```yaml\n")[1].split("```")[0])["links"]
+    merged = json.dumps({"kept": 12, "merged": 7, "at": "2024-03-05T00:00:00Z"})
+    files = {"links/03.csv": HEADER + ANN + FORGET_ANN, "merges/03.jsonl.gz": gzip.compress(merged.encode())}
+    result = ingest(deliver(tmp_path, files), source(links=told))
+    assert links_of(result) == [
+        ("anonymous:phone", "customer:0012", "alias", "03-01 10:00"),
+        ("anonymous:phone", "customer:0012", "erase", "03-09 00:00"),
+        ("customer:12", "customer:7", "alias", "03-05 00:00"),
+    ]
 
 
 def test_a_feed_of_events_and_one_of_links_have_names_of_their_own():
