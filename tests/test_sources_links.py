@@ -5,6 +5,7 @@ import json
 import random
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ from imports import ROOT
 from waymark import schema, tables
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
+from waymark.identity import index_identities, link_identities
 from waymark.sources.ingest import ingest
 from waymark.sources.links import KINDS
 from waymark.steps import ingest as step
@@ -229,6 +231,24 @@ def test_order_split_and_repeats_change_no_link(tmp_path_factory, seed, n_files)
     assert_frame_equal(one.links, many.links)
     assert many.report["feeds"]["crm"]["accepted"] == one.report["feeds"]["crm"]["accepted"]
     assert_adds_up(many)
+
+
+def test_who_is_who_follows_what_files_told_when_it_was_known(tmp_path):
+    visits = "at,who,device\n2024-02-01,0012,\n2024-02-02,,phone\n2024-02-03,,tv\n"
+    visited = {**VISITS, "columns": {"event_time": "at", "customer_id": "who", "anonymous_id": "device"}}
+    whole = source().model_dump() | {"feeds": {"visits": visited}}
+    files = {"visits.csv": visits, "links.csv": HEADER + ANN + FORGET_ANN}
+    result = ingest(deliver(tmp_path, files), check(SourceConfig, whole, "source"))
+    identities = index_identities(result.events, link_identities(result.events, result.links))
+
+    def persons(night):
+        codes = identities.persons(pd.Timestamp(night, tz="UTC").value // 1000)
+        return identities.person_ids[codes].tolist()
+
+    apart = ["customer:0012", "anonymous:phone", "anonymous:tv"]
+    assert persons("2024-03-01 10:00") == apart  # not yet: what is known at the cut-off is not known before it
+    assert persons("2024-03-02") == ["customer:0012", "customer:0012", "anonymous:tv"]
+    assert persons("2024-03-10") == apart
 
 
 # --- settings and files ---------------------------------------------------------------------------------------------
