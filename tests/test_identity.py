@@ -13,6 +13,7 @@ import reference
 from by_hand import events, time
 from random_logs import CUTOFF, future, past
 from waymark import schema
+from waymark.config import IdentityConfig
 from waymark.errors import InputError
 from waymark.eventlog import micro, read_log
 from waymark.identity import index_identities, link_identities
@@ -130,3 +131,145 @@ def test_an_event_without_an_id_is_refused_by_name():
     nobody = events(VISIT).assign(anonymous_id=None)
     with pytest.raises(InputError, match="1 events have neither customer_id nor anonymous_id"):
         read_log(nobody, link_identities(nobody))
+
+
+# --- links told, erased and crowded ---------------------------------------------------------------------------------
+
+
+def told(*lines: str) -> pd.DataFrame:
+    """Return rows of `schema.LINKS`; a line is `day kind id_a id_b`."""
+    rows = [line.split() for line in lines]
+    return pd.DataFrame(
+        {
+            "id_a": pd.array([r[2] for r in rows], "str"),
+            "id_b": pd.array([r[3] for r in rows], "str"),
+            "kind": pd.array([r[1] for r in rows], "str"),
+            "known_time": pd.to_datetime([r[0] for r in rows], utc=True).astype("datetime64[us, UTC]"),
+            "source": pd.array(["crm"] * len(rows), "str"),
+            "probability": [float("nan")] * len(rows),
+        }
+    )
+
+
+def people(log: pd.DataFrame, at: str, links: pd.DataFrame, **rules: object) -> dict[str, set[str]]:
+    """Return the ids of each person, as known before a time."""
+    identities = index_identities(log, links, IdentityConfig(**rules))
+    found: dict[str, set[str]] = {}
+    for name, person in zip(identities.person_ids, identities.people(micro(time(at))), strict=True):
+        found.setdefault(identities.person_ids[person], set()).add(name)
+    return found
+
+
+HOUSEHOLD = events(
+    "ann 2025-01-01 store order 500",
+    "~phone 2025-01-02 web view",
+    "~phone 2025-01-03 web view",
+    "~tablet 2025-01-03 web view",
+    "~laptop 2025-01-04 web view",
+    "ann 2025-01-05 store order 700",
+    "~tablet 2025-01-06 app view",
+    "~laptop 2025-01-07 web view",
+    # The later log-in: one evening Ann signs in, and the phone's app tells that the tablet is hers as well.
+    "ann~phone 2025-01-20 app login",
+    "~phone 2025-01-21 app view",
+    "~tablet 2025-01-22 app view",
+    "~laptop 2025-01-23 web view",
+)
+PAIRED = told("2025-01-20 alias anonymous:phone anonymous:tablet")
+
+
+def test_a_household_is_four_persons_live_two_after_the_log_in_and_three_when_it_is_erased():
+    links = link_identities(HOUSEHOLD, PAIRED)
+    erased = link_identities(
+        HOUSEHOLD, pd.concat([PAIRED, told("2025-01-25 erase anonymous:phone customer:ann")], ignore_index=True)
+    )
+    ann, phone, tablet, laptop = "customer:ann", "anonymous:phone", "anonymous:tablet", "anonymous:laptop"
+    assert len(HOUSEHOLD) == 12
+    for ledger in (links, erased):  # what is known later does not change who was who
+        assert people(HOUSEHOLD, "2025-01-15", ledger) == {n: {n} for n in (ann, phone, tablet, laptop)}
+        assert people(HOUSEHOLD, "2025-01-24", ledger) == {ann: {ann, phone, tablet}, laptop: {laptop}}
+    after = {ann: {ann}, phone: {phone, tablet}, laptop: {laptop}}
+    assert people(HOUSEHOLD, "2025-01-26", erased) == after
+    assert people(HOUSEHOLD, "2025-01-26", links) != after
+
+
+def test_a_link_told_again_after_its_erasure_counts_again():
+    again = events(BEFORE, VISIT, LOGIN, "ann~phone 2025-02-10 web login")
+    links = link_identities(again, told("2025-01-25 erase anonymous:phone customer:ann"))
+    assert list(links["kind"]) == ["login", "erase", "login"]
+    n_persons = [len(people(again, at, links)) for at in ("2025-01-05", "2025-01-20", "2025-02-01", "2025-02-11")]
+    assert n_persons == [2, 1, 2, 1]
+
+
+SHARED = events(
+    "~kiosk 2025-01-01 web view",
+    "ann~kiosk 2025-01-02 web login",
+    "~kiosk 2025-01-03 web search",
+    "bob~kiosk 2025-01-04 web login",
+    "~kiosk 2025-01-05 web order",
+    "ann~kiosk 2025-01-06 web login",
+    "~kiosk 2025-01-07 web compare",
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("device_split", ["kiosk", "ann", "kiosk", "bob", "kiosk", "ann", "kiosk"]),
+        ("last_auth", ["kiosk", "ann", "ann", "bob", "bob", "ann", "ann"]),
+        ("none", ["kiosk"] * 7),
+    ],
+)
+def test_a_shared_device_under_each_rule(rule, expected):
+    identities = index_identities(SHARED, link_identities(SHARED), IdentityConfig(shared_devices=rule))
+    found = identities.person_ids[identities.persons(micro(time("2025-02-01")))]
+    assert [name.split(":")[1] for name in found] == expected
+
+
+def test_the_last_to_log_in_is_the_last_known_then():
+    late = events(*SHARED["event_id"][:5], "bob~kiosk 2025-01-02T12:00 web login known=2025-01-30")
+    rules = IdentityConfig(shared_devices="last_auth")
+    identities = index_identities(late, link_identities(late), rules)
+    search = list(late["event_id"]).index("~kiosk 2025-01-03 web search")
+    for at, owner in (("2025-01-10", "customer:ann"), ("2025-02-01", "customer:bob")):
+        assert identities.person_ids[identities.persons(micro(time(at)))][search] == owner
+
+
+def test_customers_who_are_one_person_share_a_device_with_nobody():
+    links = link_identities(SHARED, told("2025-01-10 alias customer:ann customer:bob"))
+    assert len(people(SHARED, "2025-01-09", links)) == 3
+    assert len(people(SHARED, "2025-01-11", links)) == 1
+
+
+def test_two_customers_on_devices_that_are_one_stay_two_persons():
+    log = events("ann~phone 2025-01-01 web login", "bob~tablet 2025-01-01 web login")
+    links = link_identities(log, told("2025-01-02 alias anonymous:phone anonymous:tablet"))
+    assert sorted(map(len, people(log, "2025-01-03", links).values())) == [1, 1, 2]
+    assert len(people(log, "2025-01-03", links, shared_devices="none")) == 1
+
+
+@pytest.mark.parametrize(("n", "n_persons"), [(3, 1), (4, 5)])
+def test_a_device_of_too_many_links_nobody_under_any_rule(n, n_persons):
+    log = events(*(f"c{i}~kiosk 2025-01-01 web login" for i in range(n)))
+    found = people(log, "2025-02-01", link_identities(log), shared_devices="none", max_persons_per_id=3)
+    assert len(found) == n_persons
+
+
+def test_an_address_of_too_many_devices_links_nobody():
+    log = events(*(f"~d{i} 2025-01-01 web view" for i in range(4)))
+    links = told(*(f"2025-01-02 alias anonymous:address anonymous:d{i}" for i in range(4)))
+    assert len(people(log, "2025-02-01", links, max_persons_per_id=4)) == 1
+    assert len(people(log, "2025-02-01", links, max_persons_per_id=3)) == 5
+
+
+def test_ids_that_no_event_carries_join_those_that_do():
+    log = events("ann 2025-01-01 web view", "~phone 2025-01-01 web view")
+    links = told("2025-01-02 alias anonymous:mail customer:ann", "2025-01-03 alias anonymous:mail anonymous:phone")
+    assert {len(p) for p in people(log, "2025-02-01", links).values()} == {3}
+
+
+def test_an_anonymous_person_found_to_have_a_customer_is_identified_from_then_on():
+    identities = index_identities(events(VISIT, LOGIN), link_identities(events(VISIT, LOGIN)))
+    phone = list(identities.person_ids).index("anonymous:phone")
+    assert not identities.are_identified(micro(time("2025-01-05")))[phone]
+    assert identities.are_identified(micro(time("2025-01-25")))[phone]
