@@ -15,10 +15,11 @@ export DO_NOT_TRACK := true
 export OMP_WAIT_POLICY := passive
 # One way to start a step, with this folder's code: see src/run.py.
 RUN := $(BIN)/python src/run.py
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup choose repro nightly test test-slow lint format docs lock mlflow lab clean
+.PHONY: help setup setup-linkage choose repro nightly test test-slow lint format docs lock benchmark-linkage mlflow lab clean
 help:                            ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
 setup: $(STAMP)                  ## create .venv from requirements.lock
 
@@ -32,6 +33,10 @@ $(STAMP): requirements.lock pyproject.toml
 	git rev-parse --git-dir >/dev/null 2>&1 || { $(BIN)/dvc config --local core.no_scm true; $(BIN)/dvc config --local core.autostage false; }
 	$(RUN) waymark.kernels
 	touch $@
+
+setup-linkage: $(STAMP)          ## add the extra `linkage` (splink) from requirements-linkage.lock
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-linkage.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-linkage.lock
 
 choose: $(STAMP)                 ## write choices into params.yaml: make choose ARGS="source=cdnow landing=/data/cdnow"
 	$(RUN) waymark.choose $(ARGS)
@@ -60,9 +65,13 @@ format: $(STAMP)                 ## ruff, with its fixes
 docs: $(STAMP)                   ## write docs/tables.md from schema.py
 	$(RUN) waymark.table_docs
 
-lock: $(STAMP)                   ## resolve pyproject.toml anew; no index address may get into the lock file
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
-	! grep -nE 'https?://|--(extra-)?index-url|--find-links' requirements.lock
+lock: $(STAMP)                   ## resolve pyproject.toml anew; no index address may get into the lock files
+	$(LOCK) --extra dev -o requirements.lock
+	$(LOCK) --extra linkage -c requirements.lock -o requirements-linkage.lock
+	! grep -nE 'https?://|--(extra-)?index-url|--find-links' requirements.lock requirements-linkage.lock
+
+benchmark-linkage: $(STAMP)      ## precision and recall of linkage on labelled records in WAYMARK_LOGS
+	$(BIN)/python benchmarks/linkage.py
 
 mlflow: $(STAMP)                 ## the experiment store in a browser, on this machine only
 	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1
