@@ -135,6 +135,21 @@ def test_times_and_text_are_read_as_those_of_events(tmp_path):
     assert links_of(result) == [("anonymous:phone", "customer:0012", "alias", "07-01 08:00")]
 
 
+def test_a_link_that_came_about_is_known_after_the_delay_where_nothing_else_is_said(tmp_path):
+    text = "cookie,login,made,told\na,1,2024-03-01,\nb,1,2024-03-01,2024-03-05\nc,1,2024-03-05,2024-03-01\n"
+    text += "d,1,,2024-03-07\ne,1,,\nf,1,soon,2024-03-07\n"
+    columns = {"anonymous_id": "cookie", "customer_id": "login", "event_time": "made", "known_time": "told"}
+    result = ingest_text(tmp_path, text, columns=columns, known_delay_minutes=24 * 60)
+    assert [(a, known) for a, _, _, known in links_of(result)] == [
+        ("anonymous:a", "03-02 00:00"),
+        ("anonymous:b", "03-05 00:00"),
+        ("anonymous:c", "03-05 00:00"),  # nothing is known before it happens
+        ("anonymous:d", "03-07 00:00"),
+    ]
+    assert result.rejects[["line", "rule"]].values.tolist() == [[6, "known_time"], [7, "event_time"]]
+    assert_adds_up(result)
+
+
 # --- what is refused, what is the same ------------------------------------------------------------------------------
 
 
@@ -264,7 +279,7 @@ def test_who_is_who_follows_what_files_told_when_it_was_known(tmp_path):
             "columns names anonymous_id, customer_id and other_customer_id",
         ),
         ({"columns": {**COLUMNS, "event_type": "c"}}, "event_type is no field of a link; there are anonymous_id"),
-        ({"columns": {"customer_id": "a", "anonymous_id": "b"}}, "columns names no known_time"),
+        ({"columns": {"customer_id": "a", "anonymous_id": "b"}}, "columns names neither known_time nor event_time"),
         ({"files": ["../secret.csv"]}, "does not stay below the landing folder"),
         ({"time_zone": "Europe/Londn"}, "is no time zone"),
         ({"colums": {}}, "colums is not a setting; there are columns, delimiter"),

@@ -195,7 +195,7 @@ class LinkFeed(FileLayout):
     @classmethod
     def _two_ends_and_a_time(cls, columns: dict[str, Any]) -> dict[str, Any]:
         columns = {k: v for k, v in columns.items() if v is not None}
-        known = (*LINK_ENDS, "known_time", "kind")
+        known = (*LINK_ENDS, "known_time", "event_time", "kind")
         unknown = sorted(set(columns) - set(known))
         if unknown:
             raise ValueError(f"{', '.join(unknown)} is no field of a link; there are {', '.join(known)}")
@@ -203,8 +203,8 @@ class LinkFeed(FileLayout):
         if len(ends) != 2:
             named = " and ".join(filter(None, [", ".join(ends[:-1]), *ends[-1:]])) or "none"
             raise ValueError(f"a link has two ends, of {', '.join(LINK_ENDS)}; columns names {named}")
-        if "known_time" not in columns:
-            raise ValueError("columns names no known_time")
+        if not {"known_time", "event_time"} & set(columns):
+            raise ValueError("columns names neither known_time nor event_time")
         return columns
 
 

@@ -11,6 +11,7 @@ from waymark import schema
 from waymark.config import LINK_ENDS, LinkFeed
 from waymark.sources import parse
 from waymark.sources.cells import Mapped, RowMapper, are_given, shown
+from waymark.sources.mapping import MINUTE
 from waymark.sources.rows import Rows
 
 KINDS = ("alias", "erase")  # what a row may say; without a word it is the first
@@ -50,10 +51,17 @@ class _LinkMapper(RowMapper):
         return self.mapped_as(pa.table(columns))
 
     def _known_time(self) -> np.ndarray:
-        cells = self.delivered("known_time")
-        known_time, fits = parse.times(cells, self.time_zone, self.feed.time_format)
-        self.refuse(~fits, "known_time", lambda i: self.unfit_time("known_time", cells, i))
-        return known_time
+        """Return when each link was known: the later of its two times, or where only `event_time` is given, delayed."""
+        times = {}
+        for name in ("known_time", "event_time"):
+            cells = self.delivered(name)
+            times[name] = parse.times(cells, self.time_zone, self.feed.time_format)
+            is_unfit = are_given(cells) & ~times[name][1]
+            self.refuse(is_unfit, name, lambda i, name=name, cells=cells: self.unfit_time(name, cells, i))
+        (known_time, is_known), (event_time, has_happened) = times.values()
+        self.refuse(~(is_known | has_happened), "known_time", lambda _: "known_time is missing")
+        delayed = event_time + self.feed.known_delay_minutes * MINUTE
+        return np.where(is_known, np.maximum(known_time, event_time), delayed)
 
     def _ends(self) -> list[pa.StringArray]:
         ends = []
