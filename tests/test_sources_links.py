@@ -148,6 +148,9 @@ def test_a_link_that_came_about_is_known_after_the_delay_where_nothing_else_is_s
     ]
     assert result.rejects[["line", "rule"]].values.tolist() == [[6, "known_time"], [7, "event_time"]]
     assert_adds_up(result)
+    del columns["known_time"]
+    result = ingest_text(tmp_path, text, columns=columns)
+    assert result.rejects["reason"].tolist()[:2] == ["event_time is missing"] * 2
 
 
 # --- what is refused, what is the same ------------------------------------------------------------------------------

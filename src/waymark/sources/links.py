@@ -59,7 +59,8 @@ class _LinkMapper(RowMapper):
             is_unfit = are_given(cells) & ~times[name][1]
             self.refuse(is_unfit, name, lambda i, name=name, cells=cells: self.unfit_time(name, cells, i))
         (known_time, is_known), (event_time, has_happened) = times.values()
-        self.refuse(~(is_known | has_happened), "known_time", lambda _: "known_time is missing")
+        wanted = next(name for name in times if name in self.feed.columns)
+        self.refuse(~(is_known | has_happened), wanted, lambda _: f"{wanted} is missing")
         delayed = event_time + self.feed.known_delay_minutes * MINUTE
         return np.where(is_known, np.maximum(known_time, event_time), delayed)
 
