@@ -18,17 +18,15 @@ probabilistic record linkage at scale, IJPDS 7(3).
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
 
-from waymark.config import Section
+from waymark.config import LinkageConfig, RecordColumn
 from waymark.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,55 +34,21 @@ if TYPE_CHECKING:
 
     from splink import Linker
 
-Kind = Literal["name", "date", "email", "postcode", "exact"]
-
 MAX_SAMPLED_PAIRS = 10_000_000  # for u, and for each round of learning m a tenth of it
 DECIMALS = 6  # of a probability
 _BY_FREQUENCY = ("name", "email", "exact")  # equal values of these say more, the rarer they are
 _ROW = "row"  # splink's name of a record: its place in the sorted records
 
 
-class LinkageConfig(Section):
-    """Where the customer records are, what their columns mean, and how sure a link must be."""
-
-    records: str  # a Parquet or CSV file; a row is a record of a customer, or a later version of one
-    id: str  # the column of the customer's identifier
-    known_time: str | None = None  # the column that says when the row could first be known
-    delivered_time: datetime | None = None  # of all rows, where no column says it
-    known_delay_minutes: int = Field(0, ge=0)  # added to either
-    columns: dict[str, Kind] = Field(min_length=2)  # compared column -> what it holds
-    learn_until: datetime  # records known before it teach the model; no link counts sooner
-    threshold: float = Field(0.95, gt=0, le=1)  # least probability of a link
-    blocking: list[list[str]] | None = None  # only pairs equal in all columns of one of these are compared
-    max_pairs_per_record: int = Field(20, ge=1)  # the most that a derived blocking rule may give, on average
-    source: str = "records"  # what the ledger calls it
-
-    @field_validator("delivered_time", "learn_until")
-    @classmethod
-    def _in_utc(cls, time: datetime | None) -> datetime | None:
-        return time and (time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> LinkageConfig:
-        if (self.known_time is None) == (self.delivered_time is None):
-            raise ValueError("give either known_time (a column) or delivered_time (a moment), not both")
-        strangers = sorted({c for rule in self.blocking or [] for c in rule} - set(self.columns))
-        if strangers or any(not rule for rule in self.blocking or []):
-            raise ValueError(
-                f"blocking names {', '.join(strangers) or 'no column'}; there are {', '.join(self.columns)}"
-            )
-        return self
-
-
-def read_records(settings: LinkageConfig) -> pd.DataFrame:
-    """Read the file of records: the columns that the settings name, of a CSV all as text.
+def read_records(settings: LinkageConfig, folder: Path = Path()) -> pd.DataFrame:
+    """Read the file of records below `folder`: the columns that the settings name, of a CSV all as text.
 
     Raises
     ------
     InputError
         There is no such file, it cannot be read, or it lacks a column.
     """
-    path = Path(settings.records)
+    path = folder / settings.records
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
             records = pd.read_parquet(path)
@@ -172,7 +136,7 @@ def _known_times(records: pd.DataFrame, settings: LinkageConfig) -> pd.Series:
     return times.astype("datetime64[us, UTC]") + delay
 
 
-def _spelt(values: pd.Series, kind: Kind) -> pd.Series:
+def _spelt(values: pd.Series, kind: RecordColumn) -> pd.Series:
     """Return texts in small letters with single spaces, dates as 1999-12-31 where they were 19991231; else null."""
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return values.dt.strftime("%Y-%m-%d").astype("string")
@@ -223,7 +187,7 @@ def _links(rows: pd.DataFrame, pairs: pd.DataFrame, settings: LinkageConfig) -> 
 # --- splink ---------------------------------------------------------------------------------------------------------
 
 
-def _learn(rows: pd.DataFrame, kinds: dict[str, Kind], blocks: list[list[str]], seed: int) -> Linker:
+def _learn(rows: pd.DataFrame, kinds: dict[str, RecordColumn], blocks: list[list[str]], seed: int) -> Linker:
     """Return a linker over `rows` with its model fitted; each blocking rule teaches the columns it does not hold."""
     splink = _splink()
     rules = [splink.block_on(*block) for block in blocks]
@@ -273,7 +237,7 @@ def _check(model: dict[str, Any], n_rows: int) -> None:
         )
 
 
-def _score(model: Linker, rows: pd.DataFrame, kinds: dict[str, Kind]) -> pd.DataFrame:
+def _score(model: Linker, rows: pd.DataFrame, kinds: dict[str, RecordColumn]) -> pd.DataFrame:
     """Return the probability of each pair of `rows` that a blocking rule gives, by their places in `rows`."""
     linker, database = _linker(rows, model.misc.save_model_to_json())
     for column in (c for c, kind in kinds.items() if kind in _BY_FREQUENCY):
@@ -304,7 +268,7 @@ def _linker(rows: pd.DataFrame, settings: Any) -> tuple[Linker, Any]:
     return splink.Linker(table, settings, log_level=None), database
 
 
-def _comparison(column: str, kind: Kind) -> Any:
+def _comparison(column: str, kind: RecordColumn) -> Any:
     """Return the outcomes that are told apart in two values of one kind, from equal to different."""
     library = _splink().comparison_library
     if kind == "name":

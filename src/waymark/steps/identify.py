@@ -1,10 +1,15 @@
 """DVC step: which identifiers are one person."""
 
 import logging
+from pathlib import Path
+
+import pandas as pd
 
 from waymark import schema, tables
+from waymark.config import IdentityConfig, load, value
 from waymark.console import timed
 from waymark.identity import link_identities
+from waymark.linkage import link_records, read_records
 
 log = logging.getLogger(__name__)
 
@@ -12,7 +17,11 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Write the ledger of links."""
     with timed(log, "identify") as facts:
-        links = link_identities(tables.read(tables.EVENTS), tables.read(tables.TOLD_LINKS))
+        told, linkage = tables.read(tables.TOLD_LINKS), load(IdentityConfig, "identity").linkage
+        if linkage is not None:
+            records = read_records(linkage, Path(value("landing")))
+            told = pd.concat([told, link_records(records, linkage)], ignore_index=True)
+        links = link_identities(tables.read(tables.EVENTS), told)
         facts.append(f"{tables.write(links, tables.LINKS, schema.LINKS):,} links")
 
 
