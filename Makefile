@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY := passive
 RUN := $(BIN)/python src/run.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup setup-linkage choose repro nightly test test-slow lint format docs lock benchmark-linkage mlflow lab clean
+.PHONY: help setup setup-linkage choose repro replay nightly test test-slow lint format docs lock benchmark-linkage mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
@@ -45,6 +45,9 @@ repro: $(STAMP)                  ## every step, to tonight's predictions; ARGS a
 	$(if $(strip $(ARGS)),$(RUN) waymark.choose $(ARGS))
 	$(BIN)/dvc repro -P
 	@$(RUN) waymark.where
+
+replay: $(STAMP)                 ## rebuild a past night from the delivered files: make replay ARGS="cutoff_date=2025-09-28"
+	$(RUN) waymark.replay $(ARGS)
 
 nightly: $(STAMP)                ## the scheduled run: one at a time
 	mkdir -p .dvc/tmp && flock -n .dvc/tmp/nightly.lock $(BIN)/dvc repro -P

@@ -98,7 +98,7 @@ def set_score_clock(events: pd.DataFrame, settings: ClockConfig, links: pd.DataF
         )
     if cutoff > latest:
         raise InputError(f"cutoff_time {cutoff} is after the last delivered day; choose `latest` or one up to {latest}")
-    return ScoreClock(cutoff, seen["event_time"].max(), _data_version(events, links, cutoff))
+    return ScoreClock(cutoff, seen["event_time"].max(), version_as_of(events, links, cutoff))
 
 
 def set_train_clock(
@@ -108,7 +108,7 @@ def set_train_clock(
     latest = latest_cutoff(events)
     if split.kind == "cases":
         as_of = _floor(latest, split.step_days)
-        return TrainClock(as_of, (), (), _data_version(events, links, as_of))
+        return TrainClock(as_of, (), (), version_as_of(events, links, as_of))
     horizon, step = timedelta(days=targets.horizon_days), timedelta(days=split.step_days)
     if split.test_cutoffs:
         as_of = latest
@@ -139,10 +139,10 @@ def set_train_clock(
             f" short of two horizons ({targets.horizon_days} days each), {split.n_test} test cut-offs and"
             f" split.min_history_days ({split.min_history_days}); deliver more history or shorten targets.horizon_days"
         )
-    return TrainClock(as_of, tuple(train), tuple(test), _data_version(events, links, as_of))
+    return TrainClock(as_of, tuple(train), tuple(test), version_as_of(events, links, as_of))
 
 
-def _data_version(events: pd.DataFrame, links: pd.DataFrame | None, time: pd.Timestamp) -> str:
+def version_as_of(events: pd.DataFrame, links: pd.DataFrame | None, time: pd.Timestamp) -> str:
     """Return a hash of all that was known before `time`."""
     version = version_of(known_before(events, time))
     if links is None:

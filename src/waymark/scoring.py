@@ -18,6 +18,7 @@ from waymark.models import features_of
 from waymark.reasons import contributions, top_reasons
 
 N_REASONS = 3
+MANIFEST, SETTINGS = "manifest.json", "settings.yaml"
 Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
 
 
@@ -106,9 +107,17 @@ def _reasons(features: pd.DataFrame, explained: list[tuple[Model, np.ndarray]]) 
 
 
 def publish(
-    predictions: pd.DataFrame, clock: ScoreClock, trained: TrainClock, source: str, root: Path = tables.PREDICTIONS
+    predictions: pd.DataFrame,
+    clock: ScoreClock,
+    trained: TrainClock,
+    source: str,
+    root: Path = tables.PREDICTIONS,
+    settings: str = "",
 ) -> Path:
-    """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder."""
+    """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder.
+
+    `settings` is the text of resolved.yaml: with it and the clocks the night can be replayed.
+    """
     folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     warnings = []
@@ -129,8 +138,10 @@ def publish(
             "versions": {k: first[k] for k in schema.PREDICTIONS.columns if "version" in k and len(first)},
             "mlflow_run_id": first["mlflow_run_id"] if len(first) else "",
             "trained_until": trained.as_of.isoformat(),
+            "clocks": {"train": trained.to_json(), "score": clock.to_json()},
             "warnings": warnings,
             "sha256": {"predictions.parquet": tables.sha256(new / "predictions.parquet")},
         }
-        tables.write_json(manifest, new / "manifest.json")
+        tables.write_text(settings, new / SETTINGS)
+        tables.write_json(manifest, new / MANIFEST)
     return folder

@@ -22,7 +22,8 @@ def main() -> None:
             tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"],
         )
         trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
-        folder = scoring.publish(predictions, clock, trained, config.value("source")["name"])
+        source, settings = config.value("source")["name"], config.RESOLVED.read_text(encoding="utf-8")
+        folder = scoring.publish(predictions, clock, trained, source, settings=settings)
         facts.append(f"{len(predictions):,} persons in {folder}")
 
 

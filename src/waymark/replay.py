@@ -1,0 +1,119 @@
+"""Rebuild a past night from the delivered files and compare it with what was published, byte for byte.
+
+    python src/run.py waymark.replay cutoff_date=2025-09-28
+
+Everything that the night stands on is made anew in a temporary folder by the steps themselves: events, links,
+features, targets, models and predictions, with the settings and the clocks that the night kept. Nothing of the project
+is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from waymark import config, schema, tables
+from waymark.clock import ScoreClock, TrainClock, known_before, version_as_of
+from waymark.errors import InputError
+from waymark.scoring import MANIFEST, SETTINGS
+from waymark.sources.ingest import ingest
+
+_STEPS = (
+    *("features_train", "targets", "train next_stage", "train churn"),
+    *("evaluate", "track", "features_score", "score"),
+)
+
+
+def replay(published: Path, folder: Path) -> Path:
+    """Rebuild the night of the partition `published` in the empty `folder`; return the rebuilt partition.
+
+    Raises
+    ------
+    InputError
+        There is no such night, or what is delivered no longer holds what the night saw.
+    """
+    if not (published / SETTINGS).exists():
+        nights = sorted(p.name.removeprefix("cutoff_date=") for p in published.parent.glob("cutoff_date=*"))
+        raise InputError(f"{published} keeps no night to replay; there are {', '.join(nights) or 'none'}")
+    manifest = tables.read_json(published / MANIFEST)
+    settings = yaml.safe_load((published / SETTINGS).read_text(encoding="utf-8"))
+    train_clock = TrainClock.from_json(manifest["clocks"]["train"])
+    score_clock = ScoreClock.from_json(manifest["clocks"]["score"])
+    end = max(train_clock.as_of, score_clock.cutoff_time)
+    landing = Path(settings["landing"]).resolve()
+    settings["landing"] = str(landing)
+    with chdir(folder):
+        tables.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), config.RESOLVED)
+        ingested = ingest(landing, config.load(config.SourceConfig, "source"))
+        told = ingested.links[ingested.links["known_time"] < end]
+        tables.write(known_before(ingested.events, end), tables.EVENTS, schema.EVENTS)
+        tables.write(told, tables.TOLD_LINKS, schema.LINKS)
+        _run("identify")
+        events, links = tables.read(tables.EVENTS), tables.read(tables.LINKS)
+        for name, clock, time in (
+            ("train", train_clock, train_clock.as_of),
+            ("score", score_clock, score_clock.cutoff_time),
+        ):
+            if version_as_of(events, links, time) != clock.data_version:
+                raise InputError(
+                    f"{landing} no longer holds what the night {published.name} saw before {time:%Y-%m-%d}: files were"
+                    " changed or taken away, or the code that reads them is another"
+                )
+            tables.write_json(clock.to_json(), tables.CLOCK / f"{name}.json")
+        for step in _STEPS:
+            _run(step)
+    return folder / tables.PREDICTIONS / published.name
+
+
+def _run(step: str) -> None:
+    """Run a step in the present folder, as DVC does; its store of experiments is there as well."""
+    starter = Path(__file__).parents[1] / "run.py"
+    environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
+    name, *arguments = step.split()
+    command = [sys.executable, str(starter), f"waymark.steps.{name}", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"the step {step} of the night does not run any more: {done.stderr.strip().splitlines()[-1]}")
+
+
+def differences(published: Path, rebuilt: Path) -> list[str]:
+    """Say what differs between two partitions of one night; nothing where their bytes are the same."""
+    name = "predictions.parquet"
+    if (published / name).read_bytes() == (rebuilt / name).read_bytes():
+        return []
+    one, two = (pd.read_parquet(p / name).set_index("person_id") for p in (published, rebuilt))
+    found = [
+        f"{len(ids)} persons {where}"
+        for ids, where in (
+            (one.index.difference(two.index), "published only"),
+            (two.index.difference(one.index), "rebuilt only"),
+        )
+        if len(ids)
+    ]
+    both = one.index.intersection(two.index)
+    columns = [c for c in one if c in two and not one.loc[both, c].equals(two.loc[both, c])]
+    return [*found, *(f"{c} differs" for c in columns)] or ["the bytes differ, the values do not"]
+
+
+def main(arguments: list[str]) -> int:
+    """Replay the night named on the command line; return 0 where it comes out the same."""
+    choices = dict(a.partition("=")[::2] for a in arguments)
+    if set(choices) != {"cutoff_date"}:
+        raise InputError("say which night: cutoff_date=YYYY-MM-DD")
+    published = (tables.PREDICTIONS / f"cutoff_date={choices['cutoff_date']}").resolve()
+    with tempfile.TemporaryDirectory(prefix="waymark-replay-") as folder:
+        found = differences(published, replay(published, Path(folder)))
+    verdict = f"not the same: {'; '.join(found)}" if found else "the same bytes"
+    print(f"{published.name}: {verdict}")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
