@@ -110,6 +110,8 @@ def test_any_change_of_any_cell_is_another_version(column):
     log = events(*LOG)
     changed = log.copy()
     if column.endswith("_time"):
+        changed[column] = changed[column].fillna(time("2025-02-01"))
+        log = changed.copy()
         changed.loc[1, column] += timedelta(microseconds=1)
     else:
         changed.loc[1, column] = 7 if column in ("sequence", "value_cents") else "other"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from waymark import schema
+from waymark.clock import known_before
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
 from waymark.sources.ingest import ingest
@@ -402,22 +403,62 @@ def test_a_path_that_no_json_row_has_is_named_with_the_keys_there_are(tmp_path):
 
 
 def test_exact_duplicates_and_delivered_ids_count_once(tmp_path):
-    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + "1,2024-03-05,eve,d9,order,1\n")
+    same_moment = "1,2024-03-01 10:00:00,eve,d9,order,1\n"
+    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + same_moment)
     assert (result.report["accepted"], result.report["duplicates"]) == (2, 2)
     assert result.events["customer_id"].tolist() == ["00123", "NA"]  # the first delivery stays
     no_id = {k: v for k, v in COLUMNS.items() if k != "event_id"}
-    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + "1,2024-03-05,eve,d9,order,1\n", columns=no_id)
+    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + same_moment, columns=no_id)
     assert (result.report["accepted"], result.report["duplicates"]) == (3, 1)
     assert_adds_up(result)
 
 
-def test_of_two_deliveries_the_one_known_first_stays(tmp_path):
-    header = "id,at,known,who,what\n"
-    late, early = "1,2024-01-01,2024-01-09,ann,late\n", "1,2024-01-01,2024-01-02,ann,early\n"
-    columns = {"event_id": "id", "event_time": "at", "known_time": "known", "customer_id": "who", "event_type": "what"}
-    result = ingest(deliver(tmp_path, {"a.csv": header + late, "b.csv": header + early}), source(columns=columns))
-    assert result.events["event_type"].tolist() == ["early"]
-    assert [f["duplicates"] for f in result.report["files"]] == [1, 0]
+# --- restatements ---------------------------------------------------------------------------------------------------
+
+TOLD = {"event_id": "id", "event_time": "at", "known_time": "known", "customer_id": "who", "event_type": "what"}
+
+
+def told(folder, *rows, **feed):
+    """Ingest rows of `id, day it happened, day it was known, who, what`, of January 2024."""
+    lines = (f"{i},2024-01-{at:02},2024-01-{known:02},{who},{what}\n" for i, at, known, who, what in rows)
+    return ingest_text(folder, "id,at,known,who,what\n" + "".join(lines), columns=TOLD, **feed)
+
+
+def versions(result, column="event_type"):
+    """Return what was known from which day on until which, in the order in which it was."""
+    events = result.events.sort_values(["event_id", "known_time"])
+    days = [events[c].dt.strftime("%d").fillna("never") for c in ("known_time", "superseded_time")]
+    return [list(row) for row in zip(events[column], *days, strict=True)]
+
+
+def test_a_restatement_takes_the_place_of_the_event_from_when_it_is_known(tmp_path):
+    result = told(tmp_path, (1, 1, 9, "ann", "third"), (1, 2, 5, "ann", "second"), (1, 1, 3, "ann", "first"))
+    assert versions(result) == [["first", "03", "05"], ["second", "05", "09"], ["third", "09", "never"]]
+    report = result.report
+    assert (report["accepted"], report["duplicates"], report["events"], report["restated"]) == (3, 0, 1, 2)
+    assert report["feeds"]["web"]["restated"] == 2
+    assert result.summary.endswith("; 1 events, restated 2 times")
+    assert_adds_up(result)
+
+
+def test_the_same_told_again_is_a_duplicate_and_what_is_taken_back_is_not(tmp_path):
+    rows = [(1, 1, known, "ann", what) for known, what in [(2, "a"), (3, "a"), (4, "b"), (5, "b"), (6, "a"), (6, "c")]]
+    result = told(tmp_path, *rows)
+    assert versions(result) == [["a", "02", "04"], ["b", "04", "06"], ["a", "06", "never"]]
+    assert (result.report["accepted"], result.report["duplicates"]) == (3, 3)
+    assert_adds_up(result)
+
+
+@pytest.mark.parametrize("night", [2, 3, 4, 5, 6])
+def test_a_restatement_changes_no_night_before_it(tmp_path, night):
+    first, then = (1, 1, 2, "ann", "booked"), (1, 3, 4, "ann", "moved")
+    both, alone = told(tmp_path / "both", first, then).events, told(tmp_path / "alone", first).events
+    time = pd.Timestamp(f"2024-01-0{night}", tz="UTC")
+    seen = known_before(both, time)
+    holding = seen[seen["superseded_time"].isna()]
+    if night <= 4:
+        assert_frame_equal(seen, known_before(alone, time))
+    assert holding["event_type"].tolist() == {2: [], 3: ["booked"], 4: ["booked"]}.get(night, ["moved"])
 
 
 def test_nothing_is_known_before_it_happens(tmp_path):
@@ -492,7 +533,8 @@ def test_lines_of_an_order_become_one_event(tmp_path):
         attributes={"country": "country", "note": "note"},
         numbers={"pieces": "n"},
     )
-    events = result.events.astype(object).where(result.events.notna(), None)
+    events = result.events[result.events["superseded_time"].isna()]
+    events = events.astype(object).where(events.notna(), None)
     columns = ["customer_id", "anonymous_id", "event_type", "value_cents", "attr_country", "attr_note", "num_pieces"]
     assert events[columns].values.tolist() == [
         ["ann", None, "order", 601, "uk", "late", 5.0],
@@ -504,6 +546,37 @@ def test_lines_of_an_order_become_one_event(tmp_path):
     assert result.rejects["rule"].tolist() == ["one_event_per"]
     assert (result.report["accepted"], result.report["events"]) == (4, 3)
     assert_adds_up(result)
+
+
+def late_line(folder, *rows):
+    """Ingest order lines of `day known, line, cents`, all of the first of January, and tell the order's versions."""
+    lines = (f"{line},2024-01-01,2024-01-{known:02},o1,{cents}\n" for known, line, cents in rows)
+    columns = {"event_id": "line", "event_time": "at", "known_time": "known", "customer_id": "order", "value": "cents"}
+    feed = {"columns": columns, "constants": {"event_type": "order"}, "value": "cents", "one_event_per": "order"}
+    result = ingest_text(folder, "line,at,known,order,cents\n" + "".join(lines), **feed)
+    assert_adds_up(result)
+    assert result.events["event_id"].nunique() == result.report["events"] == 1
+    return versions(result, "value_cents")
+
+
+def test_a_late_line_restates_its_event_and_leaves_what_was_known_of_it(tmp_path):
+    early = [(2, "a", 100), (2, "b", 20)]
+    assert late_line(tmp_path / "0", *early) == [[120, "02", "never"]]
+    assert late_line(tmp_path / "1", *early, (5, "c", 3)) == [[120, "02", "05"], [123, "05", "never"]]
+    assert late_line(tmp_path / "2", (5, "c", 3), (7, "a", 50), *early) == [
+        [120, "02", "05"],
+        [123, "05", "07"],
+        [73, "07", "never"],
+    ]
+    assert late_line(tmp_path / "3", *early, (5, "a", 100)) == [[120, "02", "never"]]
+
+
+def test_a_line_that_moves_to_another_order_leaves_its_own(tmp_path):
+    text = "line,at,known,order,cents\n1,2024-01-01,2024-01-02,o1,100\n1,2024-01-01,2024-01-05,o2,100\n"
+    columns = {"event_id": "line", "event_time": "at", "known_time": "known", "customer_id": "order", "value": "cents"}
+    feed = {"columns": columns, "constants": {"event_type": "order"}, "one_event_per": "order"}
+    events = ingest_text(tmp_path, text, **feed).events.set_index("customer_id")
+    assert events["superseded_time"].dt.day.to_dict() == {"o1": 5, "o2": pytest.approx(float("nan"), nan_ok=True)}
 
 
 # --- what columns mean ----------------------------------------------------------------------------------------------

@@ -343,5 +343,5 @@ def test_the_step_writes_the_links_also_where_there_are_none(tmp_path, monkeypat
     account = tables.read_json(tables.REPORTS / "ingest.json")["feeds"]["crm"]
     assert account == {
         **{"delivered": 2, "accepted": 1, "duplicates": 1, "rejected": 0, "left_out": 0},
-        **{"events": 0, "links": 1, "empty_columns": ["what"]},
+        **{"events": 0, "restated": 0, "links": 1, "empty_columns": ["what"]},
     }

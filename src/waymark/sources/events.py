@@ -1,4 +1,7 @@
-"""Rows of events -> events: repeated rows dropped, lines of one event added up, feeds put together."""
+"""Rows of events -> events: repeated rows dropped, restatements told apart, lines added up, feeds put together.
+
+Until feeds are put together, times are microseconds since 1970.
+"""
 
 from collections.abc import Mapping
 
@@ -9,38 +12,87 @@ import pyarrow as pa
 from waymark import schema
 from waymark.sources.mapping import hash_id
 
+NEVER = np.iinfo(np.int64).max
 _WORKING = ("guest_id", "merge_key", "line", "file")
+_NO_CONTENT = ("known_time", "superseded_time", "line", "file")
 
 
-def drop_repeated(rows: pa.Table) -> pd.DataFrame:
-    """Keep one row of each event id: the one known first, then the first by file name and line."""
+def tell_versions(rows: pa.Table) -> pd.DataFrame:
+    """Keep what each event id was known to be, from when (`known_time`) until when (`superseded_time`, else `NEVER`).
+
+    Rows of one id and one `known_time` are one: the first by file name and line. A row that says the same as the one
+    known before it is a repetition and is dropped; one that says something else is a restatement and takes its place.
+    """
     frame = rows.drop_columns(["value_cents"]).to_pandas()
     frame["value_cents"] = rows["value_cents"].to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    repeated = frame.loc[frame["event_id"].duplicated(keep=False), ["event_id", "known_time", "file", "line"]]
-    repeated = repeated.astype({"file": "str"}).sort_values(["known_time", "file", "line"], kind="stable")
-    dropped = repeated[repeated["event_id"].duplicated()]
-    return frame.drop(index=dropped.index)
+    frame["superseded_time"] = NEVER
+    is_told_again = frame["event_id"].duplicated(keep=False)
+    if not is_told_again.any():
+        return frame
+    by_name = frame.loc[is_told_again, ["event_id", "known_time", "file", "line"]].astype({"file": "str"})
+    told = frame.loc[by_name.sort_values(["event_id", "known_time", "file", "line"], kind="stable").index]
+    told = told.drop_duplicates(["event_id", "known_time"])
+    told["superseded_time"] = told.groupby("event_id")["known_time"].shift(-1, fill_value=NEVER)
+    return pd.concat([frame[~is_told_again], _without_repetitions(told)]).sort_index()
 
 
 def merge_lines(rows: pd.DataFrame, feed_name: str) -> pd.DataFrame:
     """Make one event of the rows that share a `merge_key`; rows without one are events already.
 
-    Values and numbers add up; the event is as early as its first line and known when its last line is; of
-    everything else, the first given value stays, lines ordered by time and id.
+    The event is known from its first line on, and restated whenever a line is added, restated or taken away, so that
+    what was known of it then stays known of it. Values and numbers add up; it is as early as the earliest of its
+    lines; of everything else, the first given value stays, lines ordered by time and id.
     """
     if not rows["merge_key"].notna().any():
         return rows
-    rows = rows.sort_values(["merge_key", "event_time", "known_time", "event_id"], kind="stable", ignore_index=True)
-    code, keys = pd.factorize(rows["merge_key"])
-    groups = rows.groupby(code, sort=True)
+    lines = _lines_at_each_moment(rows)
+    code = (lines[["merge_key", "moment"]] != lines[["merge_key", "moment"]].shift()).any(axis=1).cumsum() - 1
+    code = code.to_numpy()
+    groups = lines.groupby(code, sort=True)
     summed = ["value_cents", *(c for c in rows if str(c).startswith("num_"))]
-    merged = pd.DataFrame({c: _first_given(rows[c], code, len(keys)) for c in rows if c not in summed})
+    merged = pd.DataFrame({c: _first_given(lines[c], code, int(code[-1]) + 1) for c in rows if c not in summed})
     for column in summed:
         merged[column] = groups[column].sum(min_count=1)
-    merged["known_time"] = groups["known_time"].max()
+    merged["known_time"], merged["superseded_time"] = groups["moment"].first(), groups["next_moment"].first()
     merged["sequence"] = groups["sequence"].min()
-    merged["event_id"] = pd.array([hash_id(feed_name, "one event", key) for key in keys], "str")
-    return merged
+    keys = merged["merge_key"]
+    ids = {key: hash_id(feed_name, "one event", key) for key in keys.unique()}
+    merged["event_id"] = keys.map(ids).astype("str")
+    return _without_repetitions(merged)
+
+
+def _lines_at_each_moment(rows: pd.DataFrame) -> pd.DataFrame:
+    """Repeat the rows of a `merge_key` for each `moment` at which one of them begins or ceases to hold.
+
+    Those that hold then are there, ordered by key, moment, time and id; `next_moment` is the key's next, or `NEVER`.
+    """
+    begins = rows[["merge_key", "known_time"]].set_axis(["merge_key", "moment"], axis=1)
+    ceases = rows[["merge_key", "superseded_time"]].set_axis(["merge_key", "moment"], axis=1)
+    moments = pd.concat([begins, ceases[ceases["moment"] < NEVER]]).drop_duplicates()
+    moments = moments.sort_values(["merge_key", "moment"], ignore_index=True)
+    moments["next_moment"] = moments.groupby("merge_key")["moment"].shift(-1, fill_value=NEVER)
+    lines = moments.merge(rows, on="merge_key")
+    holds = (lines["known_time"] <= lines["moment"]) & (lines["moment"] < lines["superseded_time"])
+    order = ["merge_key", "moment", "event_time", "known_time", "event_id"]
+    return lines[holds].sort_values(order, kind="stable", ignore_index=True)
+
+
+def _without_repetitions(versions: pd.DataFrame) -> pd.DataFrame:
+    """Keep, of versions of an event that follow each other and say the same, the first, until the last ceases to hold.
+
+    `versions` are ordered by `event_id` and `known_time`.
+    """
+    content = [c for c in versions if c not in _NO_CONTENT]
+    is_same = np.logical_and.reduce([_is_as_before(versions[c]) for c in content])
+    is_same[1:] &= versions["known_time"].to_numpy()[1:] == versions["superseded_time"].to_numpy()[:-1]
+    until = versions.groupby((~is_same).cumsum())["superseded_time"].transform("last")
+    return versions.assign(superseded_time=until)[~is_same]
+
+
+def _is_as_before(column: pd.Series) -> np.ndarray:
+    """Say which values equal the one before them, two missing ones included; the first has none before it."""
+    codes = pd.factorize(column)[0]
+    return np.concatenate([[False], codes[1:] == codes[:-1]])
 
 
 def _first_given(column: pd.Series, code: np.ndarray, n: int) -> pd.Series:
@@ -58,9 +110,10 @@ def to_events(feeds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         anonymous = frame["anonymous_id"].where(~is_nobody, frame["guest_id"])
         frames.append(frame.drop(columns=list(_WORKING)).assign(anonymous_id=anonymous, source=name))
     events = pd.concat(frames, ignore_index=True)
-    events["superseded_time"] = pd.Series(pd.NaT, index=events.index, dtype="datetime64[us, UTC]")
-    for clock in ("event_time", "known_time"):
+    holds_for_good = events["superseded_time"] == NEVER
+    for clock in ("event_time", "known_time", "superseded_time"):
         events[clock] = pd.to_datetime(events[clock].to_numpy("datetime64[us]"), utc=True)
+    events["superseded_time"] = events["superseded_time"].mask(holds_for_good)
     kept = sorted(c for c in events if c not in schema.EVENTS.columns)
     events = events[[*schema.EVENTS.columns, *kept]]
     return events.sort_values(list(schema.EVENTS.key), kind="stable", ignore_index=True)

@@ -13,7 +13,7 @@ from waymark.config import SourceConfig
 from waymark.console import progress
 from waymark.sources.cells import Mapped
 from waymark.sources.delivery import Delivery, rejects_of, total
-from waymark.sources.events import drop_repeated, merge_lines, to_events
+from waymark.sources.events import merge_lines, tell_versions, to_events
 from waymark.sources.files import find_files
 from waymark.sources.links import map_links, to_links, unique_links
 from waymark.sources.mapping import map_rows
@@ -39,7 +39,8 @@ class Ingested:
         )
         line += f" ({r['left_out']:,} of them left out by choice)" if r["left_out"] else ""
         empty = [f"{c} (feed {name})" for name, feed in r["feeds"].items() for c in feed["empty_columns"]]
-        line += f"; {r['events']:,} events" + (f", {r['links']:,} links told of" if r["links"] else "")
+        line += f"; {r['events']:,} events" + (f", restated {r['restated']:,} times" if r["restated"] else "")
+        line += f", {r['links']:,} links told of" if r["links"] else ""
         return line + (f"; never filled: {', '.join(empty)}" if empty else "")
 
 
@@ -64,7 +65,7 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
         deliveries[name].read(landing / file, file, meanings[name])
     for delivery in deliveries.values():
         delivery.check(source.max_reject_share)
-    unique = {name: drop_repeated(deliveries[name].rows()) for name in source.feeds}
+    unique = {name: tell_versions(deliveries[name].rows()) for name in source.feeds}
     told = {name: unique_links(deliveries[name].rows()) for name in source.links}
     accounts = [a for name, kept in {**unique, **told}.items() for a in deliveries[name].account(kept)]
     events = to_events({name: merge_lines(rows, name) for name, rows in unique.items()})
@@ -93,11 +94,14 @@ def _report(
     events: pd.DataFrame,
     links: pd.DataFrame,
 ) -> dict[str, Any]:
-    n_events, n_links = events["source"].value_counts(), links["source"].value_counts()
+    is_told_again = events.sort_values("known_time", kind="stable")["event_id"].duplicated().sort_index()
+    n_events, n_restated = (events.loc[told, "source"].value_counts() for told in (~is_told_again, is_told_again))
+    n_links = links["source"].value_counts()
     feeds = {
         feed: {
             **total([f for f in files if f["feed"] == feed]),
             "events": int(n_events.get(feed, 0)),
+            "restated": int(n_restated.get(feed, 0)),
             "links": int(n_links.get(feed, 0)),
             "empty_columns": delivery.never_filled,
         }
@@ -107,7 +111,8 @@ def _report(
     return {
         "source": name,
         **total(files),
-        "events": len(events),
+        "events": int(n_events.sum()),
+        "restated": int(n_restated.sum()),
         "links": len(links),
         "rejects_by_rule": dict(sorted(rules.items())),
         "feeds": feeds,
