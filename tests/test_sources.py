@@ -3,7 +3,7 @@
 import gzip
 import json
 import random
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pandas as pd
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from waymark import schema
-from waymark.clock import known_before
+from waymark.clock import known_before, latest_cutoff
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
 from waymark.sources.ingest import ingest
@@ -461,14 +461,112 @@ def test_a_restatement_changes_no_night_before_it(tmp_path, night):
     assert holding["event_type"].tolist() == {2: [], 3: ["booked"], 4: ["booked"]}.get(night, ["moved"])
 
 
-def test_nothing_is_known_before_it_happens(tmp_path):
-    text = "at,known,who\n2024-01-02,2024-01-01,ann\n2024-01-02,,bob\n"
-    columns = {"event_time": "at", "known_time": "known", "customer_id": "who"}
-    events = ingest_text(tmp_path, text, columns=columns, constants={"event_type": "e"}, known_delay_minutes=90).events
-    assert dict(zip(events["customer_id"], events["known_time"].dt.strftime("%d %H:%M"), strict=True)) == {
-        "ann": "02 00:00",
-        "bob": "02 01:30",
+# --- when it was known, and whose clock is wrong --------------------------------------------------------------------
+
+TIMES = {"event_time": "at", "known_time": "known", "customer_id": "who"}
+VISIT = {"columns": TIMES, "constants": {"event_type": "visit"}}
+
+
+def known_times(result):
+    times = [str(t) for t in result.events["known_time"]]
+    return dict(zip(result.events["customer_id"], times, strict=True))
+
+
+def test_an_event_is_known_when_its_column_says_else_after_the_delay(tmp_path):
+    text = "at,known,who\n2024-01-02,2024-01-05,ann\n2024-01-02,,bob\n"
+    assert known_times(ingest_text(tmp_path, text, **VISIT, known_delay_minutes=90)) == {
+        "ann": "2024-01-05 00:00:00+00:00",
+        "bob": "2024-01-02 01:30:00+00:00",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "zone", "expected"),
+    [
+        ("2024-01-05.csv", "%Y-%m-%d", "UTC", "2024-01-05 23:59:59.999999+00:00"),
+        ("2024-01-05.csv", "%Y-%m-%d", "Europe/Berlin", "2024-01-05 22:59:59.999999+00:00"),
+        ("2024-03-31.csv", "%Y-%m-%d", "Europe/Berlin", "2024-03-31 21:59:59.999999+00:00"),  # a day of 23 hours
+        ("24005.csv", "%y%j", "UTC", "2024-01-05 23:59:59.999999+00:00"),
+        ("20240105T14.csv", "%Y%m%dT%H", "UTC", "2024-01-05 14:59:59.999999+00:00"),
+        ("20240105T1430.csv", "%Y%m%dT%H%M", "UTC", "2024-01-05 14:30:59.999999+00:00"),
+        ("20240105T143059.csv", "%Y%m%dT%H%M%S", "UTC", "2024-01-05 14:30:59.999999+00:00"),
+        ("20240105T1430+0200.csv", "%Y%m%dT%H%M%z", "America/New_York", "2024-01-05 12:30:59.999999+00:00"),
+    ],
+)
+def test_a_file_is_known_when_the_moment_in_its_name_has_passed(tmp_path, name, form, zone, expected):
+    feed = {"files": ["deep/*"], "delivered": r"^deep/shop-(.+)\.csv", "delivered_format": form, "time_zone": zone}
+    text = "at,known,who\n2024-01-02,,ann\n2024-01-02,2024-01-03T00:00Z,bob\n"
+    result = ingest_text(tmp_path, text, f"deep/shop-{name}", **VISIT, **feed)
+    assert known_times(result) == {"ann": expected, "bob": "2024-01-03 00:00:00+00:00"}  # a column knows better
+
+
+def test_the_night_that_ends_the_day_of_a_delivery_sees_it_and_none_before(tmp_path):
+    feed = {"delivered": r"(\d{4}-\d\d-\d\d)"}
+    events = ingest_text(tmp_path, "at,known,who\n2024-01-02,,ann\n", "2024-01-05.csv", **VISIT, **feed).events
+    night = latest_cutoff(events)
+    assert night == pd.Timestamp("2024-01-06", tz="UTC")
+    assert len(known_before(events, night)) == 1
+    assert known_before(events, night - pd.Timedelta(days=1)).empty
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("orders.csv", r"orders.csv: `delivered: .*` finds no date in its name; rename it"),
+        ("2024-13-05.csv", r"2024-13-05.csv: '2024-13-05' in its name is no time written as %Y-%m-%d"),
+        ("1969-01-05.csv", r"'1969-01-05' in its name is not between 1970 and 2200"),
+        ("9999-12-31.csv", r"'9999-12-31' in its name is no"),
+    ],
+)
+def test_a_file_without_a_date_of_delivery_stops_the_run(tmp_path, name, message):
+    with pytest.raises(InputError, match=message):
+        ingest_text(tmp_path, "at,known,who\n2024-01-02,,ann\n", name, **VISIT, delivered=r"(\d{4}-\d\d-\d\d)|rs")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "limit", "is_accepted"),
+    [(0, 0, True), (1, 0, False), (60, 60, True), (61, 60, False), (61, None, True), (10**7, None, True)],
+)
+def test_an_event_from_the_future_of_its_delivery_is_accepted_up_to_the_limit(tmp_path, minutes, limit, is_accepted):
+    at = datetime(2024, 1, 2) + timedelta(minutes=minutes)
+    text = f"at,known,who\n2024-01-01,2024-01-01,bob\n{at.isoformat()},2024-01-02,ann\n"
+    result = ingest_text(tmp_path, text, **VISIT, max_clock_skew_minutes=limit)
+    assert ("ann" in result.events["customer_id"].tolist()) == is_accepted
+    assert result.rejects["rule"].tolist() == ["clock_skew"] * (not is_accepted)
+    night = latest_cutoff(result.events)
+    assert night == pd.Timestamp("2024-01-03" if is_accepted else "2024-01-02", tz="UTC")  # a booking moves no night
+    assert_adds_up(result)
+
+
+def test_a_wrong_clock_is_told_with_both_times_and_the_limit(tmp_path):
+    text = "at,known,who\n2024-01-02,2024-01-02,bob\n2042-01-02,2024-01-02 10:00,ann\n"
+    result = ingest_text(tmp_path, text, **VISIT)
+    assert result.rejects["reason"].tolist() == [
+        "event_time 2042-01-02 00:00:00Z is more than max_clock_skew_minutes = 60 after known_time 2024-01-02 10:00:00Z"
+    ]
+
+
+def test_the_date_of_a_file_also_tells_a_wrong_clock(tmp_path):
+    text = "at,known,who\n2024-01-05 23:00,,ann\n2024-01-06 00:59,,bob\n2024-01-06 01:30,,eve\n"
+    result = ingest_text(tmp_path, text, "2024-01-05.csv", **VISIT, delivered="(.*).csv")
+    assert result.events["customer_id"].tolist() == ["ann", "bob"]
+    assert result.rejects[["line", "rule"]].values.tolist() == [[4, "clock_skew"]]
+
+
+def test_without_a_second_clock_the_future_cannot_be_told(tmp_path):
+    events = ingest_text(tmp_path, "at,known,who\n2042-01-02,,ann\n", **VISIT, max_clock_skew_minutes=0).events
+    assert latest_cutoff(events) == pd.Timestamp("2042-01-03", tz="UTC")
+
+
+def test_a_booking_that_is_cancelled_before_it_happens_never_happens(tmp_path):
+    rows = [(1, 20, 2, "ann", "booking"), (1, 20, 5, "ann", "cancellation")]
+    result = told(tmp_path, *rows, max_clock_skew_minutes=None)
+    assert versions(result) == [["booking", "02", "05"], ["cancellation", "05", "never"]]
+    assert known_before(result.events, pd.Timestamp("2024-01-20", tz="UTC")).empty
+    assert_adds_up(result)
+
+
+# --- files and feeds ------------------------------------------------------------------------------------------------
 
 
 def test_the_same_id_in_two_feeds_is_two_events(tmp_path):

@@ -46,11 +46,22 @@ class EventTypeRule(Section):
     @field_validator("matches")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"is no regular expression ({error})") from None
-        return pattern
+        return _compiled(pattern).pattern
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"is no regular expression ({error})") from None
+
+
+def _check_strptime(text: str) -> None:
+    try:
+        datetime.strptime("", text)
+    except ValueError as error:
+        if "does not match" not in str(error):
+            raise ValueError(f"is no strptime format: {error}") from None
 
 
 def _known_zone(name: str | None) -> str | None:
@@ -80,9 +91,28 @@ class FileLayout(Section):
     columns: dict[str, Columns]  # our field -> column
     time_zone: str | None = None  # of times without a zone; else the source's
     time_format: str | None = None  # as strptime has it; ISO 8601 without one; `epoch_s|epoch_ms|epoch_us`
-    known_delay_minutes: int = Field(0, ge=0)  # known_time = event_time + this, where no column gives it
+    # Where no column gives known_time, it is when the file was delivered: the last moment of the day (or hour, ...)
+    # that the one group of this regular expression finds in the file's name below the landing folder.
+    delivered: str | None = None
+    delivered_format: str = "%Y-%m-%d"  # as strptime has it, of at least a day
+    known_delay_minutes: int = Field(0, ge=0)  # known_time = event_time + this, where neither tells
 
     _zone = field_validator("time_zone")(_known_zone)
+
+    @field_validator("delivered")
+    @classmethod
+    def _has_one_group(cls, pattern: str | None) -> str | None:
+        if pattern is not None and (n := _compiled(pattern).groups) != 1:
+            raise ValueError(f"has {n} groups; exactly one, in parentheses, holds the date of delivery")
+        return pattern
+
+    @field_validator("delivered_format")
+    @classmethod
+    def _tells_a_day(cls, text: str) -> str:
+        _check_strptime(text)
+        if not re.search("%[djf]", text):
+            raise ValueError(f"{text!r} tells no day of delivery; write for example %Y-%m-%d or %Y%m%dT%H%M")
+        return text
 
     @field_validator("files")
     @classmethod
@@ -106,11 +136,7 @@ class FileLayout(Section):
         if text is not None and text not in EPOCH_UNITS and "%" not in text:
             raise ValueError(f"is neither a strptime format nor one of {', '.join(EPOCH_UNITS)}")
         if text is not None and text not in EPOCH_UNITS:
-            try:
-                datetime.strptime("", text)
-            except ValueError as error:
-                if "does not match" not in str(error):
-                    raise ValueError(f"is no strptime format: {error}") from None
+            _check_strptime(text)
         return text
 
     def mapped_columns(self) -> list[str]:
@@ -136,6 +162,8 @@ class Feed(FileLayout):
     one_event_per: str | None = None  # column; its rows are lines of one event, whose values add up
     value: Literal["amount", "cents", "price_times_quantity"] = "amount"
     decimal_mark: Literal[".", ","] = "."
+    # How long after it was delivered an event may claim to have happened; null where feeds know bookings ahead.
+    max_clock_skew_minutes: int | None = Field(60, ge=0)
 
     @field_validator("columns", "constants")
     @classmethod
@@ -193,7 +221,7 @@ class LinkFeed(FileLayout):
 
     @field_validator("columns")
     @classmethod
-    def _two_ends_and_a_time(cls, columns: dict[str, Any]) -> dict[str, Any]:
+    def _two_ends(cls, columns: dict[str, Any]) -> dict[str, Any]:
         columns = {k: v for k, v in columns.items() if v is not None}
         known = (*LINK_ENDS, "known_time", "event_time", "kind")
         unknown = sorted(set(columns) - set(known))
@@ -203,9 +231,13 @@ class LinkFeed(FileLayout):
         if len(ends) != 2:
             named = " and ".join(filter(None, [", ".join(ends[:-1]), *ends[-1:]])) or "none"
             raise ValueError(f"a link has two ends, of {', '.join(LINK_ENDS)}; columns names {named}")
-        if not {"known_time", "event_time"} & set(columns):
-            raise ValueError("columns names neither known_time nor event_time")
         return columns
+
+    @model_validator(mode="after")
+    def _has_a_time(self) -> "LinkFeed":
+        if not {"known_time", "event_time"} & set(self.columns) and self.delivered is None:
+            raise ValueError("columns names neither known_time nor event_time, and no `delivered` tells a file's date")
+        return self
 
 
 class SourceConfig(Section):

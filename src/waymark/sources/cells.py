@@ -24,9 +24,14 @@ class Mapped:
 class RowMapper:
     """What one chunk of rows holds; a row is refused for the first rule that it breaks."""
 
-    def __init__(self, rows: Rows, feed: FileLayout, time_zone: str) -> None:
-        """Begin with every row good; `time_zone` is that of times without a zone, where the feed names none."""
+    def __init__(self, rows: Rows, feed: FileLayout, time_zone: str, delivered_time: int | None) -> None:
+        """Begin with every row good.
+
+        `time_zone` is that of times without a zone, where the feed names none; `delivered_time` that of the file, in
+        microseconds since 1970, where it is known.
+        """
         self.rows, self.feed, self.time_zone = rows, feed, feed.time_zone or time_zone
+        self.delivered_time = delivered_time
         self.good = np.ones(len(rows.lines), bool)
         self.refused: list[Refusal] = []
         self.filled: set[str] = set()

@@ -1,14 +1,17 @@
 """Which files were delivered, in which format, and their bytes as lines however they are packed."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 
 from waymark.config import FileLayout
 from waymark.errors import InputError
+from waymark.sources.parse import LAST_YEAR, times
 
 FORMATS = {
     ".csv": "csv",
@@ -45,6 +48,48 @@ def _visible(landing: Path, pattern: str) -> list[str]:
     """Return the files that match `pattern`, without hidden ones: what is still being copied begins with a dot."""
     below = (p.relative_to(landing) for p in landing.glob(pattern) if p.is_file())
     return [p.as_posix() for p in below if not any(part.startswith(".") for part in p.parts)]
+
+
+_UNITS = {
+    "f": timedelta(microseconds=1),
+    "S": timedelta(seconds=1),
+    "M": timedelta(minutes=1),
+    "H": timedelta(hours=1),
+    "I": timedelta(hours=1),
+}
+
+
+def delivered_time(name: str, layout: FileLayout, time_zone: str) -> int | None:
+    """Return when the file called `name` was delivered, in microseconds since 1970; None if nothing tells.
+
+    A name that tells the day stands for the day's last microsecond: only then is it sure that the file was there, and
+    the night that ends that day still sees it. So do hours, minutes and seconds.
+
+    Parameters
+    ----------
+    time_zone
+        Of the name, where the layout has no zone.
+
+    Raises
+    ------
+    InputError
+        The name does not hold what `layout.delivered` looks for, or it is no such time.
+    """
+    if layout.delivered is None:
+        return None
+    found = re.search(layout.delivered, name)
+    text = found and found[1]
+    if not text:
+        raise InputError(f"{name}: `delivered: {layout.delivered}` finds no date in its name; rename it or change that")
+    unit = next((_UNITS[d] for d in _UNITS if f"%{d}" in layout.delivered_format), timedelta(days=1))
+    try:
+        end = datetime.strptime(text, layout.delivered_format) + unit
+    except (ValueError, OverflowError):
+        raise InputError(f"{name}: {text!r} in its name is no time written as {layout.delivered_format}") from None
+    values, fits = times(pa.array([end.isoformat()]), layout.time_zone or time_zone)
+    if not fits[0]:
+        raise InputError(f"{name}: {text!r} in its name is not between 1970 and {LAST_YEAR}")
+    return int(values[0]) - 1
 
 
 def format_of(name: str, feed: FileLayout) -> str:

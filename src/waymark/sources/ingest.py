@@ -14,10 +14,9 @@ from waymark.console import progress
 from waymark.sources.cells import Mapped
 from waymark.sources.delivery import Delivery, rejects_of, total
 from waymark.sources.events import merge_lines, tell_versions, to_events
-from waymark.sources.files import find_files
+from waymark.sources.files import delivered_time, find_files
 from waymark.sources.links import map_links, to_links, unique_links
 from waymark.sources.mapping import map_rows
-from waymark.sources.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,13 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
     files = {name: find_files(landing, name, layout) for name, layout in layouts.items()}
     deliveries = {name: Delivery(name, layout) for name, layout in layouts.items()}
     meanings = _meanings(source)
-    jobs = [(name, file) for name, names in files.items() for file in names]
-    for name, file in progress(jobs, "ingest: files", len(jobs)):
-        deliveries[name].read(landing / file, file, meanings[name])
+    jobs = [
+        (name, file, delivered_time(file, layouts[name], source.time_zone))
+        for name, names in files.items()
+        for file in names
+    ]
+    for name, file, time in progress(jobs, "ingest: files", len(jobs)):
+        deliveries[name].read(landing / file, file, partial(meanings[name], delivered_time=time))
     for delivery in deliveries.values():
         delivery.check(source.max_reject_share)
     unique = {name: tell_versions(deliveries[name].rows()) for name in source.feeds}
@@ -74,7 +77,7 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
     return Ingested(events, links, rejects_of(deliveries.values()), report)
 
 
-def _meanings(source: SourceConfig) -> dict[str, Callable[[Rows], Mapped]]:
+def _meanings(source: SourceConfig) -> dict[str, Callable[..., Mapped]]:
     """Return what the rows of each feed mean."""
     zone, is_one_of_many = source.time_zone, len(source.feeds) > 1
     events = {

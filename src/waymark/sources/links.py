@@ -17,13 +17,15 @@ from waymark.sources.rows import Rows
 KINDS = ("alias", "erase")  # what a row may say; without a word it is the first
 
 
-def map_links(rows: Rows, feed: LinkFeed, time_zone: str) -> Mapped:
+def map_links(rows: Rows, feed: LinkFeed, time_zone: str, delivered_time: int | None = None) -> Mapped:
     """Say which links `rows` tell of.
 
     Parameters
     ----------
     time_zone
         Of times without a zone, where the feed names none.
+    delivered_time
+        Of their file, in microseconds since 1970; None where it is not known.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def map_links(rows: Rows, feed: LinkFeed, time_zone: str) -> Mapped:
         `rows` has `id_a`, `id_b`, `kind`, `known_time` in microseconds since 1970, and `line`. A row is refused for
         the first rule that it breaks.
     """
-    return _LinkMapper(rows, feed, time_zone).mapped()
+    return _LinkMapper(rows, feed, time_zone, delivered_time).mapped()
 
 
 class _LinkMapper(RowMapper):
@@ -51,7 +53,7 @@ class _LinkMapper(RowMapper):
         return self.mapped_as(pa.table(columns))
 
     def _known_time(self) -> np.ndarray:
-        """Return when each link was known: the later of its two times, or where only `event_time` is given, delayed."""
+        """Return when each link was known: not before it came about, where that is given, too."""
         times = {}
         for name in ("known_time", "event_time"):
             cells = self.delivered(name)
@@ -59,7 +61,9 @@ class _LinkMapper(RowMapper):
             is_unfit = are_given(cells) & ~times[name][1]
             self.refuse(is_unfit, name, lambda i, name=name, cells=cells: self.unfit_time(name, cells, i))
         (known_time, is_known), (event_time, has_happened) = times.values()
-        wanted = next(name for name in times if name in self.feed.columns)
+        if self.delivered_time is not None:
+            known_time, is_known = np.where(is_known, known_time, self.delivered_time), np.ones_like(is_known)
+        wanted = next((name for name in times if name in self.feed.columns), "known_time")
         self.refuse(~(is_known | has_happened), wanted, lambda _: f"{wanted} is missing")
         delayed = event_time + self.feed.known_delay_minutes * MINUTE
         return np.where(is_known, np.maximum(known_time, event_time), delayed)

@@ -17,7 +17,14 @@ from waymark.sources.rows import LEFT_OUT, Rows
 MINUTE = 60 * 1_000_000
 
 
-def map_rows(rows: Rows, feed_name: str, feed: Feed, time_zone: str, id_prefix: str = "") -> Mapped:
+def map_rows(
+    rows: Rows,
+    feed_name: str,
+    feed: Feed,
+    time_zone: str,
+    id_prefix: str = "",
+    delivered_time: int | None = None,
+) -> Mapped:
     """Say what `rows` mean.
 
     Parameters
@@ -26,6 +33,8 @@ def map_rows(rows: Rows, feed_name: str, feed: Feed, time_zone: str, id_prefix: 
         Of times without a zone, where the feed names none.
     id_prefix
         Written before delivered event ids.
+    delivered_time
+        Of their file, in microseconds since 1970; None where it is not known.
 
     Returns
     -------
@@ -33,14 +42,14 @@ def map_rows(rows: Rows, feed_name: str, feed: Feed, time_zone: str, id_prefix: 
         `rows` has the columns of `schema.EVENTS` but `source`, and `guest_id`, `merge_key` and `line`; times are
         microseconds since 1970. A row is refused for the first rule that it breaks.
     """
-    return _EventMapper(rows, feed_name, feed, time_zone).mapped(id_prefix)
+    return _EventMapper(rows, feed_name, feed, time_zone, delivered_time).mapped(id_prefix)
 
 
 class _EventMapper(RowMapper):
     """Maps one chunk of rows to events."""
 
-    def __init__(self, rows: Rows, feed_name: str, feed: Feed, time_zone: str) -> None:
-        super().__init__(rows, feed, time_zone)
+    def __init__(self, rows: Rows, feed_name: str, feed: Feed, time_zone: str, delivered_time: int | None) -> None:
+        super().__init__(rows, feed, time_zone, delivered_time)
         self.feed_name, self.feed = feed_name, feed
 
     def mapped(self, id_prefix: str) -> Mapped:
@@ -89,8 +98,26 @@ class _EventMapper(RowMapper):
         known_time, known_fits = parse.times(known_cells, self.time_zone, self.feed.time_format)
         is_unfit = are_given(known_cells) & ~known_fits
         self.refuse(is_unfit, "known_time", lambda i: self.unfit_time("known_time", known_cells, i))
-        delayed = event_time + self.feed.known_delay_minutes * MINUTE
-        return event_time, np.where(known_fits, np.maximum(known_time, event_time), delayed)
+        otherwise = event_time + self.feed.known_delay_minutes * MINUTE
+        if self.delivered_time is not None:
+            otherwise = np.full_like(event_time, self.delivered_time)
+        known_time = np.where(known_fits, known_time, otherwise)
+        self._refuse_the_future(event_time, known_time)
+        return event_time, known_time
+
+    def _refuse_the_future(self, event_time: np.ndarray, known_time: np.ndarray) -> None:
+        """Refuse events that claim to have happened too long after they were delivered: a clock was wrong."""
+        limit = self.feed.max_clock_skew_minutes
+        if limit is None:
+            return
+
+        def reason(i: int) -> str:
+            event, known = (
+                f"{parse.EPOCH + int(t[i]) * parse.MICROSECOND:%Y-%m-%d %H:%M:%SZ}" for t in (event_time, known_time)
+            )
+            return f"event_time {event} is more than max_clock_skew_minutes = {limit} after known_time {known}"
+
+        self.refuse(event_time - known_time > limit * MINUTE, "clock_skew", reason)
 
     def _event_types(self) -> pa.StringArray:
         types = _renamed(self.field("event_type"), self.feed.event_types)
