@@ -154,6 +154,33 @@ LINKS = Table(
     nullable=frozenset({"probability"}),
 )
 
+IDENTIFIERS = Table(
+    name="identifiers",
+    grain="one identifier known before tonight's cut-off, and whose it is",
+    key=("id",),
+    columns={
+        "id": "string",  # `anonymous:` or `customer:`, then the id
+        "person_id": "string",  # the person as known before the cut-off: the one of the other tables
+        "hindsight_person_id": "string",  # the person by every link known today; never used for features
+        "known_from": TIME,  # when the identifier was first known
+    },
+)
+
+# The whole old person is part of the new one; only some of its ids are; so only because a link was erased.
+CHANGE_KINDS = ("merge", "split", "erase")
+
+PERSON_CHANGES = Table(
+    name="person_changes",
+    grain="identifiers that were one person's the night before and are another's on a night",
+    key=("night", "old_person_id", "new_person_id"),
+    columns={
+        "night": TIME,  # midnight UTC; the night before is the midnight before
+        "old_person_id": "string",  # whose they were
+        "new_person_id": "string",  # whose they are
+        "kind": "string",  # one of CHANGE_KINDS: the whole old person, some of its ids, and so by an erasure
+    },
+)
+
 JOURNEYS = Table(
     name="journeys",
     grain="one visit of one person to one stage",

@@ -10,6 +10,8 @@ PATHS = {
     "events": tables.EVENTS,
     "rejects": tables.REJECTS,
     "links": tables.LINKS,
+    "identifiers": tables.IDENTIFIERS,
+    "person_changes": tables.PERSON_CHANGES,
     "journeys": tables.JOURNEYS,
     "features": tables.FEATURES / "{train,score}.parquet",
     "targets": tables.TARGETS,
