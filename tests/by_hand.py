@@ -3,6 +3,7 @@
 ann 2025-01-20 store order 500                      a customer
 ~phone 2025-01-20T09:30 web view                    a device
 ann~phone 2025-01-21 app login known=2025-01-25     both: a log-in, delivered late
+ann 2025-01-21 web view id=7 superseded=2025-01-25      what held until another line with this id was known
 ann 2025-01-22 email email_open actor=brand seq=1   `-` for no channel; session=..., attr_x=..., num_x=...
 """
 
@@ -46,7 +47,7 @@ def time(text: str) -> pd.Timestamp:
 
 
 def events(*lines: str) -> pd.DataFrame:
-    """Return rows of `schema.EVENTS`; an event's id is its line."""
+    """Return rows of `schema.EVENTS`; an event's id is its line, unless it names one."""
     rows = [_event(line) for line in lines]
     extra = sorted({c for row in rows for c in row if c.startswith(("attr_", "num_"))})
     return frame(rows, extra)
@@ -65,9 +66,10 @@ def _event(line: str) -> dict[str, Any]:
     who, when, channel, what, *cents = [w for w in words if "=" not in w]
     customer, _, device = who.partition("~")
     row = {
-        "event_id": line,
+        "event_id": options.pop("id", line),
         "event_time": time(when),
         "known_time": time(options.pop("known", when)),
+        "superseded_time": time(options.pop("superseded")) if "superseded" in options else None,
         "sequence": int(options.pop("seq", 0)),
         "source": options.pop("source", "hand"),
         "anonymous_id": device or None,

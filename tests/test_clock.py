@@ -95,6 +95,23 @@ def test_an_event_at_the_cut_off_is_not_known_before_it():
     assert known_before(log, time("2025-01-02"))["event_type"].tolist() == ["view"]
 
 
+def test_a_night_does_not_know_what_is_restated_later(tmp_path):
+    first, then = "ann 2025-01-01 web view id=1", "ann 2025-01-01 web order id=1 known=2025-01-04"
+    alone, both = stored(events(first), tmp_path), stored(events(f"{first} superseded=2025-01-04", then), tmp_path)
+    for night in (time("2025-01-02"), time("2025-01-04")):
+        pd.testing.assert_frame_equal(known_before(both, night), known_before(alone, night))
+        assert version_of(known_before(both, night)) == version_of(known_before(alone, night))
+    later = known_before(both, time("2025-01-05"))
+    assert later["superseded_time"].tolist() == [time("2025-01-04"), pd.NaT]
+    assert later["event_type"].tolist() == ["view", "order"]
+
+
+def test_a_booking_far_ahead_moves_no_night():
+    log = events("ann 2025-01-03 web view", "ann 2042-01-01 web visit known=2025-01-02")
+    assert latest_cutoff(log) == time("2025-01-04")
+    assert set_score_clock(log, LATEST).scored_at_cutoff == time("2025-01-03")
+
+
 # --- the version of the data ----------------------------------------------------------------------------------------
 
 LOG = ("ann 2025-01-01 web view 100", "bob 2025-01-02 web order 200 attr_plan=gold", "bob 2025-01-03 web view")

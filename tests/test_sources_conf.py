@@ -315,6 +315,11 @@ def test_the_example_of_the_documentation_works(tmp_path):
         ({"event_type_rules": [{"column": "a", "matches": "(", "event_type": "b"}]}, "is no regular expression"),
         ({"attributes": {"Big Name": "x"}}, "'Big Name' does not fit"),
         ({"value": "price_times_quantity"}, "needs columns price and quantity"),
+        ({"delivered": "visits-.*"}, "has 0 groups; exactly one, in parentheses, holds the date of delivery"),
+        ({"delivered": "("}, "is no regular expression"),
+        ({"delivered": "(.*)", "delivered_format": "%Y-%m"}, "'%Y-%m' tells no day of delivery"),
+        ({"delivered": "(.*)", "delivered_format": "%Q"}, "is no strptime format"),
+        ({"max_clock_skew_minutes": -1}, "max_clock_skew_minutes"),
         ({"colums": {}}, "colums is not a setting; there are actors, attributes, columns"),
     ],
 )

@@ -58,6 +58,46 @@ def test_times_without_a_zone_are_local(text, zone, expected):
     assert utc(text, zone) == expected
 
 
+@pytest.mark.parametrize("time_format", [None, "%Y-%m-%d %H:%M"])
+@pytest.mark.parametrize(
+    ("zone", "local", "expected"),
+    [
+        # The night on which clocks go forward: each reading, on the clock or in the gap, has a time of its own rule.
+        ("Europe/Berlin", "2024-03-31 01:59", "2024-03-31T00:59:00"),
+        ("Europe/Berlin", "2024-03-31 02:00", "2024-03-31T01:00:00"),  # skipped: what 03:00 is
+        ("Europe/Berlin", "2024-03-31 02:59", "2024-03-31T01:59:00"),
+        ("Europe/Berlin", "2024-03-31 03:00", "2024-03-31T01:00:00"),
+        ("America/New_York", "2024-03-10 01:59", "2024-03-10T06:59:00"),
+        ("America/New_York", "2024-03-10 02:30", "2024-03-10T07:30:00"),  # skipped: what 03:30 is
+        ("America/New_York", "2024-03-10 03:00", "2024-03-10T07:00:00"),
+        # The night on which they go back: of an hour that comes twice, the first.
+        ("Europe/Berlin", "2024-10-27 01:59", "2024-10-26T23:59:00"),
+        ("Europe/Berlin", "2024-10-27 02:00", "2024-10-27T00:00:00"),
+        ("Europe/Berlin", "2024-10-27 02:59", "2024-10-27T00:59:00"),
+        ("Europe/Berlin", "2024-10-27 03:00", "2024-10-27T02:00:00"),
+        ("America/New_York", "2024-11-03 00:59", "2024-11-03T04:59:00"),
+        ("America/New_York", "2024-11-03 01:30", "2024-11-03T05:30:00"),
+        ("America/New_York", "2024-11-03 02:00", "2024-11-03T07:00:00"),
+    ],
+)
+def test_the_nights_on_which_clocks_change(zone, local, expected, time_format):
+    assert utc(local, zone, time_format) == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "time_format"),
+    [
+        (["2024-10-27T02:30+02:00", "2024-10-27T02:30+01:00", "2024-10-27T01:30Z", "2024-10-27 02:30"], None),
+        (["2024-10-27 02:30 +0200", "2024-10-27 02:30 +0100", "2024-10-27 01:30 +0000"], "%Y-%m-%d %H:%M %z"),
+    ],
+)
+def test_a_column_may_mix_offsets_and_only_what_has_none_is_local(cells, time_format):
+    values, fits = parse.times(pa.array(cells), "Europe/Berlin", time_format)
+    assert fits.all()
+    expected = ["2024-10-27T00:30", "2024-10-27T01:30", "2024-10-27T01:30", "2024-10-27T00:30"][: len(cells)]
+    assert values.astype("datetime64[us]").astype("datetime64[m]").astype(str).tolist() == expected
+
+
 @pytest.mark.parametrize(
     ("text", "time_format", "expected"),
     [

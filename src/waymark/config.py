@@ -110,7 +110,7 @@ class FileLayout(Section):
     @classmethod
     def _tells_a_day(cls, text: str) -> str:
         _check_strptime(text)
-        if not re.search("%[djf]", text):
+        if not re.search("%[dj]", text):
             raise ValueError(f"{text!r} tells no day of delivery; write for example %Y-%m-%d or %Y%m%dT%H%M")
         return text
 
