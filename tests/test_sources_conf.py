@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
@@ -12,6 +14,7 @@ from omegaconf import OmegaConf
 from waymark import tables
 from waymark.config import CONF, Settings, SourceConfig, check
 from waymark.errors import InputError
+from waymark.sources.files import delivered_time
 from waymark.sources.ingest import ingest
 from waymark.steps import ingest as step
 
@@ -300,6 +303,16 @@ def test_the_example_of_the_documentation_works(tmp_path):
         ["orders:7", "order", "0012", "app", 4990]
     ]
     assert result.events["event_time"].dt.strftime("%H:%M").tolist() == ["07:58", "10:00"]
+
+
+def test_the_documented_name_of_a_file_tells_when_it_was_delivered():
+    text = (CONF_DIR.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+    example = next(block for block in text.split("```yaml\n") if block.startswith("files: [orders/")).split("```")[0]
+    columns = {"event_time": "at", "customer_id": "who", "event_type": "e"}
+    feed = check(SourceConfig, {"name": "x", "feeds": {"a": {**yaml.safe_load(example), "columns": columns}}}, "source")
+    name = re.search(r"# (orders/\S+)", example)[1]
+    micros = delivered_time(name, feed.feeds["a"], "UTC")
+    assert pd.Timestamp(micros, unit="us") == pd.Timestamp("2025-06-01 22:15:59.999999")
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,17 @@ def test_a_link_that_came_about_is_known_after_the_delay_where_nothing_else_is_s
     assert result.rejects["reason"].tolist()[:2] == ["event_time is missing"] * 2
 
 
+def test_a_link_without_a_time_is_known_when_its_file_was_delivered(tmp_path):
+    columns = {"anonymous_id": "cookie", "customer_id": "login"}
+    feed = {"columns": columns, "delivered": r"links-(.*)\.csv"}
+    result = ingest_text(tmp_path, HEADER + ANN, "links-2024-03-05.csv", **feed)
+    assert links_of(result) == [("anonymous:phone", "customer:0012", "alias", "03-05 23:59")]
+    columns |= {"known_time": "linked_at"}
+    result = ingest_text(tmp_path, HEADER + ANN + "tablet,7,,\n", "links-2024-03-05.csv", **feed | {"columns": columns})
+    assert [when for *_, when in links_of(result)] == ["03-01 10:00", "03-05 23:59"]  # a column knows better
+    assert_adds_up(result)
+
+
 # --- what is refused, what is the same ------------------------------------------------------------------------------
 
 
