@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from sklearn.base import ClassifierMixin
 
 from waymark import schema, tables
@@ -112,11 +113,11 @@ def publish(
     trained: TrainClock,
     source: str,
     root: Path = tables.PREDICTIONS,
-    settings: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder.
 
-    `settings` is the text of resolved.yaml: with it and the clocks the night can be replayed.
+    `settings` are those of resolved.yaml: with them and the clocks the night can be replayed.
     """
     folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +143,6 @@ def publish(
             "warnings": warnings,
             "sha256": {"predictions.parquet": tables.sha256(new / "predictions.parquet")},
         }
-        tables.write_text(settings, new / SETTINGS)
+        tables.write_text(yaml.safe_dump(dict(settings or {}), sort_keys=False, allow_unicode=True), new / SETTINGS)
         tables.write_json(manifest, new / MANIFEST)
     return folder

@@ -22,7 +22,9 @@ def main() -> None:
             tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"],
         )
         trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
-        source, settings = config.value("source")["name"], config.RESOLVED.read_text(encoding="utf-8")
+        # All that a forecast hangs on; how the night was asked for is in its clocks.
+        settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "report", "simulate")}
+        source = settings["source"]["name"]
         folder = scoring.publish(predictions, clock, trained, source, settings=settings)
         facts.append(f"{len(predictions):,} persons in {folder}")
 
