@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.special import expit
 
 from waymark.config import LinkageConfig, RecordColumn
 from waymark.errors import InputError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from splink import Linker
 
 MAX_SAMPLED_PAIRS = 10_000_000  # for u, and for each round of learning m a tenth of it
+MAX_ROUNDS = 1_000  # of expectation maximisation over the share of pairs that match
 DECIMALS = 6  # of a probability
 _BY_FREQUENCY = ("name", "email", "exact")  # equal values of these say more, the rarer they are
 _ROW = "row"  # splink's name of a record: its place in the sorted records
@@ -98,7 +100,11 @@ def link_records(records: pd.DataFrame, settings: LinkageConfig, *, seed: int = 
             "learn from; set a later learn_until or compare other columns"
         )
     model = _learn(learnt_from, kinds, blocks, seed)
-    return _links(rows, _score(model, rows, kinds), settings)
+    prior_odds = _prior_odds(_weigh(model, learnt_from, kinds)["weight"].to_numpy(), len(learnt_from))
+    _check(model.misc.save_model_to_json()["comparisons"], prior_odds, len(learnt_from))
+    pairs = _weigh(model, rows, kinds)
+    pairs["probability"] = _probability(pairs["weight"].to_numpy(), prior_odds).round(DECIMALS)
+    return _links(rows, pairs, settings)
 
 
 def _inner(settings: LinkageConfig, column: str) -> str:
@@ -164,6 +170,27 @@ def _n_pairs(rows: pd.DataFrame, columns: list[str]) -> int:
     return int((n * (n - 1)).sum()) // 2
 
 
+def _probability(weights: np.ndarray, prior_odds: float) -> np.ndarray:
+    return expit(np.log(2) * weights + np.log(prior_odds))
+
+
+def _prior_odds(weights: np.ndarray, n_rows: int) -> float:
+    """Return the odds that two records drawn at random are of one person; 0 where none are.
+
+    Expectation maximisation over all pairs, m and u as they are; pairs that no blocking rule gives count as of two
+    persons. (splink's own estimate needs blocks in which some pairs match and some do not.)
+    """
+    n_pairs = n_rows * (n_rows - 1) / 2
+    n_matches = 1.0
+    for _ in range(MAX_ROUNDS):
+        before, n_matches = n_matches, _probability(weights, n_matches / (n_pairs - n_matches)).sum()
+        if n_matches < 1e-6:
+            return 0.0
+        if abs(n_matches - before) < 1e-9 * before:
+            break
+    return float(n_matches / (n_pairs - n_matches))
+
+
 def _links(rows: pd.DataFrame, pairs: pd.DataFrame, settings: LinkageConfig) -> pd.DataFrame:
     """Return `pairs` of `rows` that reach the threshold as links between customers."""
     pairs = pairs[pairs["probability"] >= settings.threshold]
@@ -202,34 +229,26 @@ def _learn(rows: pd.DataFrame, kinds: dict[str, RecordColumn], blocks: list[list
     linker.training.estimate_u_using_random_sampling(max_pairs=MAX_SAMPLED_PAIRS, seed=seed)
     for rule in rules:
         _teach(linker, rule)
-    _check(linker.misc.save_model_to_json(), len(rows))
     return linker
 
 
 def _teach(linker: Linker, rule: Any) -> None:
     """Learn from the pairs that a blocking rule gives, unless none of them looks like one person."""
     try:
-        linker.training.estimate_parameters_using_expectation_maximisation(
-            rule,
-            max_pairs=MAX_SAMPLED_PAIRS / 10,
-            populate_probability_two_random_records_match_from_trained_values=True,
-        )
+        linker.training.estimate_parameters_using_expectation_maximisation(rule, max_pairs=MAX_SAMPLED_PAIRS / 10)
     except ValueError as error:
         if "below the minimum allowed value" not in str(error):  # how splink says that the matches went to nothing
             raise
 
 
-def _check(model: dict[str, Any], n_rows: int) -> None:
+def _check(comparisons: list[dict[str, Any]], prior_odds: float, n_rows: int) -> None:
     """Raise `InputError` unless two records that agree in all columns are more likely one person than two.
 
     Where hardly any record has a second of the same person, expectation maximisation finds something else.
     """
-    prior = model["probability_two_random_records_match"]
-    same = [comparison["comparison_levels"][1] for comparison in model["comparisons"]]  # after the level of nulls
-    evidence = sum(
-        np.log2(level["m_probability"] / level["u_probability"]) for level in same if "m_probability" in level
-    )
-    if not (0 < prior < 0.5 and evidence > np.log2((1 - prior) / prior)):
+    same = [comparison["comparison_levels"][1] for comparison in comparisons]  # after the level of nulls
+    ratios = [level["m_probability"] / level["u_probability"] for level in same if "m_probability" in level]
+    if not 0 < 1 / np.prod(ratios) < prior_odds < 1:
         raise InputError(
             f"linkage: the {n_rows:,} records known before learn_until hold too few of one person to learn from: even "
             "two that agree in every column would not be linked; set a later learn_until, compare more columns or "
@@ -237,15 +256,19 @@ def _check(model: dict[str, Any], n_rows: int) -> None:
         )
 
 
-def _score(model: Linker, rows: pd.DataFrame, kinds: dict[str, RecordColumn]) -> pd.DataFrame:
-    """Return the probability of each pair of `rows` that a blocking rule gives, by their places in `rows`."""
-    linker, database = _linker(rows, model.misc.save_model_to_json())
+def _weigh(model: Linker, rows: pd.DataFrame, kinds: dict[str, RecordColumn]) -> pd.DataFrame:
+    """Return the pairs of `rows` that the blocking rules give, by place, and their weight: log2 of m / u in all."""
+    learnt = model.misc.save_model_to_json()
+    linker, database = _linker(rows, learnt)
     for column in (c for c, kind in kinds.items() if kind in _BY_FREQUENCY):
         frequencies = model.table_management.compute_tf_table(column).as_pandas_dataframe()
         table = database.register(frequencies, table_name=f"frequencies_{column}")
         linker.table_management.register_term_frequency_lookup(table, column)
     pairs = linker.inference.predict(warning_mode="never").as_pandas_dataframe()
-    return pairs[[f"{_ROW}_l", f"{_ROW}_r"]].assign(probability=pairs["match_probability"].round(DECIMALS))
+    prior = learnt["probability_two_random_records_match"]  # where splink started from; in each of its weights
+    pairs["weight"] = pairs["match_weight"] - np.log2(prior / (1 - prior))
+    left, right = f"{_ROW}_l", f"{_ROW}_r"
+    return pairs[[left, right, "weight"]].sort_values([left, right], ignore_index=True)
 
 
 def _linker(rows: pd.DataFrame, settings: Any) -> tuple[Linker, Any]:
