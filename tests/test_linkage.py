@@ -315,7 +315,6 @@ def test_a_delivery_time_and_a_delay_stand_in_for_a_column(links):
 def test_published_records_are_linked_as_well_as_the_documentation_says():
     pytest.importorskip("splink")
     measured = runpy.run_path(str(ROOT / "benchmarks" / "linkage.py"))["measure_all"](Path(os.environ["WAYMARK_LOGS"]))
-    assert len(measured) == 3
     assert (measured["precision"] >= 0.99).all()
     assert (measured.loc[measured["records"].str.startswith("febrl"), "f1"] >= 0.99).all()
     assert (measured["persons_f1"] >= 0.9).all()
