@@ -85,3 +85,51 @@ def past(events: list[Row], cutoff: pd.Timestamp = CUTOFF) -> list[Row]:
 def future(events: list[Row], cutoff: pd.Timestamp = CUTOFF) -> list[Row]:
     """Return what could not be seen at the cut-off."""
     return [e for e in events if not is_past(e, cutoff)]
+
+
+_LINKED = [*(f"customer:c{i}" for i in range(4)), *(f"anonymous:{d}" for d in ("phone", "tablet", "laptop", "address"))]
+
+
+def _told(seed: int, n: int) -> list[Row]:
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(n):
+        one, two = sorted(draw.sample(_LINKED, 2))
+        # Few days, so that a link and its erasure often meet.
+        day = CUTOFF + timedelta(days=draw.choice([-30, -20, -10, -7, -1, 0, 5]))
+        kind = draw.choice(["alias", "alias", "erase"])
+        rows.append({"id_a": one, "id_b": two, "kind": kind, "known_time": day, "source": "crm", "probability": None})
+    return rows
+
+
+def told(max_size: int = 10) -> st.SearchStrategy[list[Row]]:
+    """Draw links that somebody told of, and erasures, in no order."""
+    return st.builds(_told, st.integers(0, 2**32), st.integers(0, max_size))
+
+
+def told_table(links: list[Row]) -> pd.DataFrame:
+    """Return told links as rows of `schema.LINKS`; what is told twice is there once."""
+    kinds = {"known_time": "datetime64[us, UTC]", "probability": "float64"}
+    table = pd.DataFrame(links, columns=list(_told(0, 1)[0]))
+    return table.astype(dict.fromkeys(table, "str") | kinds).drop_duplicates(ignore_index=True)
+
+
+def restated(events: pd.DataFrame, n: int, restatements: list[Row]) -> pd.DataFrame:
+    """Return `events` with restatements of its first `n`, one after another as they became known."""
+    newest = dict.fromkeys(range(n))
+    versions = events.to_dict("records")
+    for i, row in enumerate(sorted(restatements, key=lambda r: r["known_time"]) if n else []):
+        place = i * 7 % n
+        before = versions[newest[place] or place]
+        if before["known_time"] < row["known_time"]:
+            before["superseded_time"] = row["known_time"]
+            newest[place] = len(versions)
+            versions.append(row | {"event_id": before["event_id"]})
+    table = pd.DataFrame(versions, columns=list(events))
+    times = {c: pd.to_datetime(table[c], utc=True) for c in table if c.endswith("_time")}
+    return table.assign(**times).astype(events.dtypes.to_dict())
+
+
+def ids(event: Row) -> tuple[str, ...]:
+    """Return the ids that an event carries, that of the customer first."""
+    return tuple(f"{kind}:{event[f'{kind}_id']}" for kind in ("customer", "anonymous") if event[f"{kind}_id"])

@@ -136,6 +136,40 @@ def test_a_link_and_its_erasure_on_one_day_change_nothing():
     assert changes(log, "2025-01-10T20:00 erase anonymous:phone customer:ann") == []
 
 
+# The example of docs/identity.md.
+FAMILY = (
+    "~tablet 2025-01-01 web view",
+    "ann 2025-01-02 store order",
+    "bob 2025-01-03 store order",
+    "ann~tablet 2025-01-10T20:00 web login",
+    "~tablet 2025-01-12 web view",
+    "bob~tablet 2025-02-01T20:00 web login",
+    "~tablet 2025-02-03 web view",
+)
+FORGET_BOB = "2025-02-10T09:00 erase anonymous:tablet customer:bob"
+
+
+def test_a_family_and_its_tablet():
+    assert changes(events(*FAMILY), FORGET_BOB) == [
+        ("01-11", ANN, TABLET, "merge"),
+        ("02-02", TABLET, ANN, "split"),
+        ("02-11", ANN, TABLET, "merge"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("device_split", [TABLET, ANN, BOB, ANN, TABLET, BOB, TABLET]),
+        ("last_auth", [TABLET, ANN, BOB, ANN, ANN, BOB, BOB]),
+        ("none", [TABLET] * 7),
+    ],
+)
+def test_a_family_and_its_tablet_under_each_rule(rule, expected):
+    found = identities(events(*FAMILY), rules=IdentityConfig(shared_devices=rule))
+    assert list(found.person_ids[found.persons(micro(time("2025-02-05")))]) == expected
+
+
 # --- over random logs -----------------------------------------------------------------------------------------------
 
 _IDS = [*(f"anonymous:{d}" for d in ("kiosk", "laptop", "phone", "tablet")), *(f"customer:c{i}" for i in range(4))]

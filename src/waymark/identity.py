@@ -52,9 +52,12 @@ def link_identities(events: pd.DataFrame, told: pd.DataFrame | None = None) -> p
         }
     ).astype({"probability": "float64"})
     links = logins if told is None or told.empty else pd.concat([logins, told[list(logins)]], ignore_index=True)
-    links = links.sort_values(["known_time", "id_a", "id_b", "kind", "source"], kind="stable", ignore_index=True)
+    # Of one moment the erasure is the last, so that it does not stand in for what is told again later.
+    links = links.assign(is_erasure=links["kind"] == "erase").sort_values(
+        ["known_time", "id_a", "id_b", "is_erasure", "kind", "source"], kind="stable", ignore_index=True
+    )
     pair = links.groupby(["id_a", "id_b"], sort=False).ngroup()
-    n_erased = (links["kind"] == "erase").astype(int).groupby(pair).cumsum()
+    n_erased = links.pop("is_erasure").astype(int).groupby(pair).cumsum()
     is_first = ~pd.DataFrame({"pair": pair, "kind": links["kind"], "n": n_erased}).duplicated()
     return links[is_first].reset_index(drop=True)
 
@@ -69,6 +72,7 @@ class Identities:
     anonymous: np.ndarray  # (n_events,) int32 code, -1 where the event carries none
     happened: np.ndarray  # (n_events,) int64 microseconds
     known: np.ndarray  # (n_events,) int64 microseconds: when the event had happened and could be known
+    owns_until: np.ndarray  # (n_events,) int64 microseconds: when the link it tells of was erased next, else never
     known_from: np.ndarray  # (n_ids,) int64 microseconds: when the identifier was first known
     low: np.ndarray  # (n_links,) int32 codes, the smaller of the two
     high: np.ndarray  # (n_links,) int32 codes
@@ -142,7 +146,8 @@ class Identities:
         n = len(own)
         place = np.empty(n, np.int64)
         place[np.lexsort((np.arange(n), self.happened))] = np.arange(n)
-        is_login = (self.customer >= 0) & (self.anonymous >= 0) & (self.happened < cutoff) & (self.known < cutoff)
+        is_login = (self.customer >= 0) & (self.anonymous >= 0)
+        is_login &= (self.known < cutoff) & ~(self.owns_until < cutoff)
         logins = np.flatnonzero(is_login)
         key = self.anonymous[logins].astype(np.int64) * n + place[logins]
         logins, key = logins[np.argsort(key)], np.sort(key)
@@ -174,7 +179,15 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityC
         np.minimum.at(known_from, codes[codes >= 0], when[codes >= 0])
     is_erasure = (links["kind"] == "erase").to_numpy(bool)
     low, high = np.minimum(one, two), np.maximum(one, two)
-    until = _erased(low, high, times, is_erasure)
+    until, owns_until = np.split(
+        _erased(
+            np.append(low, customer),
+            np.append(high, anonymous),
+            np.append(times, known),
+            np.append(is_erasure, np.zeros(n, bool)),
+        ),
+        [len(links)],
+    )
     order = np.lexsort((high, low, times))
     order = order[~is_erasure[order]]
     return Identities(
@@ -184,6 +197,7 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityC
         anonymous=anonymous,
         happened=happened,
         known=known,
+        owns_until=owns_until,
         known_from=known_from,
         low=low[order],
         high=high[order],

@@ -74,6 +74,7 @@ def _part(identities: Identities, members: np.ndarray) -> Identities:
         anonymous=nothing,
         happened=nothing,
         known=nothing,
+        owns_until=nothing,
         known_from=identities.known_from[members],
         low=np.searchsorted(members, identities.low[links]).astype(np.int32),
         high=np.searchsorted(members, identities.high[links]).astype(np.int32),
