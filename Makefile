@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY := passive
 RUN := $(BIN)/python src/run.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup setup-linkage choose repro replay nightly test test-slow lint format docs lock benchmark-linkage mlflow lab clean
+.PHONY: help setup setup-linkage choose repro replay nightly leakcheck test test-slow lint format docs lock benchmark-linkage benchmark-stitching benchmark-identity mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
@@ -53,6 +53,10 @@ nightly: $(STAMP)                ## the scheduled run: one at a time
 	mkdir -p .dvc/tmp && flock -n .dvc/tmp/nightly.lock $(BIN)/dvc repro -P
 	@$(RUN) waymark.where
 
+leakcheck: $(STAMP)              ## does any feature or label know the future? exits with 1 where one does
+	$(BIN)/dvc repro leakcheck
+	@$(RUN) waymark.findings
+
 test: $(STAMP)                   ## the tests (about three minutes on two cores, no network)
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -75,6 +79,12 @@ lock: $(STAMP)                   ## resolve pyproject.toml anew; no index addres
 
 benchmark-linkage: $(STAMP)      ## precision and recall of linkage on labelled records in WAYMARK_LOGS
 	$(BIN)/python benchmarks/linkage.py
+
+benchmark-stitching: $(STAMP)    ## cost of stitching, from 1 to 10 million links (about five minutes, 8 GB)
+	$(BIN)/python benchmarks/stitching.py $(ARGS)
+
+benchmark-identity: $(STAMP)     ## precision and recall of persons on the simulated brand; ARGS is its seed
+	$(BIN)/python benchmarks/identity_quality.py $(ARGS)
 
 mlflow: $(STAMP)                 ## the experiment store in a browser, on this machine only
 	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1

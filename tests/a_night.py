@@ -6,6 +6,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from waymark import schema
+
 NIGHT = datetime(2025, 9, 28, tzinfo=UTC)
 HORIZON_DAYS = 30
 PATH = ("awareness", "consideration", "purchase")
@@ -150,6 +152,29 @@ INGEST = {
     "last_event_time": "2025-09-27T23:10:00+00:00",
 }
 
+EXPOSURE = {
+    "in_force": {"shared_devices": "device_split", "max_persons_per_id": 20},
+    "n_events": 1099008,
+    "n_shared_devices": 1204,
+    "n_crowded_ids": 3,
+    "rules": [
+        {
+            "shared_devices": rule,
+            "max_persons_per_id": limit,
+            "n_persons": 48210 - n,
+            "n_events_moved": 20 * n,
+            "n_persons_concerned": 2 * n,
+            "n_stages_changed": n,
+        }
+        for rule, limit, n in (
+            ("device_split", 20, 0),
+            ("last_auth", 20, 411),
+            ("none", 20, 1204),
+            ("device_split", None, 3),
+        )
+    ],
+}
+
 MANIFEST = {
     "cutoff_time": NIGHT.isoformat(),
     "source": "simulated",
@@ -166,6 +191,28 @@ SETTINGS = {
     "split": {"kind": "cutoffs", "n_train": 26},
     "seed": 7,
 }
+
+
+def graded(days_ago: int, target: str, role: str, log_loss: float) -> dict:
+    """One grade of a past night."""
+    night = pd.Timestamp(NIGHT - timedelta(days=days_ago)).as_unit("us")
+    model = "lightgbm" if role == "champion" else "back_off"
+    return {
+        **{"cutoff_time": night, "target": target, "role": role, "model": model, "version": "v-1"},
+        **{"known_until": night + pd.Timedelta(days=HORIZON_DAYS), "n": 900 + days_ago, "log_loss": log_loss},
+        **{"brier": 0.21, "auc": 0.71 if target == "churn" else np.nan, "ece": 0.03, "predicted": 0.4},
+        **{"observed": 0.42, "forecast_sha256": "0" * 64},
+    }
+
+
+REALISED = pd.DataFrame(
+    [
+        graded(30 + n, target, role, 0.5 + n / 100 + (role == "baseline") / 10)
+        for n in range(12)
+        for target in ("next_stage", "churn")
+        for role in schema.ROLES
+    ]
+)
 
 
 @cache
@@ -187,6 +234,8 @@ def a_night(**other: object) -> dict:
         "path": PATH,
         "evaluation": EVALUATION,
         "ingest": INGEST,
+        "exposure": EXPOSURE,
+        "realised": REALISED,
         "journeys": journeys,
         "predictions": predictions,
         "previous": previous,

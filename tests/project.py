@@ -36,8 +36,9 @@ CHOICES = {  # not those of whoever runs the tests
 }
 RESULTS = ("data", "models", "reports", "resolved.yaml", "dvc.lock")
 ALL_STEPS = {
-    *("config", "simulate", "ingest", "identify", "clock", "features_train", "targets", "train@next_stage"),
-    *("train@churn", "evaluate", "track", "journeys", "features_score", "score", "report"),
+    *("config", "simulate", "ingest", "identify", "clock", "features_train", "targets", "leakcheck"),
+    *("train@next_stage", "train@churn", "evaluate", "track"),
+    *("journeys", "persons", "features_score", "score", "realise", "report"),
 }
 
 

@@ -10,9 +10,9 @@ from project import N_DAYS, OPENED, RESULTS, Project, finished_shop, visits_of, 
 
 pytestmark = pytest.mark.slow
 
-PUBLISHING = {"journeys", "features_score", "score", "report"}
+PUBLISHING = {"journeys", "persons", "features_score", "score", "realise", "report"}
 NEWS = {"ingest", "identify", "clock"}
-DATA = {"features_train", "targets"}
+DATA = {"features_train", "targets", "leakcheck"}
 TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track"}
 
 
@@ -58,9 +58,9 @@ def test_a_comment_in_conf_reruns_the_config_step_alone(shop: Project):
     ("file", "old", "new", "steps"),
     [
         ("report/base", "title: Customer journeys", "title: Our journeys", {"report"}),
-        ("evaluate/base", "bins: 10", "bins: 8", {"evaluate", "track", "score", "report"}),
-        ("model/lightgbm", "num_leaves: 8", "num_leaves: 5", TRAINING - DATA | {"score", "report"}),
-        ("features/snapshots", "last_k: 5", "last_k: 4", TRAINING | {"features_score", "score", "report"}),
+        ("evaluate/base", "bins: 10", "bins: 8", {"evaluate", "track", "score", "realise", "report"}),
+        ("model/lightgbm", "num_leaves: 8", "num_leaves: 5", TRAINING - DATA | {"score", "realise", "report"}),
+        ("features/snapshots", "last_k: 5", "last_k: 4", TRAINING | {"features_score", "score", "realise", "report"}),
     ],
 )
 def test_an_edited_setting_reruns_the_steps_that_depend_on_it(shop: Project, file, old, new, steps):

@@ -13,7 +13,20 @@ import pandas as pd
 import pytest
 import yaml
 
-from a_night import EVALUATION, INGEST, MANIFEST, NIGHT, PATH, SETTINGS, a_night, forecast, journeys_of, random_journeys
+from a_night import (
+    EVALUATION,
+    EXPOSURE,
+    INGEST,
+    MANIFEST,
+    NIGHT,
+    PATH,
+    REALISED,
+    SETTINGS,
+    a_night,
+    forecast,
+    journeys_of,
+    random_journeys,
+)
 from waymark import schema, tables
 from waymark.report import words
 from waymark.report.flows import count_flows
@@ -155,6 +168,8 @@ def test_rows_that_do_not_add_up_are_said_to(feed):
         {"ingest": {}},
         {"manifest": {}, "settings": {}},
         {"previous": None},
+        {"realised": REALISED.iloc[:0]},
+        {"realised": REALISED.iloc[:1]},
         {"previous": forecast([])},
         {"journeys": journeys_of()},
         {"journeys": journeys_of("ann awareness")},
@@ -244,6 +259,13 @@ def test_calibration_shows_the_model_beside_its_best_baseline_with_counts():
     page = full()
     assert page.says("RFM logistic: forecast 5.0%, came true 8.0%, 200 forecasts")
     assert not page.says("recency: forecast")
+
+
+def test_past_nights_are_shown_over_time_beside_the_best_baseline_of_their_day():
+    page = read()
+    assert page.says("How past nights came out", "the model, 29 August 2025: 0.500", "the best baseline")
+    assert page.says("the best baseline, 18 August 2025: 0.710", "14 earlier ones")
+    assert read(realised=REALISED.iloc[:0]).says("No past night's horizon has passed yet")
 
 
 def test_two_nights_are_compared_person_by_person():
@@ -415,6 +437,8 @@ def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatc
     tables.write_json(clock, tables.CLOCK / "score.json")
     tables.write_json(EVALUATION, tables.REPORTS / "evaluation.json")
     tables.write_json(INGEST, tables.REPORTS / "ingest.json")
+    tables.write_json(EXPOSURE, tables.REPORTS / "exposure.json")
+    tables.write(REALISED, tables.REALISED, schema.REALISED)
     tables.write(night["journeys"].astype({"n_events": "int32"}), tables.JOURNEYS, schema.JOURNEYS)
     kept(night["predictions"], tables.PREDICTIONS)
     kept(night["previous"], tables.PREDICTIONS)

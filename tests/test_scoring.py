@@ -5,6 +5,7 @@ import pytest
 import planted
 from waymark import models, schema, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
+from waymark.replay import differences
 
 NIGHT = pd.Timestamp("2025-04-01", tz="UTC")
 CLOCK = ScoreClock(NIGHT, NIGHT - pd.Timedelta(hours=1), "data0001")
@@ -126,3 +127,43 @@ def test_a_failure_on_the_way_leaves_the_night_as_it_was(trained, tmp_path):
         scoring.publish(pd.concat([made, made]), CLOCK, LEARNT, "shop", tmp_path)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_partition_keeps_the_checksums_of_both_forecasts_and_of_what_they_were_made_from(trained, tmp_path):
+    features = tonight()
+    file = tmp_path / "features.parquet"
+    tables.write(features, file, schema.FEATURES)
+    plain = {
+        target: models.train(*planted.tables(), planted.CATALOGUE, target, "most_frequent", {}, planted.GROUPS, 7)
+        for target in ("next_stage", "churn")
+    }
+    baselines = {target: (model, {**card, "version": "b"}) for target, (model, card) in plain.items()}
+    baseline = scoring.score_baselines(features, baselines, 14)
+    probability = [c for c in baseline if c.startswith("p_")]
+    np.testing.assert_allclose(baseline[probability].sum(axis=1), 1, atol=1e-12)
+    made = predictions(trained, features)
+    folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / "nights", {}, baseline, file)
+    manifest = tables.read_json(folder / "manifest.json")
+    assert manifest["models"]["baseline"]["churn"] == {"name": "most_frequent", "version": "b"}
+    assert manifest["sha256"] == {
+        "predictions.parquet": tables.sha256(folder / "predictions.parquet"),
+        "baseline.parquet": tables.sha256(folder / "baseline.parquet"),
+        file.as_posix(): tables.sha256(file),
+    }
+    assert set(tables.read(folder / "baseline.parquet")["person_id"]) == set(made["person_id"])
+    assert scoring.score_baselines(features, {"churn": baselines["churn"]}, 14) is None
+
+
+def test_a_replay_says_what_differs(trained, tmp_path):
+    made = predictions(trained)
+    one = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / "one")
+    assert differences(one, scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / "same")) == []
+    other = made.iloc[1:].assign(p_stay=0.5)
+    other.attrs = made.attrs
+    (tmp_path / "file").write_text("other features")
+    two = scoring.publish(other, CLOCK, LEARNT, "shop", tmp_path / "two", features=tmp_path / "file")
+    assert differences(one, two) == [
+        "predictions.parquet: 1 persons published only",
+        "predictions.parquet: p_stay differs",
+        f"{(tmp_path / 'file').as_posix()}: its bytes differ",
+    ]

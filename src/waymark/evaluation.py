@@ -205,6 +205,26 @@ def slices(trial: Trial) -> list[dict[str, Any]]:
     return out
 
 
+def train_best_baselines(
+    evaluation: Mapping[str, Any],
+    features: pd.DataFrame,
+    targets: pd.DataFrame,
+    catalogue: Sequence[Feature],
+    seed: int,
+) -> dict[str, tuple[ClassifierMixin, dict[str, Any]]]:
+    """Return the best baseline of each target with its card, to be kept beside the model; none where none was judged.
+
+    Parameters are those of `evaluate`, and what it returned.
+    """
+    best = {target: found["best_baseline"] for target, found in evaluation["targets"].items()}
+    groups = [feature.group for feature in catalogue]
+    return {
+        target: models.train(features, targets, catalogue, target, name, {}, groups, seed)
+        for target, name in best.items()
+        if name is not None
+    }
+
+
 def importance(model: ClassifierMixin, card: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the features by their share of what training gained, where the model knows it."""
     shares = getattr(model, "feature_importances_", None)

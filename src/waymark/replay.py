@@ -22,7 +22,7 @@ import yaml
 from waymark import config, schema, tables
 from waymark.clock import ScoreClock, TrainClock, known_before, version_as_of
 from waymark.errors import InputError
-from waymark.scoring import MANIFEST, SETTINGS
+from waymark.scoring import FORECASTS, MANIFEST, SETTINGS
 from waymark.sources.ingest import ingest
 
 _STEPS = (
@@ -85,10 +85,18 @@ def _run(step: str) -> None:
 
 def differences(published: Path, rebuilt: Path) -> list[str]:
     """Say what differs between two partitions of one night; nothing where their bytes are the same."""
-    name = "predictions.parquet"
-    if (published / name).read_bytes() == (rebuilt / name).read_bytes():
+    found = [text for name in FORECASTS.values() for text in _differences(published / name, rebuilt / name)]
+    one, two = (tables.read_json(folder / MANIFEST)["sha256"] for folder in (published, rebuilt))
+    others = sorted((set(one) | set(two)) - set(FORECASTS.values()))
+    return found + [f"{name}: its bytes differ" for name in others if one.get(name) != two.get(name)]
+
+
+def _differences(published: Path, rebuilt: Path) -> list[str]:
+    if not published.exists() or not rebuilt.exists():
+        return [f"only one night has {published.name}"] if published.exists() != rebuilt.exists() else []
+    if published.read_bytes() == rebuilt.read_bytes():
         return []
-    one, two = (pd.read_parquet(p / name).set_index("person_id") for p in (published, rebuilt))
+    one, two = (pd.read_parquet(path).set_index("person_id") for path in (published, rebuilt))
     found = [
         f"{len(ids)} persons {where}"
         for ids, where in (
@@ -99,7 +107,8 @@ def differences(published: Path, rebuilt: Path) -> list[str]:
     ]
     both = one.index.intersection(two.index)
     columns = [c for c in one if c in two and not one.loc[both, c].equals(two.loc[both, c])]
-    return [*found, *(f"{c} differs" for c in columns)] or ["the bytes differ, the values do not"]
+    differing = [*found, *(f"{c} differs" for c in columns)] or ["the bytes differ, the values do not"]
+    return [f"{published.name}: {text}" for text in differing]
 
 
 def main(arguments: list[str]) -> int:

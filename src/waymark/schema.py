@@ -258,3 +258,39 @@ PREDICTIONS = Table(
     },
     families={"p_silent_": "float64", "p_next_": "float64"},
 )
+
+BASELINE = Table(
+    name="baseline",
+    grain="what the best baselines forecast of one person at one cut-off",
+    key=("person_id",),
+    columns={
+        "person_id": "string",
+        "p_stay": "float64",  # this and what follows as in the predictions
+    },
+    families={"p_silent_": "float64", "p_next_": "float64"},
+)
+
+ROLES = ("champion", "baseline")
+
+REALISED = Table(
+    name="realised",
+    grain="how one model's forecasts of one target on one past night came out",
+    key=("cutoff_time", "target", "role"),
+    columns={
+        "cutoff_time": TIME,  # the night
+        "target": "string",  # next_stage or churn
+        "role": "string",  # one of ROLES: the model that scored, and the best baseline of its day
+        "model": "string",  # its name
+        "version": "string",  # of the model
+        "known_until": TIME,  # what became known at or after this is not part of what happened
+        "n": "int64",  # persons graded
+        "log_loss": "float64",
+        "brier": "float64",
+        "auc": "float64",  # of churn, where some went silent and some did not
+        "ece": "float64",  # expected calibration error, over ten bins of equally many persons
+        "predicted": "float64",  # mean probability of silence, or of the likeliest next stage
+        "observed": "float64",  # share of persons for whom it came true
+        "forecast_sha256": "string",  # of the file that was graded
+    },
+    nullable=frozenset({"auc"}),
+)

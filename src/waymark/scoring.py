@@ -15,11 +15,12 @@ from waymark import schema, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.estimators import select
 from waymark.forecast import SILENT, combine, if_active, next_columns
-from waymark.models import features_of
+from waymark.models import features_of, load
 from waymark.reasons import contributions, top_reasons
 
 N_REASONS = 3
 MANIFEST, SETTINGS = "manifest.json", "settings.yaml"
+FORECASTS = {"champion": "predictions.parquet", "baseline": "baseline.parquet"}  # role -> file of a partition
 Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
 
 
@@ -50,14 +51,10 @@ def score(
     -------
     pandas.DataFrame
         Rows of `schema.PREDICTIONS`, sorted by person. `attrs["next_stages"]` says which stage each `p_next_` column
-        speaks of: names of columns hold ASCII only.
+        speaks of: names of columns hold ASCII only; `attrs["models"]`, which models forecast.
     """
     features = features.sort_values("person_id", ignore_index=True)
-    p_silent = _probability(churn, features)[:, churn[0].classes_.tolist().index(SILENT)]
-    classes = next_stage[0].classes_.tolist()
-    p_next = _probability(next_stage, features)
-    forecast = combine(features["stage"], p_silent, p_next, classes, horizon_days)
-    given = if_active(features["stage"], p_next, classes)
+    forecast, given = _forecast(features, next_stage, churn, horizon_days)
     likeliest = np.array(given.columns, object)[given.to_numpy().argmax(axis=1)]
     reasons = _reasons(features, [(churn, np.full(len(features), SILENT)), (next_stage, likeliest)])
     n = len(features)
@@ -76,8 +73,42 @@ def score(
             "scored_at_cutoff": clock.scored_at_cutoff,
         }
     )
-    predictions.attrs["next_stages"] = next_columns(classes)
+    predictions.attrs["next_stages"] = next_columns(next_stage[0].classes_.tolist())
+    predictions.attrs["models"] = _names({"next_stage": next_stage, "churn": churn})
     return predictions
+
+
+def score_baselines(features: pd.DataFrame, baselines: Mapping[str, Model], horizon_days: int) -> pd.DataFrame | None:
+    """Return what the best baselines (target -> model and card) forecast; None where a target has none.
+
+    Rows of `schema.BASELINE`, with `attrs["models"]` as in `score`.
+    """
+    if set(baselines) != {"next_stage", "churn"}:
+        return None
+    features = features.sort_values("person_id", ignore_index=True)
+    forecast, _ = _forecast(features, baselines["next_stage"], baselines["churn"], horizon_days)
+    forecast = forecast.drop(columns="next_stage").assign(person_id=features["person_id"])
+    forecast.attrs["models"] = _names(baselines)
+    return forecast
+
+
+def load_baselines(folder: Path = tables.MODELS / "baseline") -> dict[str, Model]:
+    """Return the baselines that the step evaluate kept, by target."""
+    return {kept.name: load(kept) for kept in sorted(folder.iterdir())}
+
+
+def _names(models: Mapping[str, Model]) -> dict[str, dict[str, str]]:
+    return {target: {key: card[key] for key in ("name", "version")} for target, (_, card) in models.items()}
+
+
+def _forecast(
+    features: pd.DataFrame, next_stage: Model, churn: Model, horizon_days: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the joint forecast of each person, and that of the next stage given activity."""
+    p_silent = _probability(churn, features)[:, churn[0].classes_.tolist().index(SILENT)]
+    classes, p_next = next_stage[0].classes_.tolist(), _probability(next_stage, features)
+    joint = combine(features["stage"], p_silent, p_next, classes, horizon_days)
+    return joint, if_active(features["stage"], p_next, classes)
 
 
 def _probability(model: Model, features: pd.DataFrame) -> np.ndarray:
@@ -114,10 +145,14 @@ def publish(
     source: str,
     root: Path = tables.PREDICTIONS,
     settings: Mapping[str, Any] | None = None,
+    baseline: pd.DataFrame | None = None,
+    features: Path | None = None,
 ) -> Path:
     """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder.
 
-    `settings` are those of resolved.yaml: with them and the clocks the night can be replayed.
+    `settings` are those of resolved.yaml: with them and the clocks the night can be replayed. `baseline` is what
+    `score_baselines` returned, kept to be graded beside the predictions; `features` is the file that both were made
+    from, whose checksum is kept.
     """
     folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +163,11 @@ def publish(
             " looking back, not for judging the forecast"
         )
     with tables.new_folder(folder) as new:
-        tables.write(predictions, new / "predictions.parquet", schema.PREDICTIONS)
+        tables.write(predictions, new / FORECASTS["champion"], schema.PREDICTIONS)
+        models = {"champion": predictions.attrs["models"]}
+        if baseline is not None:
+            tables.write(baseline, new / FORECASTS["baseline"], schema.BASELINE)
+            models["baseline"] = baseline.attrs["models"]
         first = predictions.iloc[0] if len(predictions) else {}
         manifest = {
             "cutoff_time": clock.cutoff_time.isoformat(),
@@ -141,7 +180,9 @@ def publish(
             "trained_until": trained.as_of.isoformat(),
             "clocks": {"train": trained.to_json(), "score": clock.to_json()},
             "warnings": warnings,
-            "sha256": {"predictions.parquet": tables.sha256(new / "predictions.parquet")},
+            "models": models,
+            "sha256": {FORECASTS[role]: tables.sha256(new / FORECASTS[role]) for role in models}
+            | ({} if features is None else {features.as_posix(): tables.sha256(features)}),
         }
         tables.write_text(yaml.safe_dump(dict(settings or {}), sort_keys=False, allow_unicode=True), new / SETTINGS)
         tables.write_json(manifest, new / MANIFEST)

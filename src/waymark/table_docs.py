@@ -16,6 +16,8 @@ PATHS = {
     "features": tables.FEATURES / "{train,score}.parquet",
     "targets": tables.TARGETS,
     "predictions": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "predictions.parquet",
+    "baseline": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "baseline.parquet",
+    "realised": tables.REALISED,
 }
 FAMILIES = {
     "attr_": "a category that the mapping keeps",

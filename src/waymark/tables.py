@@ -28,6 +28,7 @@ TARGETS = Path("data/targets.parquet")
 MODELS = Path("models")
 PREDICTIONS = Path("data/predictions")
 REPORTS = Path("reports")
+REALISED = Path("reports/realised.parquet")
 
 
 @contextmanager

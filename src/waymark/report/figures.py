@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,7 @@ class _Frame:
     x_low: float = 0.0
     x_high: float = 1.0
     y_high: float = 1.0
+    y_low: float = 0.0
 
     @property
     def right(self) -> float:
@@ -36,7 +38,7 @@ class _Frame:
         return self.left + self.width * (value - self.x_low) / (self.x_high - self.x_low)
 
     def y(self, value: float) -> float:
-        return self.bottom - self.height * value / self.y_high
+        return self.bottom - self.height * (value - self.y_low) / (self.y_high - self.y_low)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
         return tag("line", x1=place(x1), y1=place(y1), x2=place(x2), y2=place(y2), class_=kind)
@@ -209,6 +211,28 @@ def histogram_figure(label: str, tonight: Sequence[int], before: Sequence[int] |
     parts += [_text(words.share(i / len(now), 0), frame.x(i), frame.bottom + 16, "tick") for i in edges]
     parts += [frame.line(frame.left, frame.bottom, frame.right, frame.bottom, "zero"), frame.x_title(axis)]
     return svg(_WIDTH, frame.bottom + 43, label, *parts, class_="chart")
+
+
+def time_figure(label: str, curves: Mapping[str, tuple[str, Sequence[tuple[datetime, float]]]], axis: str) -> Markup:
+    """Draw numbers over time: one line a curve, whose kind is `model` or `best`, with a mark at each of its times."""
+    times = sorted({time for _, spots in curves.values() for time, _ in spots})
+    values = [value for _, spots in curves.values() for _, value in spots]
+    start, days = times[0], max((times[-1] - times[0]).days, 1)
+    pad = 0.1 * ((max(values) - min(values)) or max(values, default=1.0) or 1.0)
+    frame = _Frame(60.0, 10.0, _WIDTH - 100.0, 170.0, 0.0, days, max(values) + pad, max(min(values) - pad, 0.0))
+    marks = ticks(frame.y_low, frame.y_high, 4)
+    shown = sorted({times[0], times[len(times) // 2], times[-1]})
+    parts = frame.y_grid(marks, _numbers(marks))
+    parts += frame.x_grid([(time - start).days for time in shown], [f"{time:%Y-%m-%d}" for time in shown])
+    for name, (kind, spots) in curves.items():
+        places = [(frame.x((time - start).days), frame.y(value)) for time, value in spots]
+        parts.append(
+            tag("polyline", points=" ".join(f"{place(x)},{place(y)}" for x, y in places), class_=f"curve {kind}")
+        )
+        for (x, y), (time, value) in zip(places, spots, strict=True):
+            said = f"{name}, {words.day(time)}: {words.number(value)}"
+            parts.append(tag("g", tag("title", said), _mark(kind, x, y, 3.0)))
+    return svg(_WIDTH, frame.bottom + 43, label, *parts, frame.x_title(axis), class_="chart")
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

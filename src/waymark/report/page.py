@@ -11,6 +11,8 @@ from waymark.report.flows import count_flows
 from waymark.report.journey import journey
 from waymark.report.markup import Markup, paragraph, tag
 from waymark.report.outlook import Outlook
+from waymark.report.people import who_is_who
+from waymark.report.realised import came_out
 from waymark.report.style import CSS
 
 CONTENTS = {
@@ -19,10 +21,12 @@ CONTENTS = {
     "journey": "Journey",
     "models": "Against baselines",
     "calibration": "Calibration",
+    "realised": "Past nights",
     "slices": "By stage",
     "moves": "What moves it",
     "nights": "Against last night",
     "stages": "Who is where",
+    "people": "Who is who",
 }
 STAMPS = ("model_version_next_stage", "model_version_churn", "data_version", "mlflow_run_id")
 
@@ -36,6 +40,8 @@ def build_page(
     path: Sequence[str],
     evaluation: Mapping[str, Any],
     ingest: Mapping[str, Any],
+    exposure: Mapping[str, Any],
+    realised: pd.DataFrame,
     journeys: pd.DataFrame,
     predictions: pd.DataFrame,
     previous: pd.DataFrame | None,
@@ -51,6 +57,10 @@ def build_page(
         The designed order of stages.
     evaluation, ingest, manifest
         As written by the steps evaluate, ingest and score. What is absent is left out of the page or said to be.
+    exposure
+        As `exposure.measure_exposure` returns it.
+    realised
+        Rows of `schema.REALISED`: the past nights that were graded by then.
     journeys, predictions
         Rows of `schema.JOURNEYS` and, of the night at `cutoff_time`, of `schema.PREDICTIONS`.
     previous
@@ -76,10 +86,12 @@ def build_page(
         journey(flows, max_flows),
         quality.against_baselines(evaluation),
         quality.calibration(evaluation),
+        came_out(realised),
         quality.slices(evaluation),
         quality.importance(evaluation),
         tonight.against_last_night(outlook, before),
         tonight.counts_by_stage(outlook, path),
+        who_is_who(exposure),
     ]
     lede = (overview.summary(outlook, cutoff_time), overview.verdicts(evaluation))
     return _document(

@@ -14,20 +14,26 @@ def main() -> None:
     """Judge the models of both targets and write what was found."""
     with timed(log, "evaluate") as facts:
         cfg = config.load(config.EvaluateConfig, "evaluate")
+        features, targets = tables.read(tables.FEATURES / "train.parquet"), tables.read(tables.TARGETS)
+        known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
+        seed = config.value("seed")
         found = evaluation.evaluate(
-            tables.read(tables.FEATURES / "train.parquet"),
-            tables.read(tables.TARGETS),
-            catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
+            features,
+            targets,
+            known,
             {target: models.load(tables.MODELS / target) for target in TARGETS},
             baselines=cfg.baselines,
             end_of_case=config.load(config.TargetsConfig, "targets").end_of_case,
             n_bootstrap=cfg.n_bootstrap,
             interval=cfg.interval,
             n_bins=cfg.n_calibration_bins,
-            seed=config.value("seed"),
+            seed=seed,
         )
         tables.write_json(found, tables.REPORTS / "evaluation.json")
         tables.write_json(evaluation.summary(found), tables.REPORTS / "metrics.json")
+        with tables.new_folder(tables.MODELS / "baseline") as folder:
+            for target, best in evaluation.train_best_baselines(found, features, targets, known, seed).items():
+                models.write(*best, folder / target)
         with tables.new_folder(tables.REPORTS / "plots") as folder:
             for name, text in evaluation.plots(found).items():
                 tables.write_text(text, folder / name)

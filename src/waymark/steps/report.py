@@ -29,6 +29,8 @@ def main() -> None:
             path=config.load(config.JourneyConfig, "journey").path,
             evaluation=tables.read_json(tables.REPORTS / "evaluation.json"),
             ingest=tables.read_json(tables.REPORTS / "ingest.json"),
+            exposure=tables.read_json(tables.REPORTS / "exposure.json"),
+            realised=tables.read(tables.REALISED),
             journeys=tables.read(tables.JOURNEYS),
             predictions=predictions,
             previous=read_night_before(tonight, source),

@@ -1,0 +1,184 @@
+"""How the forecasts of past nights came out: frozen when they were made, graded once what they speak of has passed.
+
+What happened is what was known of the horizon `split.gap_days` after its end. What is told later changes nothing any
+more, so that a grade, once given, stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from waymark import config, metrics, schema, tables
+from waymark.clock import ScoreClock, TrainClock, known_before
+from waymark.eventlog import micro, read_log
+from waymark.journeys import StageMap
+from waymark.points import latest_event
+from waymark.scoring import FORECASTS, MANIFEST, SETTINGS
+from waymark.targets import END, STAY, build_event_targets, build_snapshot_targets
+
+_DIGITS = 6  # what is written; sums may differ beyond from machine to machine
+
+
+@dataclass(frozen=True)
+class Night:
+    """A published night."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def cutoff_time(self) -> pd.Timestamp:
+        """When it was."""
+        return ScoreClock.from_json(self.manifest["clocks"]["score"]).cutoff_time
+
+    @property
+    def was_forecast(self) -> bool:
+        """Whether its models had not seen what came after it."""
+        return TrainClock.from_json(self.manifest["clocks"]["train"]).as_of <= self.cutoff_time
+
+    @property
+    def known_until(self) -> pd.Timestamp:
+        """End of what may count as having happened."""
+        days = self.section(config.TargetsConfig, "targets").horizon_days
+        return self.cutoff_time + pd.Timedelta(days=days + self.section(config.SplitConfig, "split").gap_days)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of each role's forecasts."""
+        return {role: FORECASTS[role] for role in self.manifest["models"]}
+
+    def section(self, cls: type, name: str) -> Any:
+        """Return a section of the settings that the night was made with."""
+        return config.check(cls, self._settings[name], f"section {name} of {self.folder / SETTINGS}")
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        return yaml.safe_load((self.folder / SETTINGS).read_text(encoding="utf-8"))
+
+
+def nights_to_grade(tonight: pd.Timestamp, source: str, root: Path = tables.PREDICTIONS) -> list[Night]:
+    """Return the nights of `source` that were forecasts, and whose horizon has passed by `tonight`, in their order."""
+    return [
+        n for n in _published(root) if n.manifest["source"] == source and n.was_forecast and n.known_until <= tonight
+    ]
+
+
+def _published(root: Path) -> Iterator[Night]:
+    for folder in sorted(root.glob("cutoff_date=*")):
+        manifest = tables.read_json(folder / MANIFEST)
+        if "models" in manifest:  # earlier versions kept too little to be graded
+            yield Night(folder, manifest)
+
+
+def read_grades(path: Path = tables.REALISED) -> pd.DataFrame | None:
+    """Return the grades given so far, or None where there are none yet."""
+    return tables.read(path) if path.exists() else None
+
+
+def grade_nights(
+    nights: list[Night], events: pd.DataFrame, links: pd.DataFrame, done: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Grade every night.
+
+    Parameters
+    ----------
+    nights
+        As `nights_to_grade` returns them.
+    events, links
+        Rows of `schema.EVENTS` and `schema.LINKS`, in any order.
+    done
+        What this returned before. The grades of the very same forecasts stay as they are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `schema.REALISED`. A target has none for a night of which there is nobody to grade.
+    """
+    kept: dict[tuple, list[dict[str, Any]]] = {}
+    for row in [] if done is None else done.to_dict("records"):
+        kept.setdefault((row["cutoff_time"], row["role"], row["forecast_sha256"]), []).append(row)
+    rows = []
+    for night in nights:
+        keys = [(night.cutoff_time, role, night.manifest["sha256"][file]) for role, file in night.files.items()]
+        is_done = all(key in kept for key in keys)
+        rows += [row for key in keys for row in kept[key]] if is_done else _grade(night, events, links)
+    return pd.DataFrame(rows, columns=list(schema.REALISED.columns))
+
+
+def _grade(night: Night, events: pd.DataFrame, links: pd.DataFrame) -> list[dict[str, Any]]:
+    predictions = tables.read(night.folder / FORECASTS["champion"])
+    truth = _what_happened(night, predictions, events, links).set_index("person_id")
+    times = {"cutoff_time": night.cutoff_time, "known_until": night.known_until}
+    rows = []
+    for role, file in night.files.items():
+        forecast = tables.read(night.folder / file).set_index("person_id")
+        for target, model in night.manifest["models"][role].items():
+            y, p = (_silence if target == "churn" else _next_stage)(forecast, truth, night.manifest["next_stages"])
+            if len(y):
+                about = {"target": target, "role": role, "model": model["name"], "version": model["version"]}
+                rows.append(times | about | _marks(target, y, p) | {"forecast_sha256": night.manifest["sha256"][file]})
+    return rows
+
+
+def _what_happened(night: Night, predictions: pd.DataFrame, events: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `schema.TARGETS`, one for each person of the night, as known when the horizon had passed."""
+    journey = night.section(config.JourneyConfig, "journey")
+    rules = night.section(config.IdentityConfig, "identity")
+    targets = night.section(config.TargetsConfig, "targets")
+    if night.section(config.FeaturesConfig, "features").points == "snapshots":
+        points = predictions[["person_id", "cutoff_time", "stage"]].assign(prefix_length=np.int32(0))
+        return build_snapshot_targets(points, events, links, night.known_until, journey, targets, (), rules)
+    log = read_log(known_before(events, night.cutoff_time), links, rules)
+    latest = latest_event(log, StageMap(log, journey), micro(night.cutoff_time))
+    points = pd.DataFrame(
+        {
+            "person_id": pd.array(latest.person_ids, "str"),
+            "cutoff_time": pd.DatetimeIndex(latest.cutoff.astype("datetime64[us]")).tz_localize("UTC"),
+            "prefix_length": (latest.end - latest.first).astype(np.int32),
+        }
+    )
+    points = points[points["person_id"].isin(predictions["person_id"])]
+    # Nothing is trained here, so no row is held back from a test.
+    split = night.section(config.SplitConfig, "split").model_copy(update={"embargo": False})
+    return build_event_targets(points, events, links, night.known_until, journey, targets, split, rules)
+
+
+def _silence(
+    forecast: pd.DataFrame, truth: pd.DataFrame, next_stages: Mapping[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each person went silent, and the probabilities of coming back and of silence."""
+    happened = truth.loc[truth["churn_status"] == "mature", "is_silent"].astype(bool)
+    [column] = [c for c in forecast if c.startswith("p_silent_")]
+    p = forecast.loc[happened.index, column].to_numpy()
+    return happened.to_numpy().astype(int), np.column_stack([1 - p, p])
+
+
+def _next_stage(
+    forecast: pd.DataFrame, truth: pd.DataFrame, next_stages: Mapping[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the position of each active person's next stage, and the probabilities of all, given activity."""
+    is_graded = (truth["next_stage_status"] == "mature") & ~truth["is_silent"].fillna(True).astype(bool)
+    happened = truth.loc[is_graded & (truth["next_stage"] != END), "next_stage"]
+    p = forecast.loc[happened.index, ["p_stay", *next_stages]].to_numpy()
+    p = p / np.maximum(p.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    outcomes = [STAY, *next_stages.values()]
+    unforeseen = sorted(set(happened) - set(outcomes))
+    p = np.hstack([p, np.zeros((len(p), len(unforeseen)))])
+    return pd.Index([*outcomes, *unforeseen]).get_indexer(happened), p
+
+
+def _marks(target: str, y: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    judges = [metrics.log_loss, metrics.brier, metrics.calibration_error()]
+    _, forecast, came_true = metrics.calibration_bins(y, p, 1)
+    auc = metrics.auc(y, p) if target == "churn" else np.nan
+    marks = {judge.name: judge(y, p) for judge in judges}
+    marks |= {"auc": auc, "predicted": float(forecast.mean()), "observed": float(came_true.mean())}
+    return {"n": len(y)} | {name: round(value, _DIGITS) for name, value in marks.items()}

@@ -1,0 +1,66 @@
+"""Leakcheck on real logs and on the simulated brand: what is shipped raises no alarm, in a minute or less."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from waymark import clock, features, findings, leakcheck, targets
+from waymark.config import Settings, check
+from waymark.identity import link_identities
+from waymark.sources.ingest import ingest
+from waymark.steps.config import compose_settings
+
+LOGS = os.environ.get("WAYMARK_LOGS")
+ROOT = Path(__file__).parents[1]
+SOURCES = {
+    "online_retail": "online_retail",
+    "cdnow": "cdnow",
+    "bpic2012": "bpic2012",
+    "retentioneering_ecom": "retentioneering_ecom",
+    "tax2017_helpdesk": "tax2017",
+    "tax2017_bpi_12_w": "tax2017",
+}
+
+
+def subject_of(source: str, landing: Path) -> tuple[leakcheck.Subject, Settings]:
+    """Return the tables of a shipped source with its own settings."""
+    chosen = {"source": source, "landing": str(landing)}
+    cfg = check(Settings, yaml.safe_load(compose_settings(chosen, ROOT / "conf")), "conf/")
+    events = ingest(landing, cfg.source).events
+    links = link_identities(events)
+    known = clock.set_train_clock(events, cfg.split, cfg.targets)
+    nights = (*known.train_cutoffs, *known.test_cutoffs)
+    rows, catalogue, _ = features.build_training_features(
+        clock.known_before(events, known.as_of), links, nights, known.as_of, cfg.journey, cfg.features, cfg.identity
+    )
+    kind, rules = cfg.features.points, cfg.identity
+    truth = targets.build_targets(rows, events, links, known, kind, cfg.journey, cfg.targets, cfg.split, rules)
+    tables = (events, links, rows, truth, catalogue, known)
+    return leakcheck.Subject(*tables, cfg.journey, cfg.features, cfg.targets, cfg.split, rules), cfg
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LOGS, reason="WAYMARK_LOGS names no folder of public logs")
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_shipped_features_raise_no_alarm_on_a_real_log(source):
+    landing = Path(LOGS) / SOURCES[source]
+    if not landing.is_dir():
+        pytest.skip(f"no {landing.name} among the logs")
+    subject, cfg = subject_of(source, landing)
+    begun = time.perf_counter()
+    found = findings.to_json(leakcheck.leakcheck(subject, cfg.leakcheck, cfg.seed))
+    seconds = time.perf_counter() - begun
+    print(f"\n{source}: {seconds:.1f} s\n{findings.as_text(found)}")
+    assert found["n_alarms"] == 0
+    assert {f["check"] for f in found["findings"]} == set(leakcheck.CHECKS)
+    assert seconds < 60
+
+
+def test_the_shipped_features_raise_no_alarm_on_the_simulated_brand(small_project):
+    found = json.loads((small_project / "reports/leakcheck.json").read_text())
+    assert found["n_alarms"] == 0
+    assert {f["check"] for f in found["findings"]} == set(leakcheck.CHECKS)
