@@ -35,6 +35,7 @@ def measure(settings: SimulateConfig, seed: int) -> pd.DataFrame:
     """
     brand = simulate(settings, seed)
     events = brand.events.rename(columns={"feed": "source"}).sort_values("event_time", kind="stable", ignore_index=True)
+    events = events.assign(superseded_time=pd.Series(pd.NaT, events.index, "datetime64[us, UTC]"))
     links = link_identities(events)
     end = micro(pd.Timestamp(settings.start)) + settings.days * DAY
     rows = []

@@ -198,7 +198,14 @@ def graded(days_ago: int, target: str, role: str, log_loss: float) -> dict:
     night = pd.Timestamp(NIGHT - timedelta(days=days_ago)).as_unit("us")
     model = "lightgbm" if role == "champion" else "back_off"
     return {
-        **{"cutoff_time": night, "target": target, "role": role, "model": model, "version": "v-1"},
+        **{
+            "source": "simulated",
+            "cutoff_time": night,
+            "target": target,
+            "role": role,
+            "model": model,
+            "version": "v-1",
+        },
         **{"known_until": night + pd.Timedelta(days=HORIZON_DAYS), "n": 900 + days_ago, "log_loss": log_loss},
         **{"brier": 0.21, "auc": 0.71 if target == "churn" else np.nan, "ece": 0.03, "predicted": 0.4},
         **{"observed": 0.42, "forecast_sha256": "0" * 64},

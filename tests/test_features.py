@@ -127,6 +127,19 @@ def test_a_past_night_rebuilt_today_is_what_that_night_wrote(log, later):
     assert as_written == known
 
 
+@given(log=random_logs.rows(), later=random_logs.rows())
+def test_what_comes_after_the_first_test_changes_no_category_of_training(log, later):
+    """Which categories there are is learnt up to there: a new event type of the test's own days stays unknown."""
+    tables = [random_logs.table(past(log) + future(news)) for news in (log, later)]
+    nights, as_of = [CUTOFF - timedelta(days=9), CUTOFF], CUTOFF + timedelta(days=90)
+    one, two = (
+        build_training_features(t, link_identities(t), nights, as_of, SHOP, EVERYTHING, learn_until=CUTOFF)
+        for t in tables
+    )
+    assert one[1:] == two[1:]
+    assert bytes_of(one[0]) == bytes_of(two[0])
+
+
 # --- the plain reference --------------------------------------------------------------------------------------------
 
 

@@ -201,6 +201,90 @@ def test_a_link_told_again_after_its_erasure_counts_again():
     assert n_persons == [2, 1, 2, 1]
 
 
+def owners(log: pd.DataFrame, at: str, links: pd.DataFrame | None = None, **rules: object) -> list[str]:
+    """Return the person of each event of a log, as known before a time."""
+    found = index_identities(log, link_identities(log, links), IdentityConfig(**rules))
+    return [name.split(":")[1] for name in found.person_ids[found.persons(micro(time(at)))]]
+
+
+def test_a_household_of_log_ins_alone():
+    """Two log-ins of one evening link the devices; one of them is erased."""
+    evening = events(*HOUSEHOLD["event_id"][:-3], "ann~tablet 2025-01-20T00:01 app login", *HOUSEHOLD["event_id"][-2:])
+    erasure = told("2025-01-25 erase anonymous:phone customer:ann")
+    assert len(evening) == 12
+    n = [
+        len(people(evening, at, link_identities(evening, erasure))) for at in ("2025-01-15", "2025-01-24", "2025-01-26")
+    ]
+    assert n == [4, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "late", ["~phone 2025-01-20 web login known=2025-01-26", "~phone 2025-01-25 app buy known=2025-02-02"]
+)
+def test_what_happened_before_an_erasure_and_is_told_later_links_nothing(late):
+    log, erasure = events(VISIT, LOGIN, f"ann{late}"), told("2025-01-25 erase anonymous:phone customer:ann")
+    links = link_identities(log, erasure)
+    assert [len(people(log, at, links)) for at in ("2025-01-24", "2025-01-26", "2025-02-03")] == [1, 2, 2]
+    others = (BY_BOB.replace("bob", "cat").replace("02-01", "01-11"), BY_BOB.replace("02-01", "01-12"))
+    shared = events(VISIT, LOGIN, *others, f"ann{late}", "~phone 2025-02-01 web view")
+    assert owners(shared, "2025-02-03", erasure, shared_devices="last_auth")[-1] == "bob"
+
+
+CORRECTED = (VISIT, "bob~phone 2025-01-10 web login id=7 superseded=2025-01-15")
+
+
+@pytest.mark.parametrize(
+    ("correction", "persons_after"),
+    [
+        (
+            "ann~phone 2025-01-10 web login id=7 known=2025-01-15",
+            [{"customer:ann", "anonymous:phone"}, {"customer:bob"}],
+        ),
+        ("~phone 2025-01-10 web login id=7 known=2025-01-15", [{"anonymous:phone"}, {"customer:bob"}]),
+        ("bob~phone 2025-01-10 web order id=7 known=2025-01-15", [{"customer:bob", "anonymous:phone"}]),
+    ],
+)
+def test_a_log_in_that_a_restatement_takes_back_links_no_more(correction, persons_after):
+    log = events(*CORRECTED, correction)
+    links = link_identities(log)
+    assert schema.to_arrow(links, schema.LINKS).num_rows == len(links)
+    assert {"anonymous:phone", "customer:bob"} in people(log, "2025-01-15", links).values()
+    after = people(log, "2025-01-16", links).values()
+    assert sorted(map(sorted, after)) == sorted(map(sorted, persons_after))
+
+
+def test_a_log_in_taken_back_leaves_what_another_one_or_a_file_says():
+    correction = "~phone 2025-01-10 web login id=7 known=2025-01-15"
+    earlier = events(*CORRECTED, correction, "bob~phone 2025-01-12 web order id=8 superseded=2025-01-20")
+    n = [len(people(earlier, at, link_identities(earlier))) for at in ("2025-01-11", "2025-01-18", "2025-01-21")]
+    assert n == [1, 1, 2]
+    log, alias = events(*CORRECTED, correction), told("2025-01-02 alias anonymous:phone customer:bob")
+    assert len(people(log, "2025-01-30", link_identities(log, alias))) == 1
+
+
+def test_on_a_shared_device_a_log_in_taken_back_owns_nothing():
+    log = events(
+        "ann~phone 2025-01-01 web login",
+        "cat~phone 2025-01-02 web login",
+        "bob~phone 2025-01-03 web login id=7 superseded=2025-01-15",
+        "~phone 2025-01-03 web login id=7 known=2025-01-15",
+        "~phone 2025-01-04 web view",
+    )
+    assert [owners(log, at, shared_devices="last_auth")[-1] for at in ("2025-01-14", "2025-01-16")] == ["bob", "cat"]
+
+
+@pytest.mark.parametrize("actor", ["brand", "system"])
+def test_what_others_say_of_two_ids_links_them_but_is_no_log_in(actor):
+    log = events(
+        "ann~phone 2025-01-01 web login", "bob~phone 2025-01-02 web login",
+        f"ann~phone 2025-01-03 mail parcel_sent actor={actor}", "~phone 2025-01-04 web view",
+    )  # fmt: skip
+    assert list(link_identities(log)["kind"]) == ["login", "login", "mention"]
+    assert owners(log, "2025-02-01", shared_devices="last_auth")[-1] == "bob"
+    mentioned = events(VISIT, f"ann~phone 2025-01-03 mail parcel_sent actor={actor}")
+    assert len(people(mentioned, "2025-02-01", link_identities(mentioned))) == 1
+
+
 SHARED = events(
     "~kiosk 2025-01-01 web view",
     "ann~kiosk 2025-01-02 web login",
@@ -260,6 +344,12 @@ def test_an_address_of_too_many_devices_links_nobody():
     links = told(*(f"2025-01-02 alias anonymous:address anonymous:d{i}" for i in range(4)))
     assert len(people(log, "2025-02-01", links, max_persons_per_id=4)) == 1
     assert len(people(log, "2025-02-01", links, max_persons_per_id=3)) == 5
+
+
+def test_an_address_of_many_devices_of_one_person_links_them():
+    log = events(*(f"ann~d{i} 2025-01-01 web login" for i in range(5)), "bob 2025-01-01 web view")
+    links = link_identities(log, told(*(f"2025-01-02 alias anonymous:address anonymous:d{i}" for i in range(5))))
+    assert len(people(log, "2025-02-01", links, max_persons_per_id=2)) == 2
 
 
 def test_ids_that_no_event_carries_join_those_that_do():

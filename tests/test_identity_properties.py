@@ -229,39 +229,45 @@ class Plain:
     def __init__(self, events: list[Row], told: list[Row], rules: IdentityConfig, at: pd.Timestamp):
         self.events, self.rules, self.at = events, rules, at
         self.erasures = [(frozenset((r["id_a"], r["id_b"])), r["known_time"]) for r in told if r["kind"] == "erase"]
-        logins = [(random_logs.ids(e), when(e)) for e in events if len(random_logs.ids(e)) == 2]
-        aliases = [((r["id_a"], r["id_b"]), r["known_time"]) for r in told if r["kind"] == "alias"]
-        links = {frozenset(pair) for pair, known in logins + aliases if self.counts(frozenset(pair), known)}
+        links = {frozenset(random_logs.ids(e)) for e in events if self.links(e)}
+        aliases = [(frozenset((r["id_a"], r["id_b"])), r["known_time"]) for r in told if r["kind"] == "alias"]
+        links |= {pair for pair, known in aliases if known < at and not self.is_erased(pair, since=known)}
         seen = [(name, when(e)) for e in events for name in random_logs.ids(e)]
         seen += [(row[end], row["known_time"]) for row in told for end in ("id_a", "id_b")]
         self.first = {name: min(t for n, t in seen if n == name) for name, _ in seen}
         self.family = self.families(links)
 
-    def counts(self, pair: frozenset[str], known: pd.Timestamp) -> bool:
-        """Say whether what was known of a pair from then on still counts."""
-        return known < self.at and not any(p == pair and known <= erased < self.at for p, erased in self.erasures)
+    def links(self, event: Row) -> bool:
+        """Say whether an event links its two ids: known, not taken back, and not erased since it happened."""
+        pair = random_logs.ids(event)
+        holds = when(event) < self.at and not (event["superseded_time"] and event["superseded_time"] < self.at)
+        return len(pair) == 2 and holds and not self.is_erased(frozenset(pair), since=event["event_time"])
+
+    def is_erased(self, pair: frozenset[str], since: pd.Timestamp) -> bool:
+        """Say whether a pair was erased from a moment on."""
+        return any(p == pair and since <= erased < self.at for p, erased in self.erasures)
 
     def families(self, links: set[frozenset[str]]) -> dict[str, frozenset[str]]:
         """Return the ids of each id's person."""
         names = set(self.first)
-        among_customers = {link for link in links if all(n.startswith(CUSTOMER) for n in link)}
+        partners = {name: set().union(*(link - {name} for link in links if name in link)) for name in names}
+        suspects = {n for n in names - customers(names) if len(partners[n]) > self.rules.max_persons_per_id}
+        apart = self.joined(names, {link for link in links if not link & suspects})
+        crowded = {s for s in suspects if len({apart[n] for n in partners[s]}) > self.rules.max_persons_per_id}
+        return self.joined(names, {link for link in links if not link & crowded})
+
+    def joined(self, names: set[str], links: set[frozenset[str]]) -> dict[str, frozenset[str]]:
+        """Return the ids of each id's person under the rule for shared devices."""
+        among_customers = {link for link in links if link <= customers(names)}
         customer = components(names, among_customers)
         links = links - among_customers
-        crowded = {
-            name
-            for name in names
-            if not name.startswith(CUSTOMER)
-            and len({customer[n] for link in links if name in link for n in link - {name}})
-            > self.rules.max_persons_per_id
-        }
-        links = {link for link in links if not link & crowded}
         among_devices = {link for link in links if not any(n.startswith(CUSTOMER) for n in link)}
         device = components(names, among_devices)
         logins = links - among_devices
         users = {
             group: {customer[n] for link in logins if link & group for n in link - group}
             for name, group in device.items()
-            if not name.startswith(CUSTOMER)
+            if name not in customers(names)
         }
         self.shared = set().union(*(group for group, them in users.items() if len(them) > 1))
         if self.rules.shared_devices != "none":
@@ -278,9 +284,14 @@ class Plain:
         if self.rules.shared_devices == "last_auth" and own in self.shared:
             for event in reversed(self.events[:place]):
                 who = random_logs.ids(event)
-                if len(who) == 2 and who[1] == own and self.counts(frozenset(who), when(event)):
+                if len(who) == 2 and who[1] == own and event["actor"] == "customer" and self.links(event):
                     return self.person(who[0])
         return self.person(own)
+
+
+def customers(names: set[str]) -> set[str]:
+    """Return the ids of customers."""
+    return {n for n in names if n.startswith(CUSTOMER)}
 
 
 def when(event: Row) -> pd.Timestamp:

@@ -89,6 +89,12 @@ def test_a_new_day_scores_and_leaves_training_alone(shop: Project, next_night):
         assert after[name] == before[name]
 
 
+def test_a_night_scored_as_its_files_came_in_is_replayed_after_more_have_come(shop: Project, next_night):
+    for n_days in (N_DAYS, N_DAYS + 1):
+        said = shop.run("python", "src/run.py", "waymark.replay", f"cutoff_date={day(n_days)}")
+        assert said.splitlines()[-1] == f"cutoff_date={day(n_days)}: the same bytes"
+
+
 def test_an_earlier_night_is_scored_again_without_training_and_with_the_bytes_it_had(shop: Project, next_night):
     _, before, after = next_night
     shop.choose(cutoff_time=manifest(shop, N_DAYS)["cutoff_time"])

@@ -157,6 +157,7 @@ def test_only_new_nights_are_graded_and_it_comes_to_the_same(tmp_path):
     both = grade(tmp_path, tonight=later, done=done)
     assert_frame_equal(both, grade(tmp_path, tonight=later), check_dtype=False)
     assert_frame_equal(both.iloc[:4], first, check_dtype=False)
+    assert_frame_equal(grade(tmp_path, tonight=NIGHT, done=done), first, check_dtype=False)  # nor does looking back
     # A grade that was given stays even where the past is rewritten, and one of other forecasts does not.
     rewritten = grade(tmp_path, *BEFORE, tonight=later, done=done)
     assert_frame_equal(rewritten.iloc[:4], first, check_dtype=False)

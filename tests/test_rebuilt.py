@@ -54,7 +54,9 @@ def made(events: pd.DataFrame, settings: dict, night: Night) -> dict[str, pd.Dat
     )
     chosen = section(settings, config.FeaturesConfig, "features")
     cutoffs = (*train.train_cutoffs, *train.test_cutoffs)
-    features, _, vocabulary = build_training_features(events, links, cutoffs, train.as_of, journey, chosen, rules)
+    features, _, vocabulary = build_training_features(
+        events, links, cutoffs, train.as_of, journey, chosen, rules, learn_until=train.learn_until
+    )
     targets = build_targets(
         features,
         events,

@@ -266,6 +266,9 @@ def test_past_nights_are_shown_over_time_beside_the_best_baseline_of_their_day()
     assert page.says("How past nights came out", "the model, 29 August 2025: 0.500", "the best baseline")
     assert page.says("the best baseline, 18 August 2025: 0.710", "14 earlier ones")
     assert read(realised=REALISED.iloc[:0]).says("No past night's horizon has passed yet")
+    assert read(realised=REALISED.assign(source="elsewhere")).says("No past night's horizon has passed yet")
+    ahead = REALISED.assign(known_until=pd.Timestamp(NIGHT) + pd.Timedelta(days=1))
+    assert read(realised=ahead).says("No past night's horizon has passed yet")
 
 
 def test_two_nights_are_compared_person_by_person():

@@ -30,6 +30,11 @@ class TrainClock:
     test_cutoffs: tuple[pd.Timestamp, ...]
     data_version: str
 
+    @property
+    def learn_until(self) -> pd.Timestamp:
+        """End of what the categories of features are learnt from: which there are, a test must not tell."""
+        return min(self.test_cutoffs, default=self.as_of)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `tables.write_json`."""
         return {

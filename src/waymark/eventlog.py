@@ -47,6 +47,13 @@ class EventLog:
     numbers: Mapping[str, np.ndarray]  # name -> float64, NaN for none
     identities: identity.Identities
 
+    def __post_init__(self) -> None:
+        """Lock the arrays: every night and every feature reads the same ones."""
+        coded = [array for both in self.attributes.values() for array in both]
+        for array in (*vars(self).values(), *coded, *self.numbers.values()):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+
     def __len__(self) -> int:
         """Return the number of events."""
         return len(self.event_time)

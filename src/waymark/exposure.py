@@ -43,7 +43,7 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
         "in_force": {"shared_devices": rules.shared_devices, "max_persons_per_id": rules.max_persons_per_id},
         "n_events": len(seen),
         "n_shared_devices": int(_are_shared(log.identities, cutoff).sum()),
-        "n_crowded_ids": int(_are_crowded(log.identities, cutoff).sum()),
+        "n_crowded_ids": int(log.identities.are_crowded(cutoff).sum()),
         "rules": [
             *({"shared_devices": name} | limit | under(shared_devices=name) for name in SHARED_DEVICES),
             {"shared_devices": rules.shared_devices} | without | under(max_persons_per_id=no_limit),
@@ -100,21 +100,3 @@ def _are_shared(identities: Identities, cutoff: int) -> np.ndarray:
     )
     has_customer = (view.are_identified(cutoff)[view.people(cutoff)] for view in (split, joined))
     return ~next(has_customer) & next(has_customer)
-
-
-def _are_crowded(identities: Identities, cutoff: int) -> np.ndarray:
-    """Say which anonymous ids more others than `max_persons_per_id` are linked to; customers who are one count once."""
-    low, high = identities.low, identities.high
-    counts = (identities.linked_from < cutoff) & ~(identities.linked_until < cutoff)
-    is_customers = high < identities.n_customers
-    among_customers = replace(
-        identities,
-        low=low[is_customers],
-        high=high[is_customers],
-        linked_from=identities.linked_from[is_customers],
-        linked_until=identities.linked_until[is_customers],
-    ).people(cutoff)
-    low, high = low[counts & ~is_customers], high[counts & ~is_customers]
-    own, other = np.concatenate([high, low]), among_customers[np.concatenate([low, high])]
-    pairs = np.unique(np.stack([own, other])[:, own >= identities.n_customers], axis=1)
-    return np.bincount(pairs[0], minlength=len(among_customers)) > identities.rules.max_persons_per_id

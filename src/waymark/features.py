@@ -30,6 +30,7 @@ def build_training_features(
     settings: FeaturesConfig,
     rules: IdentityConfig | None = None,
     vocabulary: Vocabulary | None = None,
+    learn_until: pd.Timestamp | None = None,
 ) -> tuple[pd.DataFrame, list[Feature], Vocabulary]:
     """Describe every person of the population at every training point.
 
@@ -46,7 +47,9 @@ def build_training_features(
     rules
         How identifiers become persons.
     vocabulary
-        The categories; without one they are learnt from what was known before `as_of`.
+        The categories; without one they are learnt.
+    learn_until
+        End of what they are learnt from; `as_of` by default.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def build_training_features(
     """
     log = read_log(events, links, rules)
     stage_map = StageMap(log, journey)
-    vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, micro(as_of))
+    vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, micro(learn_until or as_of))
     if settings.points == "every_event":
         nights = [every_event(log, stage_map, micro(as_of))]
     else:

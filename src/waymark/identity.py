@@ -6,18 +6,23 @@ through every merge. A device known to serve several customers is shared, and a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from waymark import kernels
+from waymark import kernels, schema
 from waymark.config import IdentityConfig
 from waymark.errors import InputError
 
 CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
+ENDS = ("withdraw", "erase")  # kinds of rows that end links: those that events carry, or all
+_CARRIED = ("login", "mention")
+_PAIR = ["id_a", "id_b"]
+_FOREVER = pd.Timestamp.max.floor("us").tz_localize("UTC").as_unit("us")
 _NEVER = np.iinfo(np.int64).max
+_N_KEPT = 2  # cut-offs whose persons are kept: features and targets ask for one or two again and again
 
 
 def link_identities(events: pd.DataFrame, told: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -27,39 +32,73 @@ def link_identities(events: pd.DataFrame, told: pd.DataFrame | None = None) -> p
     ----------
     events
         Rows of `schema.EVENTS`, in any order. An event with two identifiers links them from the moment on when it had
-        happened and could be known.
+        happened and could be known: as a log-in where the customer acted, else as a mention. It does so until
+        restatements have taken back all that linked the two. What happened before an erasure of the pair, and was
+        delivered only after it, links nothing.
     told
         Rows of `schema.LINKS` from elsewhere, erasures among them.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of `schema.LINKS`, by the time when they were known. Of equal links between two erasures the first stays.
+        Rows of `schema.LINKS`, by the time when they were known. Of equal links that no end parts the first stays.
     """
-    both = events.loc[
-        events["anonymous_id"].notna() & events["customer_id"].notna(),
-        ["anonymous_id", "customer_id", "event_time", "known_time", "source"],
-    ]
-    logins = pd.DataFrame(
+    carried = _carried(events)
+    told = carried.iloc[:0] if told is None else told
+    erasures = told.loc[told["kind"] == "erase", [*_PAIR, "known_time"]].rename(columns={"known_time": "erased"})
+    carried = _not_erased_already(carried, erasures)
+    columns = [c for c in schema.LINKS.columns if c in carried]
+    parts = [part[columns] for part in (carried, _withdrawals(carried, erasures), told) if len(part)]
+    links = pd.concat(parts, ignore_index=True) if parts else carried[columns]
+    # Of one moment the end is the last, so that it does not stand in for what is told again later.
+    links = links.assign(is_end=links["kind"].isin(ENDS)).sort_values(
+        ["known_time", *_PAIR, "is_end", "kind", "source"], kind="stable", ignore_index=True
+    )
+    pair = links.groupby(_PAIR, sort=False).ngroup()
+    n_ends = links.pop("is_end").astype(int).groupby(pair).cumsum()
+    is_first = ~pd.DataFrame({"pair": pair, "kind": links["kind"], "n": n_ends}).duplicated()
+    return links[is_first].reset_index(drop=True)
+
+
+def _carried(events: pd.DataFrame) -> pd.DataFrame:
+    """Return a link for each event with two identifiers, with when it `happened`, and `until` when it was told so."""
+    both = events[events["anonymous_id"].notna() & events["customer_id"].notna()]
+    # Some feeds know what is yet to happen.
+    known = both["known_time"].where(both["known_time"] > both["event_time"], both["event_time"])
+    links = pd.DataFrame(
         {
             "id_a": ANONYMOUS + both["anonymous_id"],
             "id_b": CUSTOMER + both["customer_id"],
-            "kind": "login",
-            # Some feeds know what is yet to happen.
-            "known_time": both["known_time"].where(both["known_time"] > both["event_time"], both["event_time"]),
+            "kind": (both["actor"] == "customer").map({True: "login", False: "mention"}).astype("str"),
+            "known_time": known,
             "source": both["source"],
             "probability": np.nan,
+            "happened": both["event_time"],
+            "until": both["superseded_time"],
         }
     ).astype({"probability": "float64"})
-    links = logins if told is None or told.empty else pd.concat([logins, told[list(logins)]], ignore_index=True)
-    # Of one moment the erasure is the last, so that it does not stand in for what is told again later.
-    links = links.assign(is_erasure=links["kind"] == "erase").sort_values(
-        ["known_time", "id_a", "id_b", "is_erasure", "kind", "source"], kind="stable", ignore_index=True
-    )
-    pair = links.groupby(["id_a", "id_b"], sort=False).ngroup()
-    n_erased = links.pop("is_erasure").astype(int).groupby(pair).cumsum()
-    is_first = ~pd.DataFrame({"pair": pair, "kind": links["kind"], "n": n_erased}).duplicated()
-    return links[is_first].reset_index(drop=True)
+    return links[~(links["until"] <= links["known_time"])].reset_index(drop=True)
+
+
+def _not_erased_already(links: pd.DataFrame, erasures: pd.DataFrame) -> pd.DataFrame:
+    """Leave out links that had happened when their pair was erased, and became known only after that."""
+    met = links.reset_index().merge(erasures, on=_PAIR)
+    is_late = (met["happened"] <= met["erased"]) & (met["erased"] < met["known_time"])
+    return links.drop(index=met.loc[is_late, "index"].unique()).reset_index(drop=True)
+
+
+def _withdrawals(links: pd.DataFrame, erasures: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each moment from which on no event says any more that its two identifiers are one."""
+    restated = links.loc[links["until"].notna(), _PAIR].drop_duplicates()
+    links = links.merge(restated, on=_PAIR).sort_values([*_PAIR, "known_time"], kind="stable", ignore_index=True)
+    met = links[[*_PAIR, "known_time"]].reset_index().merge(erasures, on=_PAIR)
+    erased = met[met["erased"] >= met["known_time"]].groupby("index")["erased"].min().reindex(links.index)
+    until = links["until"].fillna(_FOREVER).where(~(erased < links["until"].fillna(_FOREVER)), erased)
+    pair = links.groupby(_PAIR, sort=False).ngroup()
+    held_until = until.groupby(pair).cummax()
+    told_next = links["known_time"].groupby(pair).shift(-1)
+    is_end = (held_until < _FOREVER) & ~(told_next <= held_until)
+    return links[is_end].assign(kind="withdraw", known_time=held_until[is_end])
 
 
 @dataclass(frozen=True)
@@ -72,13 +111,15 @@ class Identities:
     anonymous: np.ndarray  # (n_events,) int32 code, -1 where the event carries none
     happened: np.ndarray  # (n_events,) int64 microseconds
     known: np.ndarray  # (n_events,) int64 microseconds: when the event had happened and could be known
-    owns_until: np.ndarray  # (n_events,) int64 microseconds: when the link it tells of was erased next, else never
+    is_login: np.ndarray  # (n_events,) bool: the customer signed in on an anonymous id
+    owns_until: np.ndarray  # (n_events,) int64 microseconds: when it was restated, or its link erased; else never
     known_from: np.ndarray  # (n_ids,) int64 microseconds: when the identifier was first known
     low: np.ndarray  # (n_links,) int32 codes, the smaller of the two
     high: np.ndarray  # (n_links,) int32 codes
     linked_from: np.ndarray  # (n_links,) int64 microseconds, ascending: the link counts at cut-offs after this
     linked_until: np.ndarray  # (n_links,) int64 microseconds: and no more after this
     rules: IdentityConfig
+    stitched: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)  # a cache
 
     def people(self, cutoff: int) -> np.ndarray:
         """Return the person code of each identifier as known before `cutoff` (microseconds)."""
@@ -104,16 +145,32 @@ class Identities:
 
     def _stitch(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the person code of each identifier, and which anonymous ones serve several customers."""
+        if cutoff not in self.stitched:
+            if len(self.stitched) >= _N_KEPT:
+                self.stitched.pop(next(iter(self.stitched)))
+            low, high = self._links_before(cutoff)
+            is_crowded = self._are_crowded(low, high)
+            kept = ~(is_crowded[low] | is_crowded[high])
+            component, is_shared = self._components(low[kept], high[kept])
+            oldest = np.empty_like(component)
+            oldest[component[self._by_age]] = self._by_age  # the oldest is written last
+            self.stitched[cutoff] = oldest[component], is_shared
+        return self.stitched[cutoff]
+
+    def are_crowded(self, cutoff: int) -> np.ndarray:
+        """Say which identifiers more than `max_persons_per_id` persons are linked to before `cutoff`, by code."""
+        return self._are_crowded(*self._links_before(cutoff))
+
+    def _links_before(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
         n = np.searchsorted(self.linked_from, cutoff)
         counts = ~(self.linked_until[:n] < cutoff)
-        low, high = self.low[:n][counts], self.high[:n][counts]
+        return self.low[:n][counts], self.high[:n][counts]
+
+    def _components(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the links make of each identifier (equal codes: one person), and which are shared devices."""
         parents = np.arange(len(self.person_ids), dtype=np.int32)
         # Customers may be one through links of their own; only then is it known how many persons a device serves.
-        is_customers = high < self.n_customers
-        kernels.join(parents, low[is_customers], high[is_customers])
-        low, high = low[~is_customers], high[~is_customers]
-        low, high = self._without_crowded(low, high, kernels.roots(parents))
-        is_login = low < self.n_customers
+        is_login = (low < self.n_customers) & (high >= self.n_customers)
         kernels.join(parents, low[~is_login], high[~is_login])
         root = kernels.roots(parents)
         customer, device = root[low[is_login]], root[high[is_login]]
@@ -123,32 +180,28 @@ class Identities:
         is_shared = (last >= 0) & (first != last)
         joins = np.ones(len(device), bool) if self.rules.shared_devices == "none" else ~is_shared[device]
         kernels.join(parents, customer[joins], device[joins])
-        component = kernels.roots(parents)
-        oldest = np.empty_like(component)
-        oldest[component[self._by_age]] = self._by_age  # the oldest is written last
-        return oldest[component], is_shared[root]
+        return kernels.roots(parents), is_shared[root]
 
-    def _without_crowded(self, low: np.ndarray, high: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Leave out the links of anonymous ids that more than `max_persons_per_id` others are linked to."""
-        most, n = self.rules.max_persons_per_id, len(root)
+    def _are_crowded(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Say which anonymous ids have links to more than `max_persons_per_id` persons, told apart without them."""
+        most, n = self.rules.max_persons_per_id, len(self.person_ids)
         own, other = np.concatenate([high, low]), np.concatenate([low, high])
-        degree = np.bincount(own, minlength=n)
-        may_be = (own >= self.n_customers) & (degree[own] > most)
-        if not may_be.any():
-            return low, high
-        pairs = np.unique(own[may_be].astype(np.int64) * n + root[other[may_be]])
-        is_crowded = np.bincount(pairs // n, minlength=n) > most
-        kept = ~(is_crowded[low] | is_crowded[high])
-        return low[kept], high[kept]
+        is_suspect = np.bincount(own, minlength=n) > most
+        is_suspect[: self.n_customers] = False
+        if not is_suspect.any():
+            return is_suspect
+        apart = ~(is_suspect[low] | is_suspect[high])
+        component, _ = self._components(low[apart], high[apart])
+        asked = is_suspect[own]
+        pairs = np.unique(own[asked].astype(np.int64) * n + component[other[asked]])
+        return np.bincount(pairs // n, minlength=n) > most
 
     def _last_authenticated(self, own: np.ndarray, is_shared: np.ndarray, cutoff: int) -> np.ndarray:
         """Give each anonymous event on a shared device to the customer who had last logged in there before it."""
         n = len(own)
         place = np.empty(n, np.int64)
         place[np.lexsort((np.arange(n), self.happened))] = np.arange(n)
-        is_login = (self.customer >= 0) & (self.anonymous >= 0)
-        is_login &= (self.known < cutoff) & ~(self.owns_until < cutoff)
-        logins = np.flatnonzero(is_login)
+        logins = np.flatnonzero(self.is_login & (self.known < cutoff) & ~(self.owns_until < cutoff))
         key = self.anonymous[logins].astype(np.int64) * n + place[logins]
         logins, key = logins[np.argsort(key)], np.sort(key)
         asked = np.flatnonzero((self.customer < 0) & is_shared[self.anonymous])
@@ -177,19 +230,22 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityC
     known_from = np.full(len(ids), _NEVER)
     for codes, when in ((customer, known), (anonymous, known), (one, times), (two, times)):
         np.minimum.at(known_from, codes[codes >= 0], when[codes >= 0])
-    is_erasure = (links["kind"] == "erase").to_numpy(bool)
+    kind = links["kind"].to_numpy(object)
+    is_erasure, is_end = kind == "erase", np.isin(kind, ENDS)
     low, high = np.minimum(one, two), np.maximum(one, two)
-    until, owns_until = np.split(
-        _erased(
-            np.append(low, customer),
-            np.append(high, anonymous),
-            np.append(times, known),
-            np.append(is_erasure, np.zeros(n, bool)),
-        ),
-        [len(links)],
+    until = np.where(
+        np.isin(kind, _CARRIED), _next_end(low, high, times, is_end), _next_end(low, high, times, is_erasure)
     )
+    restated = events["superseded_time"].to_numpy("datetime64[us]").astype(np.int64)
+    restated[events["superseded_time"].isna()] = _NEVER
+    erased = _next_end(
+        np.append(low[is_erasure], customer),
+        np.append(high[is_erasure], anonymous),
+        np.append(times[is_erasure], happened),
+        np.arange(is_erasure.sum() + n) < is_erasure.sum(),
+    )[is_erasure.sum() :]
     order = np.lexsort((high, low, times))
-    order = order[~is_erasure[order]]
+    order = order[~is_end[order]]
     return Identities(
         person_ids=ids,
         n_customers=n_customers,
@@ -197,7 +253,8 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityC
         anonymous=anonymous,
         happened=happened,
         known=known,
-        owns_until=owns_until,
+        is_login=(customer >= 0) & (anonymous >= 0) & (events["actor"] == "customer").to_numpy(bool),
+        owns_until=np.minimum(erased, restated),
         known_from=known_from,
         low=low[order],
         high=high[order],
@@ -222,16 +279,16 @@ def _coded(names: pd.Series) -> tuple[np.ndarray, np.ndarray, int]:
     return code[found], distinct.to_numpy(object)[order], int(is_customer.sum())
 
 
-def _erased(low: np.ndarray, high: np.ndarray, times: np.ndarray, is_erasure: np.ndarray) -> np.ndarray:
-    """Return, for each link, when the next erasure of its pair was known; never where there is none."""
+def _next_end(low: np.ndarray, high: np.ndarray, times: np.ndarray, is_end: np.ndarray) -> np.ndarray:
+    """Return, for each row of a pair, when the next end of its pair was known, its own moment included; else never."""
     until = np.full(len(times), _NEVER)
-    if not is_erasure.any():
+    if not is_end.any():
         return until
-    # From the newest on; of one moment the erasure counts: whoever asks for it does not want the link.
-    order = np.lexsort((is_erasure, times, high, low))[::-1]
+    # From the newest on; of one moment the end counts: whoever asks for it does not want the link.
+    order = np.lexsort((is_end, times, high, low))[::-1]
     low, high, place = low[order], high[order], np.arange(len(order))
     pair_begins = np.append(True, (low[1:] != low[:-1]) | (high[1:] != high[:-1]))
     begin = np.maximum.accumulate(np.where(pair_begins, place, 0))
-    erasure = np.maximum.accumulate(np.where(is_erasure[order], place, -1))
-    until[order] = np.where(erasure >= begin, times[order][erasure], _NEVER)
+    end = np.maximum.accumulate(np.where(is_end[order], place, -1))
+    until[order] = np.where(end >= begin, times[order][end], _NEVER)
     return until

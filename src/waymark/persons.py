@@ -74,6 +74,7 @@ def _part(identities: Identities, members: np.ndarray) -> Identities:
         anonymous=nothing,
         happened=nothing,
         known=nothing,
+        is_login=nothing.astype(bool),
         owns_until=nothing,
         known_from=identities.known_from[members],
         low=np.searchsorted(members, identities.low[links]).astype(np.int32),
@@ -101,7 +102,7 @@ def _changes(part: Identities, night: int) -> pd.DataFrame:
 
 
 def _are_erased(part: Identities, night: int, before: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
-    """Say which changes would not be, had no erasure become known that night."""
+    """Say which changes would not be, had no link ended that night: erased, or taken back by a restatement."""
     is_news = (part.linked_until >= night - _DAY) & (part.linked_until < night)
     if not is_news.any():
         return np.zeros(len(rows), bool)

@@ -95,7 +95,8 @@ def grade_nights(
     events, links
         Rows of `schema.EVENTS` and `schema.LINKS`, in any order.
     done
-        What this returned before. The grades of the very same forecasts stay as they are.
+        What this returned before. Its grades stay, those of other nights and sources too; only a night whose forecasts
+        were made anew is graded anew.
 
     Returns
     -------
@@ -104,19 +105,20 @@ def grade_nights(
     """
     kept: dict[tuple, list[dict[str, Any]]] = {}
     for row in [] if done is None else done.to_dict("records"):
-        kept.setdefault((row["cutoff_time"], row["role"], row["forecast_sha256"]), []).append(row)
-    rows = []
+        kept.setdefault((row["source"], row["cutoff_time"]), []).append(row)
     for night in nights:
-        keys = [(night.cutoff_time, role, night.manifest["sha256"][file]) for role, file in night.files.items()]
-        is_done = all(key in kept for key in keys)
-        rows += [row for key in keys for row in kept[key]] if is_done else _grade(night, events, links)
-    return pd.DataFrame(rows, columns=list(schema.REALISED.columns))
+        files = {(role, night.manifest["sha256"][file]) for role, file in night.files.items()}
+        key = (night.manifest["source"], night.cutoff_time)
+        if {(row["role"], row["forecast_sha256"]) for row in kept.get(key, [])} != files:
+            kept[key] = _grade(night, events, links)
+    grades = pd.DataFrame([row for rows in kept.values() for row in rows], columns=list(schema.REALISED.columns))
+    return grades.sort_values(list(schema.REALISED.key), ignore_index=True)
 
 
 def _grade(night: Night, events: pd.DataFrame, links: pd.DataFrame) -> list[dict[str, Any]]:
     predictions = tables.read(night.folder / FORECASTS["champion"])
     truth = _what_happened(night, predictions, events, links).set_index("person_id")
-    times = {"cutoff_time": night.cutoff_time, "known_until": night.known_until}
+    times = {"source": night.manifest["source"], "cutoff_time": night.cutoff_time, "known_until": night.known_until}
     rows = []
     for role, file in night.files.items():
         forecast = tables.read(night.folder / file).set_index("person_id")

@@ -136,8 +136,9 @@ REJECTS = Table(
     },
 )
 
-# One event carried both; a file of links says so; a model of records holds it likely; from then on it does not count.
-LINK_KINDS = ("login", "alias", "linkage", "erase")
+# The customer acted with both; an event of others carried both; a file of links says so; a model of records holds it
+# likely; from then on no event says so any more; from then on none of these counts.
+LINK_KINDS = ("login", "mention", "alias", "linkage", "withdraw", "erase")
 
 LINKS = Table(
     name="links",
@@ -275,8 +276,9 @@ ROLES = ("champion", "baseline")
 REALISED = Table(
     name="realised",
     grain="how one model's forecasts of one target on one past night came out",
-    key=("cutoff_time", "target", "role"),
+    key=("source", "cutoff_time", "target", "role"),
     columns={
+        "source": "string",  # whose night it was
         "cutoff_time": TIME,  # the night
         "target": "string",  # next_stage or churn
         "role": "string",  # one of ROLES: the model that scored, and the best baseline of its day

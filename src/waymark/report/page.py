@@ -60,7 +60,7 @@ def build_page(
     exposure
         As `exposure.measure_exposure` returns it.
     realised
-        Rows of `schema.REALISED`: the past nights that were graded by then.
+        Rows of `schema.REALISED`, of any source and night.
     journeys, predictions
         Rows of `schema.JOURNEYS` and, of the night at `cutoff_time`, of `schema.PREDICTIONS`.
     previous
@@ -86,7 +86,7 @@ def build_page(
         journey(flows, max_flows),
         quality.against_baselines(evaluation),
         quality.calibration(evaluation),
-        came_out(realised),
+        came_out(realised, source, cutoff_time),
         quality.slices(evaluation),
         quality.importance(evaluation),
         tonight.against_last_night(outlook, before),

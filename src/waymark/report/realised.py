@@ -1,6 +1,7 @@
 """How the forecasts of past nights came out."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -13,12 +14,14 @@ _ROLES = {"champion": ("model", "the model"), "baseline": ("best", "the best bas
 _LATEST = 10  # nights listed at once; the others are folded away
 
 
-def came_out(realised: pd.DataFrame) -> Markup:
+def came_out(realised: pd.DataFrame, source: str, tonight: datetime) -> Markup:
     """Return the section on past nights: their loss over time, of the model and of the best baseline of its day.
 
-    `realised` holds rows of `schema.REALISED`.
+    `realised` holds rows of `schema.REALISED`; those of other sources, and what was not known by `tonight`, are left
+    out.
     """
     key, title = "realised", "How past nights came out"
+    realised = realised[(realised["source"] == source) & (realised["known_until"] <= tonight)]
     if realised.empty:
         return section(key, title, note("No past night's horizon has passed yet, so none has been graded."))
     intro = note(

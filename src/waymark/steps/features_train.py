@@ -23,6 +23,7 @@ def main() -> None:
             load(JourneyConfig, "journey"),
             load(FeaturesConfig, "features"),
             load(IdentityConfig, "identity"),
+            learn_until=clock.learn_until,
         )
         n = tables.write(features, tables.FEATURES / "train.parquet", schema.FEATURES)
         tables.write_json(catalogue.to_json(known), tables.FEATURES / "catalogue.json")
