@@ -16,8 +16,9 @@ import yaml
 from waymark import config
 from waymark.config import IdentityConfig, SimulateConfig
 from waymark.eventlog import micro
-from waymark.identity import Identities, index_identities, link_identities
+from waymark.identity import Identities, index_identities
 from waymark.kernels import DAY
+from waymark.ledger import link_identities
 from waymark.simulate.brand import simulate
 
 BASE = Path(__file__).parents[1] / "conf/simulate/base.yaml"

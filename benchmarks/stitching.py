@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 
 from waymark import schema, tables
 from waymark.eventlog import micro
-from waymark.identity import index_identities, link_identities
+from waymark.identity import index_identities
+from waymark.ledger import link_identities
 
 SIZES = ("1000000", "2000000", "5000000", "10000000")
 START, END = pd.Timestamp("2025-01-01", tz="UTC"), pd.Timestamp("2026-01-01", tz="UTC")

@@ -16,7 +16,7 @@ import pandas as pd
 from waymark import schema
 from waymark.config import FeaturesConfig, JourneyConfig, SplitConfig, TargetsConfig
 from waymark.features import build_features
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 
 SHOP = JourneyConfig.model_validate(
     {

@@ -12,8 +12,8 @@ from by_hand import SHOP, time
 from waymark import features, targets
 from waymark.clock import TrainClock, set_train_clock
 from waymark.config import SplitConfig, TargetsConfig
-from waymark.identity import link_identities
 from waymark.leakcheck import Subject
+from waymark.ledger import link_identities
 
 N_PERSONS, N_DAYS, HORIZON = 400, 160, 30
 OPENED = time("2025-01-01")

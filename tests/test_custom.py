@@ -10,7 +10,7 @@ from by_hand import SHOP, time
 from waymark import custom, features, models
 from waymark.config import FeaturesConfig, check
 from waymark.errors import InputError
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.points import Points
 from waymark.reasons import fact
 

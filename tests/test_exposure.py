@@ -14,8 +14,8 @@ from random_logs import CUTOFF
 from waymark.config import IdentityConfig
 from waymark.eventlog import micro, read_log
 from waymark.exposure import SHARED_DEVICES, measure_exposure
-from waymark.identity import link_identities
 from waymark.journeys import build_journeys
+from waymark.ledger import link_identities
 from waymark.report.people import who_is_who
 
 COUNTS = ("n_persons", "n_events_moved", "n_persons_concerned", "n_stages_changed")

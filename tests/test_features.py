@@ -24,7 +24,7 @@ from waymark.clock import known_before
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.errors import InputError
 from waymark.features import build_features, build_training_features
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.vocabulary import Vocabulary
 
 EVERYTHING = by_hand.settings()

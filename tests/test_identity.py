@@ -16,7 +16,8 @@ from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.errors import InputError
 from waymark.eventlog import micro, read_log
-from waymark.identity import index_identities, link_identities
+from waymark.identity import index_identities
+from waymark.ledger import link_identities
 
 
 def persons(log: pd.DataFrame, at: str | pd.Timestamp, links: pd.DataFrame | None = None) -> dict[str, str]:

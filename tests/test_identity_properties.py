@@ -19,8 +19,8 @@ from random_logs import CUTOFF, Row, future, past
 from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog, micro, read_log
 from waymark.features import build_features
-from waymark.identity import CUSTOMER, link_identities
 from waymark.journeys import StageMap, build_journeys
+from waymark.ledger import CUSTOMER, link_identities
 from waymark.vocabulary import Vocabulary, learn_vocabulary
 
 SETTINGS = by_hand.settings()

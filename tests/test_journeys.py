@@ -18,8 +18,8 @@ from random_logs import CUTOFF, future, past
 from waymark import schema
 from waymark.config import JourneyConfig
 from waymark.errors import InputError
-from waymark.identity import link_identities
 from waymark.journeys import build_journeys
+from waymark.ledger import link_identities
 
 
 def journeys(*lines: str, at: str = "2025-03-01", journey: JourneyConfig = SHOP) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import yaml
 
 from waymark import clock, features, findings, leakcheck, targets
 from waymark.config import Settings, check
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.sources.ingest import ingest
 from waymark.steps.config import compose_settings
 

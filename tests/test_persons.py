@@ -17,7 +17,8 @@ from random_logs import CUTOFF, future, past
 from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.eventlog import micro
-from waymark.identity import Identities, index_identities, link_identities
+from waymark.identity import Identities, index_identities
+from waymark.ledger import link_identities
 from waymark.persons import list_identifiers, list_person_changes
 
 DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import yaml
 
 from waymark import clock, evaluation, features, models, targets
 from waymark.config import Settings, check
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.sources.ingest import ingest
 from waymark.steps.config import compose_settings
 

@@ -15,7 +15,7 @@ from by_hand import ACTIVITIES, SHOP, time
 from project import N_DAYS, OPENED, Project, deliver, finished_shop
 from waymark import schema, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.realised import grade_nights, nights_to_grade, read_grades
 
 NIGHT, RIPE = time("2025-02-01"), time("2025-03-03")  # 30 days later

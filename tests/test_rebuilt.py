@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from waymark import config, tables
 from waymark.clock import ScoreClock, TrainClock, known_before, set_score_clock, set_train_clock
 from waymark.features import build_features, build_training_features
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.targets import build_targets
 
 DAYS_AGO = 25

@@ -19,7 +19,8 @@ from imports import ROOT
 from waymark import schema, tables
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
-from waymark.identity import index_identities, link_identities
+from waymark.identity import index_identities
+from waymark.ledger import link_identities
 from waymark.sources.ingest import ingest
 from waymark.sources.links import KINDS
 from waymark.steps import ingest as step

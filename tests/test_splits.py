@@ -9,8 +9,8 @@ import pytest
 import by_hand
 from by_hand import ACTIVITIES, time
 from waymark.eventlog import micro, read_log
-from waymark.identity import link_identities
 from waymark.journeys import StageMap
+from waymark.ledger import link_identities
 from waymark.points import every_event
 from waymark.splits import case_folds, cutoff_folds
 

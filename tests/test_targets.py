@@ -22,7 +22,7 @@ from waymark.clock import TrainClock
 from waymark.config import JourneyConfig
 from waymark.errors import InputError
 from waymark.features import build_training_features
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.targets import build_event_targets, build_snapshot_targets, build_targets
 
 POINT = [*schema.POINT, "stage"]

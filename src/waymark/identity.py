@@ -8,97 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from waymark import kernels, schema
+from waymark import kernels
 from waymark.config import IdentityConfig
 from waymark.errors import InputError
+from waymark.ledger import ANONYMOUS, CARRIED, CUSTOMER, ENDS
 
-CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
-ENDS = ("withdraw", "erase")  # kinds of rows that end links: those that events carry, or all
-_CARRIED = ("login", "mention")
-_PAIR = ["id_a", "id_b"]
-_FOREVER = pd.Timestamp.max.floor("us").tz_localize("UTC").as_unit("us")
-_NEVER = np.iinfo(np.int64).max
+NEVER = np.iinfo(np.int64).max
+_HUB = 10  # times `max_persons_per_id`
 _N_KEPT = 2  # cut-offs whose persons are kept: features and targets ask for one or two again and again
-
-
-def link_identities(events: pd.DataFrame, told: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the ledger of links: those that events carry, and those that somebody told of.
-
-    Parameters
-    ----------
-    events
-        Rows of `schema.EVENTS`, in any order. An event with two identifiers links them from the moment on when it had
-        happened and could be known: as a log-in where the customer acted, else as a mention. It does so until
-        restatements have taken back all that linked the two. What happened before an erasure of the pair, and was
-        delivered only after it, links nothing.
-    told
-        Rows of `schema.LINKS` from elsewhere, erasures among them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of `schema.LINKS`, by the time when they were known. Of equal links that no end parts the first stays.
-    """
-    carried = _carried(events)
-    told = carried.iloc[:0] if told is None else told
-    erasures = told.loc[told["kind"] == "erase", [*_PAIR, "known_time"]].rename(columns={"known_time": "erased"})
-    carried = _not_erased_already(carried, erasures)
-    columns = [c for c in schema.LINKS.columns if c in carried]
-    parts = [part[columns] for part in (carried, _withdrawals(carried, erasures), told) if len(part)]
-    links = pd.concat(parts, ignore_index=True) if parts else carried[columns]
-    # Of one moment the end is the last, so that it does not stand in for what is told again later.
-    links = links.assign(is_end=links["kind"].isin(ENDS)).sort_values(
-        ["known_time", *_PAIR, "is_end", "kind", "source"], kind="stable", ignore_index=True
-    )
-    pair = links.groupby(_PAIR, sort=False).ngroup()
-    n_ends = links.pop("is_end").astype(int).groupby(pair).cumsum()
-    is_first = ~pd.DataFrame({"pair": pair, "kind": links["kind"], "n": n_ends}).duplicated()
-    return links[is_first].reset_index(drop=True)
-
-
-def _carried(events: pd.DataFrame) -> pd.DataFrame:
-    """Return a link for each event with two identifiers, with when it `happened`, and `until` when it was told so."""
-    both = events[events["anonymous_id"].notna() & events["customer_id"].notna()]
-    # Some feeds know what is yet to happen.
-    known = both["known_time"].where(both["known_time"] > both["event_time"], both["event_time"])
-    links = pd.DataFrame(
-        {
-            "id_a": ANONYMOUS + both["anonymous_id"],
-            "id_b": CUSTOMER + both["customer_id"],
-            "kind": (both["actor"] == "customer").map({True: "login", False: "mention"}).astype("str"),
-            "known_time": known,
-            "source": both["source"],
-            "probability": np.nan,
-            "happened": both["event_time"],
-            "until": both["superseded_time"],
-        }
-    ).astype({"probability": "float64"})
-    return links[~(links["until"] <= links["known_time"])].reset_index(drop=True)
-
-
-def _not_erased_already(links: pd.DataFrame, erasures: pd.DataFrame) -> pd.DataFrame:
-    """Leave out links that had happened when their pair was erased, and became known only after that."""
-    met = links.reset_index().merge(erasures, on=_PAIR)
-    is_late = (met["happened"] <= met["erased"]) & (met["erased"] < met["known_time"])
-    return links.drop(index=met.loc[is_late, "index"].unique()).reset_index(drop=True)
-
-
-def _withdrawals(links: pd.DataFrame, erasures: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each moment from which on no event says any more that its two identifiers are one."""
-    restated = links.loc[links["until"].notna(), _PAIR].drop_duplicates()
-    links = links.merge(restated, on=_PAIR).sort_values([*_PAIR, "known_time"], kind="stable", ignore_index=True)
-    met = links[[*_PAIR, "known_time"]].reset_index().merge(erasures, on=_PAIR)
-    erased = met[met["erased"] >= met["known_time"]].groupby("index")["erased"].min().reindex(links.index)
-    until = links["until"].fillna(_FOREVER).where(~(erased < links["until"].fillna(_FOREVER)), erased)
-    pair = links.groupby(_PAIR, sort=False).ngroup()
-    held_until = until.groupby(pair).cummax()
-    told_next = links["known_time"].groupby(pair).shift(-1)
-    is_end = (held_until < _FOREVER) & ~(told_next <= held_until)
-    return links[is_end].assign(kind="withdraw", known_time=held_until[is_end])
 
 
 @dataclass(frozen=True)
@@ -118,6 +40,7 @@ class Identities:
     high: np.ndarray  # (n_links,) int32 codes
     linked_from: np.ndarray  # (n_links,) int64 microseconds, ascending: the link counts at cut-offs after this
     linked_until: np.ndarray  # (n_links,) int64 microseconds: and no more after this
+    is_foreign: np.ndarray  # (n_ids,) bool: it is somebody's elsewhere
     rules: IdentityConfig
     stitched: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)  # a cache
 
@@ -141,7 +64,16 @@ class Identities:
 
     @cached_property
     def _by_age(self) -> np.ndarray:
-        return np.lexsort((np.arange(len(self.person_ids)), self.known_from))[::-1]
+        """The codes from the youngest identifier to the oldest; of equal ones the customer's is older, then by name."""
+        code = np.arange(len(self.person_ids))
+        order = np.lexsort((code, code >= self.n_customers, self.known_from))
+        known, is_anonymous = self.known_from[order], order >= self.n_customers
+        is_tied = np.append(False, (known[1:] == known[:-1]) & (is_anonymous[1:] == is_anonymous[:-1]))
+        run = np.cumsum(~is_tied)
+        is_tied[:-1] |= is_tied[1:]
+        at = np.flatnonzero(is_tied)
+        order[at] = order[at][np.lexsort((np.argsort(np.argsort(self.person_ids[order[at]])), run[at]))]
+        return order[::-1]
 
     def _stitch(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the person code of each identifier, and which anonymous ones serve several customers."""
@@ -149,7 +81,7 @@ class Identities:
             if len(self.stitched) >= _N_KEPT:
                 self.stitched.pop(next(iter(self.stitched)))
             low, high = self._links_before(cutoff)
-            is_crowded = self._are_crowded(low, high)
+            is_crowded = self._are_crowded(low, high) | self._are_hubs(cutoff)
             kept = ~(is_crowded[low] | is_crowded[high])
             component, is_shared = self._components(low[kept], high[kept])
             oldest = np.empty_like(component)
@@ -159,7 +91,19 @@ class Identities:
 
     def are_crowded(self, cutoff: int) -> np.ndarray:
         """Say which identifiers more than `max_persons_per_id` persons are linked to before `cutoff`, by code."""
-        return self._are_crowded(*self._links_before(cutoff))
+        return self._are_crowded(*self._links_before(cutoff)) | self._are_hubs(cutoff)
+
+    def _are_hubs(self, cutoff: int) -> np.ndarray:
+        """Say which anonymous ids had ever been linked to so many others that nothing makes them one person's again."""
+        n_ids, n = len(self.person_ids), np.searchsorted(self.linked_from, cutoff)
+        own, other = np.concatenate([self.high[:n], self.low[:n]]), np.concatenate([self.low[:n], self.high[:n]])
+        is_hub = np.bincount(own, minlength=n_ids) > hub_size(self.rules)
+        is_hub[: self.n_customers] = False
+        if is_hub.any():
+            asked = is_hub[own]
+            partners = np.unique(own[asked].astype(np.int64) * n_ids + other[asked]) // n_ids
+            is_hub &= np.bincount(partners, minlength=n_ids) > hub_size(self.rules)
+        return is_hub
 
     def _links_before(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
         n = np.searchsorted(self.linked_from, cutoff)
@@ -186,7 +130,8 @@ class Identities:
         """Say which anonymous ids have links to more than `max_persons_per_id` persons, told apart without them."""
         most, n = self.rules.max_persons_per_id, len(self.person_ids)
         own, other = np.concatenate([high, low]), np.concatenate([low, high])
-        is_suspect = np.bincount(own, minlength=n) > most
+        degree = np.bincount(own, minlength=n)
+        is_suspect = degree > most
         is_suspect[: self.n_customers] = False
         if not is_suspect.any():
             return is_suspect
@@ -223,43 +168,100 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityC
     codes, ids, n_customers = _coded(pd.concat([*names, links["id_a"], links["id_b"]]))
     n = len(events)
     customer, anonymous, one, two = np.split(codes, [n, 2 * n, 2 * n + len(links)])
-    happened, known = (events[c].to_numpy("datetime64[us]").astype(np.int64) for c in ("event_time", "known_time"))
-    known = np.maximum(happened, known)
-
-    times = links["known_time"].to_numpy("datetime64[us]").astype(np.int64)
-    known_from = np.full(len(ids), _NEVER)
-    for codes, when in ((customer, known), (anonymous, known), (one, times), (two, times)):
-        np.minimum.at(known_from, codes[codes >= 0], when[codes >= 0])
-    kind = links["kind"].to_numpy(object)
-    is_erasure, is_end = kind == "erase", np.isin(kind, ENDS)
-    low, high = np.minimum(one, two), np.maximum(one, two)
-    until = np.where(
-        np.isin(kind, _CARRIED), _next_end(low, high, times, is_end), _next_end(low, high, times, is_erasure)
+    happened, known, restated = (
+        events[c].to_numpy("datetime64[us]").astype(np.int64) for c in ("event_time", "known_time", "superseded_time")
     )
-    restated = events["superseded_time"].to_numpy("datetime64[us]").astype(np.int64)
-    restated[events["superseded_time"].isna()] = _NEVER
+    restated[events["superseded_time"].isna()] = NEVER
+    return build_identities(
+        ids,
+        n_customers,
+        EventIds(customer, anonymous, happened, known, restated, (events["actor"] == "customer").to_numpy(bool)),
+        Links(
+            one, two, links["kind"].to_numpy(object), links["known_time"].to_numpy("datetime64[us]").astype(np.int64)
+        ),
+        rules,
+    )
+
+
+class EventIds(NamedTuple):
+    """What events say of identifiers; every array has one element an event."""
+
+    customer: np.ndarray  # int32 code, -1 for none
+    anonymous: np.ndarray  # int32 code, -1 for none
+    event_time: np.ndarray  # int64 microseconds
+    known_time: np.ndarray  # int64 microseconds
+    superseded_time: np.ndarray  # int64 microseconds, `NEVER` while it holds
+    is_customers: np.ndarray  # bool: the customer acted
+
+
+class Links(NamedTuple):
+    """A ledger of links in codes; every array has one element a row."""
+
+    one: np.ndarray  # int32 code
+    two: np.ndarray  # int32 code
+    kind: np.ndarray  # object, one of `schema.LINK_KINDS`
+    known_time: np.ndarray  # int64 microseconds
+
+
+def build_identities(
+    person_ids: np.ndarray,
+    n_customers: int,
+    events: EventIds,
+    links: Links,
+    rules: IdentityConfig | None = None,
+    is_foreign: np.ndarray | None = None,
+) -> Identities:
+    """Prepare events and links in codes for questions as of a time.
+
+    Parameters
+    ----------
+    person_ids
+        (n_ids,) names by code, those of customers first.
+    is_foreign
+        (n_ids,) which of them are somebody's elsewhere: they join nobody here.
+    """
+    customer, anonymous, happened = events.customer, events.anonymous, events.event_time
+    known = np.maximum(happened, events.known_time)
+    known_from = np.full(len(person_ids), NEVER)
+    for codes, when in (
+        (customer, known),
+        (anonymous, known),
+        (links.one, links.known_time),
+        (links.two, links.known_time),
+    ):
+        np.minimum.at(known_from, codes[codes >= 0], when[codes >= 0])
+    low, high = np.minimum(links.one, links.two), np.maximum(links.one, links.two)
+    is_erasure, is_end, is_carried = (np.isin(links.kind, kinds) for kinds in (["erase"], ENDS, CARRIED))
+    until = np.where(
+        is_carried, _next_end(low, high, links.known_time, is_end), _next_end(low, high, links.known_time, is_erasure)
+    )
+    n_erasures = int(is_erasure.sum())
     erased = _next_end(
         np.append(low[is_erasure], customer),
         np.append(high[is_erasure], anonymous),
-        np.append(times[is_erasure], happened),
-        np.arange(is_erasure.sum() + n) < is_erasure.sum(),
-    )[is_erasure.sum() :]
-    order = np.lexsort((high, low, times))
-    order = order[~is_end[order]]
+        np.append(links.known_time[is_erasure], happened),
+        np.arange(n_erasures + len(customer)) < n_erasures,
+    )[n_erasures:]
+    counts = ~is_end
+    if is_foreign is not None:
+        counts &= ~(is_foreign[low] | is_foreign[high])
+    order = np.lexsort((high, low, links.known_time))
+    order = order[counts[order]]
     return Identities(
-        person_ids=ids,
+        person_ids=person_ids,
         n_customers=n_customers,
         customer=customer,
         anonymous=anonymous,
         happened=happened,
         known=known,
-        is_login=(customer >= 0) & (anonymous >= 0) & (events["actor"] == "customer").to_numpy(bool),
-        owns_until=np.minimum(erased, restated),
+        is_login=(customer >= 0) & (anonymous >= 0) & events.is_customers,
+        owns_until=np.minimum(erased, events.superseded_time),
         known_from=known_from,
         low=low[order],
         high=high[order],
-        linked_from=times[order],
+        linked_from=links.known_time[order],
         linked_until=until[order],
+        is_foreign=np.zeros(len(person_ids), bool) if is_foreign is None else is_foreign,
         rules=rules or IdentityConfig(),
     )
 
@@ -279,9 +281,14 @@ def _coded(names: pd.Series) -> tuple[np.ndarray, np.ndarray, int]:
     return code[found], distinct.to_numpy(object)[order], int(is_customer.sum())
 
 
+def hub_size(rules: IdentityConfig) -> int:
+    """Return how many others an anonymous id may ever be linked to before it links nobody, for good."""
+    return _HUB * rules.max_persons_per_id
+
+
 def _next_end(low: np.ndarray, high: np.ndarray, times: np.ndarray, is_end: np.ndarray) -> np.ndarray:
     """Return, for each row of a pair, when the next end of its pair was known, its own moment included; else never."""
-    until = np.full(len(times), _NEVER)
+    until = np.full(len(times), NEVER)
     if not is_end.any():
         return until
     # From the newest on; of one moment the end counts: whoever asks for it does not want the link.
@@ -290,5 +297,5 @@ def _next_end(low: np.ndarray, high: np.ndarray, times: np.ndarray, is_end: np.n
     pair_begins = np.append(True, (low[1:] != low[:-1]) | (high[1:] != high[:-1]))
     begin = np.maximum.accumulate(np.where(pair_begins, place, 0))
     end = np.maximum.accumulate(np.where(is_end[order], place, -1))
-    until[order] = np.where(end >= begin, times[order][end], _NEVER)
+    until[order] = np.where(end >= begin, times[order][end], NEVER)
     return until

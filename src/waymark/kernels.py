@@ -58,6 +58,42 @@ def join(parents, a, b):
 
 
 @_jit
+def first_links(anonymous, customer, kind, known, rank, ends, n_ids):
+    """Find, for each anonymous code and kind, the first event that links it, and which codes need more than that.
+
+    Parameters
+    ----------
+    anonymous, customer
+        (n_events,) codes, -1 for none.
+    kind
+        (n_events,) 0 or 1.
+    known
+        (n_events,) int64 microseconds; of equal ones the least `rank` is the first.
+    ends
+        (n_events,) bool: what the event says was taken back later.
+
+    Returns
+    -------
+    first : (n_ids, 2) int64, the position of the first event of each kind, -1 for none
+    is_special : (n_ids,) bool, whether several customers, or an event that was taken back, are among its links
+    """
+    first = np.full((n_ids, 2), -1, np.int64)
+    partner = np.full(n_ids, -1, np.int32)
+    is_special = np.zeros(n_ids, np.bool_)
+    for i in range(len(anonymous)):
+        a, c = anonymous[i], customer[i]
+        if a < 0 or c < 0:
+            continue
+        if ends[i] or (partner[a] >= 0 and partner[a] != c):
+            is_special[a] = True
+        partner[a] = c
+        j = first[a, kind[i]]
+        if j < 0 or known[i] < known[j] or (known[i] == known[j] and rank[i] < rank[j]):
+            first[a, kind[i]] = i
+    return first, is_special
+
+
+@_jit
 def roots(parents):
     """Return the root of each id's component."""
     out = np.empty_like(parents)
@@ -263,6 +299,7 @@ def main() -> None:
     group_order(code, 1)
     join(code, code, code)
     roots(code)
+    first_links(code, code, np.zeros(1, np.int8), one, code, np.zeros(1, np.bool_), 1)
     count_so_far(starts, code, 1)
     stage_states(starts, code, code, np.ones((1, 1), np.bool_))
     window_sums(one, one + 1, one, one, code, one, np.array([EVER]), 1)

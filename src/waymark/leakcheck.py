@@ -26,7 +26,7 @@ from waymark.config import (
 )
 from waymark.features import build_training_features
 from waymark.findings import ALARM, NOT_JUDGED, OK, Finding, once
-from waymark.identity import ANONYMOUS, CUSTOMER
+from waymark.ledger import ANONYMOUS, CUSTOMER
 from waymark.models import SILENT, labelled
 from waymark.splits import TEST, TRAIN
 from waymark.tampering import Tamper, World

@@ -16,7 +16,7 @@ _NEVER = np.iinfo(np.int64).max
 
 def list_identifiers(identities: Identities, cutoff: int) -> pd.DataFrame:
     """Return rows of `schema.IDENTIFIERS`: the identifiers known before `cutoff` (microseconds)."""
-    known = np.flatnonzero(identities.known_from < cutoff)
+    known = np.flatnonzero((identities.known_from < cutoff) & ~identities.is_foreign)
     names = identities.person_ids
     return pd.DataFrame(
         {
@@ -77,6 +77,7 @@ def _part(identities: Identities, members: np.ndarray) -> Identities:
         is_login=nothing.astype(bool),
         owns_until=nothing,
         known_from=identities.known_from[members],
+        is_foreign=identities.is_foreign[members],
         low=np.searchsorted(members, identities.low[links]).astype(np.int32),
         high=np.searchsorted(members, identities.high[links]).astype(np.int32),
         linked_from=identities.linked_from[links],

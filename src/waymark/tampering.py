@@ -13,7 +13,7 @@ import pandas as pd
 
 from waymark import schema
 from waymark.clock import known_before
-from waymark.identity import ANONYMOUS, CUSTOMER
+from waymark.ledger import ANONYMOUS, CUSTOMER
 
 World = tuple[pd.DataFrame, pd.DataFrame]
 Tamper = Callable[[World, pd.Timestamp, np.random.Generator], World]

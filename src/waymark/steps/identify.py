@@ -8,7 +8,7 @@ import pandas as pd
 from waymark import schema, tables
 from waymark.config import IdentityConfig, load, value
 from waymark.console import timed
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.linkage import link_records, read_records
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,115 @@
+"""One bucket of the store: its identifiers, and the segments of its events and of the links that were told of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from waymark.store.routes import Routes, hash_names
+from waymark.store.segments import Segment, damaged, files_of
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What the manifest says of a bucket; every list is in the order in which its files were written."""
+
+    number: int
+    ids: tuple[str, ...] = ()  # files of identifiers: an identifier's place is its row, through all of them
+    state: str = ""  # file with what is known of each identifier now
+    events: tuple[Segment, ...] = ()
+    told: tuple[Segment, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """Its folder below the store."""
+        return f"bucket-{self.number:04d}"
+
+    @property
+    def files(self) -> set[str]:
+        """The names of all its files."""
+        return files_of((*self.events, *self.told)) | {f for f in (*self.ids, self.state) if f}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Bucket:
+        """Read back what `to_json` returned."""
+        events, told = (tuple(Segment.from_json(s) for s in values[k]) for k in ("events", "told"))
+        return cls(values["number"], tuple(values["ids"]), values["state"], events, told)
+
+
+@dataclass
+class Ids:
+    """The identifiers of a bucket, with their prefixes; a place is an index into every array."""
+
+    texts: pa.ChunkedArray = field(default_factory=lambda: pa.chunked_array([], pa.string()))
+    hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    n_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # rows that belong to it
+    component: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # equal: in one widest component
+    is_foreign: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # it lives in another bucket
+    n_written: int = 0
+
+    @cached_property
+    def _set(self) -> pa.Array:
+        return self.texts.combine_chunks() if len(self.texts) else pa.array([], pa.string())
+
+    def places(self, texts: pa.Array) -> np.ndarray:
+        """Return the place of each of some distinct texts; new ones get the next."""
+        found = pc.index_in(texts, self._set).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        is_new = found < 0
+        n_new, n = int(is_new.sum()), len(self.texts)
+        if n_new:
+            found[is_new] = np.arange(n, n + n_new)
+            new = texts.filter(pa.array(is_new))
+            self.texts = pa.chunked_array([*self.texts.chunks, new], pa.string())
+            self.__dict__.pop("_set", None)
+            self.hashes = np.append(self.hashes, hash_names(new.to_numpy(zero_copy_only=False).astype(object)))
+            self.n_rows = np.append(self.n_rows, np.zeros(n_new, np.int32))
+            self.component = np.append(self.component, np.arange(n, n + n_new, dtype=np.int32))
+            self.is_foreign = np.append(self.is_foreign, np.zeros(n_new, bool))
+        return found
+
+    def route(self, routes: Routes, number: int) -> None:
+        """Note which identifiers are of one component, and which live elsewhere."""
+        self.is_foreign = routes.buckets_of(self.hashes) != number
+        _, first, inverse = np.unique(routes.roots_of(self.hashes), return_index=True, return_inverse=True)
+        self.component = first[inverse].astype(np.int32)
+
+
+def read_ids(root: Path, bucket: Bucket) -> Ids:
+    """Return the identifiers of a bucket."""
+    if not bucket.state:
+        return Ids()
+    try:
+        names = [pq.read_table(root / f, page_checksum_verification=True) for f in bucket.ids]
+        state = pq.read_table(root / bucket.state, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(root / bucket.state, error) from None
+    listed = pa.concat_tables(names)
+    numbers = {c: state[c].to_numpy() for c in ("n_rows", "component", "is_foreign")}
+    return Ids(listed["id"], listed["hash"].to_numpy(), **numbers, n_written=listed.num_rows)
+
+
+def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
+    """Write the identifiers that are new, and what is known of all now; return the bucket with them."""
+    (root / bucket.folder).mkdir(parents=True, exist_ok=True)
+    files = bucket.ids
+    if len(ids.texts) > ids.n_written:
+        new = slice(ids.n_written, None)
+        files = (*files, f"{bucket.folder}/ids-{generation:06d}.parquet")
+        table = pa.table({"id": ids.texts.slice(ids.n_written), "hash": ids.hashes[new]})
+        pq.write_table(table, root / files[-1], compression="zstd", write_page_checksum=True)
+    state = f"{bucket.folder}/state-{generation:06d}.parquet"
+    table = pa.table({c: getattr(ids, c) for c in ("n_rows", "component", "is_foreign")})
+    pq.write_table(table, root / state, compression="lz4", write_page_checksum=True)
+    return replace(bucket, ids=files, state=state)

@@ -1,0 +1,181 @@
+"""Rows of settled events, in texts and in codes: what a segment of a bucket holds.
+
+In texts, an event is as `schema.EVENTS` has it, with times in microseconds (`NEVER` where nothing superseded it), with
+`is_first` (no earlier version of the event is known), and with the `file` and `line` it was delivered in. In codes,
+names are places in `Names`, and identifiers places in the list of their bucket.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waymark import schema
+from waymark.store.names import Names, encoded
+from waymark.store.routes import Pairs, hash_names, hash_texts
+
+NEVER = np.iinfo(np.int64).max
+DAY = 86_400_000_000  # microseconds
+CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
+_CODED = {"source": pa.int16(), "file": pa.int32(), "event_type": pa.int16(), "channel": pa.int16()}
+_TIME = pa.timestamp("us", tz="UTC")
+_TIMES = ("event_time", "known_time", "superseded_time")
+
+
+def columns_of(rows: pa.Table) -> list[str]:
+    """Return the columns of events in texts, in the order of `schema.EVENTS`, attributes last and by name."""
+    kept = sorted(c for c in rows.column_names if c.startswith(tuple(schema.ATTRIBUTES)))
+    return [*schema.EVENTS.columns, *kept, "is_first", "file", "line"]
+
+
+def encode(rows: pa.Table, names: Names, customer: np.ndarray, anonymous: np.ndarray) -> pa.Table:
+    """Return `rows` in codes; `customer` and `anonymous` hold the place of each row's identifiers, -1 for none."""
+    session, place = encoded(rows["session_id"])
+    columns = {
+        "key": hash_texts(rows["event_id"]),
+        "event_id": rows["event_id"],
+        **{name: _as_time(rows[name]) for name in _TIMES},
+        "is_first": rows["is_first"],
+        "sequence": rows["sequence"],
+        **{name: pa.array(names.encode(name, rows[name])).cast(kind) for name, kind in _CODED.items()},
+        "line": rows["line"],
+        "customer": customer.astype(np.int32),
+        "anonymous": anonymous.astype(np.int32),
+        "actor": pc.index_in(rows["actor"], pa.array(schema.ACTORS)).cast(pa.int8()),
+        # Only whether two events share a session is ever asked; zero is none.
+        "session": np.append(hash_names(session.to_numpy(zero_copy_only=False)) | np.uint64(1), np.uint64(0))[place],
+        "session_id": rows["session_id"],
+        "value_cents": rows["value_cents"],
+    }
+    for name in rows.column_names:
+        if name.startswith("attr_"):
+            columns[name] = names.encode(name, rows[name])
+        elif name.startswith("num_"):
+            columns[name] = rows[name].cast(pa.float64())
+    return pa.table(columns)
+
+
+def decode(coded: pa.Table, names: Names, ids: pa.Array) -> pa.Table:
+    """Return coded rows in texts; `ids` are the identifiers of their bucket, with their prefixes."""
+
+    def id_texts(column: str, prefix: str) -> pa.Array:
+        codes = coded[column].to_numpy()
+        found = ids.take(pa.array(codes, mask=codes < 0))
+        return pc.utf8_slice_codeunits(found, len(prefix))
+
+    columns = {
+        "event_id": coded["event_id"],
+        **{name: _as_micros(coded[name]) for name in _TIMES},
+        **{name: names.decode(name, coded[name].to_numpy()) for name in _CODED},
+        "anonymous_id": id_texts("anonymous", ANONYMOUS),
+        "customer_id": id_texts("customer", CUSTOMER),
+        "actor": pa.array(schema.ACTORS).take(coded["actor"].combine_chunks()),
+    }
+    for name in coded.column_names:
+        if name.startswith("attr_"):
+            columns[name] = names.decode(name, coded[name].to_numpy())
+        elif name not in (*columns, "key", "customer", "anonymous", "session"):
+            columns[name] = coded[name]
+    table = pa.table(columns)
+    return table.select(columns_of(table))
+
+
+def _as_time(values: pa.ChunkedArray) -> pa.Array:
+    micros = values.to_numpy()
+    return pa.array(micros, pa.int64(), mask=micros == NEVER).cast(_TIME)
+
+
+def _as_micros(values: pa.ChunkedArray) -> np.ndarray:
+    return micros_of(values)
+
+
+def micros_of(values: pa.ChunkedArray) -> np.ndarray:
+    """Return times as int64 microseconds, `NEVER` for none."""
+    return values.cast(pa.int64()).fill_null(NEVER).to_numpy()
+
+
+def thing_texts(rows: pa.Table) -> pa.ChunkedArray:
+    """Return what makes each row one event: all versions of it share the id."""
+    return rows["event_id"]
+
+
+def pairs(rows: pa.Table) -> Pairs:
+    """Return the pairs of identifiers that events carry together."""
+    both = rows.filter(pc.and_(rows["customer_id"].is_valid(), rows["anonymous_id"].is_valid()))
+    customer, anonymous = (hash_texts(texts) for texts in id_texts(both))
+    known = np.maximum(both["event_time"].to_numpy(), both["known_time"].to_numpy())
+    found = Pairs(anonymous, customer, known, np.full(both.num_rows, 1, np.uint8))
+    return Pairs.none().with_news(found)[0]
+
+
+def id_texts(rows: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Return the customer's and the anonymous identifier of each row, with their prefixes; null for none."""
+    return tuple(
+        pc.binary_join_element_wise(prefix, rows[column], "")
+        for column, prefix in (("customer_id", CUSTOMER), ("anonymous_id", ANONYMOUS))
+    )
+
+
+def tally(rows: pa.Table) -> Counter[str]:
+    """Count what there is of everything, and add up a hash of the content, by the days of both clocks.
+
+    Counts and sums of hashes (modulo 2**64) of parts add up to those of the whole, and what goes can be taken off.
+    """
+    out: Counter[str] = Counter()
+    first = rows["is_first"].to_numpy(zero_copy_only=False)
+    for kind, column in (("type", "event_type"), ("actor", "actor"), ("source", "source")):
+        distinct, place = encoded(rows[column])
+        counts, firsts = (np.bincount(place[which], minlength=len(distinct)) for which in (slice(None), first))
+        for i, name in enumerate(distinct.to_pylist()):
+            out[f"{kind}|{name}"] += int(counts[i])
+            if kind == "source":
+                out[f"first|{name}"] += int(firsts[i])
+    days = np.stack([rows[c].to_numpy() // DAY for c in ("known_time", "event_time")], axis=1)
+    pairs, place = np.unique(days, axis=0, return_inverse=True)
+    hashes = content_hashes(rows)
+    sums = np.zeros(len(pairs), np.uint64)
+    np.add.at(sums, place.ravel(), hashes)
+    counts = np.bincount(place.ravel(), minlength=len(pairs))
+    for (known, happened), n, digest in zip(pairs.tolist(), counts.tolist(), sums.tolist(), strict=True):
+        out[f"n|{known}|{happened}"] += n
+        out[f"hash|{known}|{happened}"] += digest
+    return out
+
+
+def content_hashes(rows: pa.Table) -> np.ndarray:
+    """Return a uint64 hash of what each row says, but for where it was delivered and when it ceased to hold."""
+    said = [c for c in columns_of(rows) if c not in ("superseded_time", "is_first", "file", "line")]
+    return content_sum(rows, said)
+
+
+def content_sum(rows: pa.Table, columns: Iterable[str]) -> np.ndarray:
+    """Return a uint64 hash of some columns of each row, by their names and values."""
+    total = np.zeros(rows.num_rows, np.uint64)
+    for name in columns:
+        column, seed = rows[name], hash_names(np.array([name], object))[0]
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            hashes = hash_texts(column)
+        else:
+            filled = column.cast(pa.float64() if pa.types.is_floating(column.type) else pa.int64())
+            is_null = column.is_null().to_numpy()
+            hashes = np.where(is_null, np.uint64(1), filled.fill_null(0).to_numpy().view(np.uint64) + np.uint64(2))
+        # A column that holds nothing changes nothing: sources may name more of them than a file has.
+        hashes = np.where(column.is_null().to_numpy(), np.uint64(0), _mixed(hashes ^ seed))
+        total = total + hashes
+    return _mixed(total)
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """Spread what differs in few bits over all of them.
+
+    References
+    ----------
+    Steele, Lea, Flood (2014), Fast splittable pseudorandom number generators, OOPSLA: the finaliser of SplitMix64.
+    """
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

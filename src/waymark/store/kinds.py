@@ -1,0 +1,49 @@
+"""The two kinds of things that a bucket holds, and what the store does differently for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from waymark.store import events, told
+from waymark.store.buckets import Ids
+from waymark.store.names import Names, encoded
+from waymark.store.routes import Pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """Events, or links that somebody told of."""
+
+    name: str  # the field of `Bucket` that lists its segments
+    ends: tuple[str, str]  # columns of the places of its identifiers in coded rows
+    encode: Callable[[pa.Table, Names, np.ndarray, np.ndarray], pa.Table]
+    decode: Callable[[pa.Table, Names, pa.Array], pa.Table]
+    id_texts: Callable[[pa.Table], tuple[pa.Array, pa.Array]]  # of rows in texts: both identifiers, with prefixes
+    thing_texts: Callable[[pa.Table], pa.Array]  # of rows in texts: what makes each one thing
+    pairs: Callable[[pa.Table], Pairs]  # of rows in texts: the identifiers that they join
+    tally: Callable[[pa.Table], Counter[str]]
+
+    def code(self, rows: pa.Table, names: Names, ids: Ids) -> pa.Table:
+        """Return rows in texts as rows in codes; new identifiers are added to `ids`."""
+        places = []
+        for texts in self.id_texts(rows):
+            distinct, place = encoded(texts)
+            places.append(np.append(ids.places(distinct), -1)[place])
+        return self.encode(rows, names, *places)
+
+
+EVENTS, TOLD = (
+    Kind(name, ends, m.encode, m.decode, m.id_texts, m.thing_texts, m.pairs, m.tally)
+    for name, ends, m in (("events", ("customer", "anonymous"), events), ("told", ("one", "two"), told))
+)
+
+
+def owner_of(coded: pa.Table, kind: Kind) -> np.ndarray:
+    """Return the place of the identifier that each row belongs to: the customer's where there is one."""
+    first, second = (coded[c].to_numpy() for c in kind.ends)
+    return np.where(first >= 0, first, second)

@@ -1,0 +1,79 @@
+"""What is in force in the store: the one file that a night replaces last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from waymark import tables
+from waymark.store.buckets import Bucket
+from waymark.store.names import Names
+from waymark.store.segments import Segment, files_of
+
+MANIFEST = "manifest.json"
+
+
+@dataclass
+class Manifest:
+    """The store as of one night."""
+
+    fingerprint: str  # of the settings and the code that it was made with
+    n_buckets: int
+    generation: int = 0  # of the night; part of the name of each of its files
+    buckets: list[Bucket] = field(default_factory=list)
+    rows: dict[str, list[Segment]] = field(default_factory=dict)  # feed -> delivered rows behind events told of twice
+    routes: tuple[str, str] = ("", "")  # files of the linked identifiers, and of their links
+    names: dict[str, list[str]] = field(default_factory=dict)
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)  # landing file -> what became of it
+    rejects: list[str] = field(default_factory=list)  # files of refused rows
+    # Kind of things -> what its `tally` says of all of them.
+    tallies: dict[str, Counter[str]] = field(default_factory=lambda: {"events": Counter(), "told": Counter()})
+
+    @property
+    def files(self) -> set[str]:
+        """The names of all files in force."""
+        mine = {f for f in (*self.routes, *self.rejects) if f}
+        return mine.union(*(b.files for b in self.buckets), *(files_of(s) for s in self.rows.values()))
+
+    def new_names(self) -> Names:
+        """Return the names known so far, to be added to."""
+        return Names(self.names)
+
+    def write(self, root: Path) -> None:
+        """Make this the store that is in force, and delete what no longer is."""
+        value = {
+            **{k: v for k, v in vars(self).items() if k not in ("buckets", "rows", "tallies")},
+            "buckets": [b.to_json() for b in self.buckets],
+            "rows": {feed: [s.to_json() for s in segments] for feed, segments in self.rows.items()},
+            "tallies": {kind: _settled(counts) for kind, counts in self.tallies.items()},
+        }
+        tables.write_json(value, root / MANIFEST)
+        in_force = self.files
+        for path in sorted(root.rglob("*.parquet")):
+            if path.relative_to(root).as_posix() not in in_force:
+                path.unlink()
+
+    @classmethod
+    def read(cls, root: Path) -> Manifest | None:
+        """Return the store that is in force, or None where there is none."""
+        if not (root / MANIFEST).exists():
+            return None
+        value: Mapping[str, Any] = tables.read_json(root / MANIFEST)
+        return cls(
+            **{
+                **value,
+                "buckets": [Bucket.from_json(b) for b in value["buckets"]],
+                "rows": {feed: [Segment.from_json(s) for s in segments] for feed, segments in value["rows"].items()},
+                "routes": tuple(value["routes"]),
+                "tallies": {kind: Counter(counts) for kind, counts in value["tallies"].items()},
+            }
+        )
+
+
+def _settled(counts: Counter[str]) -> dict[str, int]:
+    """Return what is left; sums of hashes are of 64 bits."""
+    wrapped = {k: v % 2**64 if k.startswith("hash|") else v for k, v in counts.items()}
+    return {k: v for k, v in wrapped.items() if v}

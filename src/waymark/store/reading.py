@@ -1,0 +1,216 @@
+"""A bucket as the library knows events: as arrays for what is computed a bucket at a time, or as rows of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from waymark import kernels, schema
+from waymark.config import IdentityConfig
+from waymark.eventlog import EventLog
+from waymark.identity import EventIds, Links, build_identities
+from waymark.ledger import ANONYMOUS
+from waymark.store.buckets import Bucket, Ids, read_ids
+from waymark.store.events import NEVER, micros_of
+from waymark.store.kinds import EVENTS
+from waymark.store.ledgers import CUSTOMER_ACTS
+from waymark.store.manifest import Manifest
+from waymark.store.order import order_events
+from waymark.store.segments import damaged, dead_positions, live_rows, read_segment, take_rows, together
+
+_NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
+
+
+def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig | None = None) -> EventLog:
+    """Return the events of a bucket as arrays: components one after another, each in the order of time."""
+    bucket, names = manifest.buckets[number], manifest.new_names()
+    ids = read_ids(root, bucket)
+    column = _columns(root, bucket, ids)
+    is_anonymous = _are_anonymous(ids)
+    by_kind = np.argsort(is_anonymous, kind="stable")  # customers first
+    code = np.full(len(by_kind) + 1, -1, np.int32)
+    code[by_kind] = np.arange(len(by_kind))
+    event_types, type_place = names.in_order("event_type")
+    channels, channel_place = names.in_order("channel")
+    is_customers = column["actor"] == CUSTOMER_ACTS
+    times = [column[c] for c in ("event_time", "known_time", "superseded_time")]
+    identities = build_identities(
+        ids.texts.take(pa.array(by_kind)).to_numpy().astype(object, copy=False),
+        int((~is_anonymous).sum()),
+        EventIds(code[column["customer"]], code[column["anonymous"]], *times, is_customers),
+        _links(root, bucket, code),
+        rules,
+        ids.is_foreign[by_kind],
+    )
+    value = column["value_cents"]
+    return EventLog(
+        event_time=times[0],
+        known_time=times[1],
+        superseded_time=times[2],
+        sequence=column["sequence"],
+        event_type=type_place[column["event_type"]],
+        event_types=event_types,
+        channel=channel_place[column["channel"]],
+        channels=channels,
+        is_customer=is_customers,
+        actor=np.array(schema.ACTORS, object)[column["actor"]],
+        is_first_told=column["is_first"],
+        session=np.where(column["session"] == 0, -1, (column["session"] >> np.uint64(1)).astype(np.int64)),
+        value_cents=np.where(value == NEVER, 0, value),
+        has_value=value != NEVER,
+        attributes={
+            name.removeprefix("attr_"): (place[column[name]], texts)
+            for name in sorted(column)
+            if name.startswith("attr_")
+            for texts, place in [names.in_order(name)]
+        },
+        numbers={name.removeprefix("num_"): column[name] for name in sorted(column) if name.startswith("num_")},
+        identities=identities,
+    )
+
+
+def _columns(root: Path, bucket: Bucket, ids: Ids) -> dict[str, np.ndarray]:
+    """Return the columns that are computed with, in the order of an event log."""
+    parts, where = [], []
+    for i, segment in enumerate(bucket.events):
+        names = pq.read_schema(root / segment.file).names
+        table = read_segment(root, segment, [c for c in names if c not in _NOT_READ])
+        alive = np.delete(np.arange(segment.n_rows), dead_positions(root, segment))
+        parts.append(table.take(pa.array(alive)) if len(alive) < segment.n_rows else table)
+        where.append((np.full(len(alive), i, np.int32), alive))
+    if not parts:
+        parts, where = [_NO_EVENTS], [(np.zeros(0, np.int32), np.zeros(0, np.int64))]
+    column = {name: _plain(values) for name, values in _aligned(parts).items()}
+    segment_of, position = (np.concatenate(a) for a in zip(*where, strict=True))
+    customer, anonymous = column["customer"], column["anonymous"]
+    component = ids.component[np.where(customer >= 0, customer, anonymous)]
+    order, _ = kernels.group_order(component, len(ids.component))
+    order = _in_time(root, bucket, column, component, order, segment_of, position)
+    return {name: values[order] for name, values in column.items()}
+
+
+def _in_time(
+    root: Path,
+    bucket: Bucket,
+    column: dict[str, np.ndarray],
+    component: np.ndarray,
+    order: np.ndarray,
+    segment_of: np.ndarray,
+    position: np.ndarray,
+) -> np.ndarray:
+    """Sort the components that are not yet in the order of time: those with events in several segments.
+
+    Within a segment events lie in order. Where two follow each other at one moment that do not lie side by side there,
+    only their ids tell which is the first.
+    """
+    c, t, s = component[order], column["event_time"][order], column["sequence"][order]
+    same = c[1:] == c[:-1]
+    is_tie = (t[1:] == t[:-1]) & (s[1:] == s[:-1])
+    lie_apart = (segment_of[order][1:] != segment_of[order][:-1]) | (position[order][1:] != position[order][:-1] + 1)
+    is_later = (t[1:] > t[:-1]) | ((t[1:] == t[:-1]) & (s[1:] > s[:-1]))
+    is_wrong = same & ~is_later & (~is_tie | lie_apart)
+    if not is_wrong.any():
+        return order
+    unsorted = np.zeros(int(component.max()) + 1, bool)
+    unsorted[c[1:][is_wrong]] = True
+    at = np.flatnonzero(unsorted[c])
+    rows = order[at]
+
+    def event_ids(asked: np.ndarray) -> pa.Array:
+        asked_rows = rows[asked]
+        texts = np.empty(len(asked_rows), object)
+        for i, segment in enumerate(bucket.events):
+            mine = np.flatnonzero(segment_of[asked_rows] == i)
+            mine = mine[np.argsort(position[asked_rows[mine]])]
+            if len(mine):
+                texts[mine] = take_rows(root, segment, position[asked_rows[mine]], ["event_id"])["event_id"].to_pylist()
+        return pa.array(texts, pa.string())
+
+    known = column["known_time"][rows]
+    sorted_rows = rows[order_events(c[at], t[at], s[at], known, event_ids)]
+    out = order.copy()
+    out[at] = sorted_rows
+    return out
+
+
+def _aligned(parts: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
+    """Put tables below each other; codes that one lacks are -1 there, and numbers null."""
+    names = dict.fromkeys(name for part in parts for name in part.column_names)
+    out = {}
+    for name in names:
+        kind = next(part.schema.field(name).type for part in parts if name in part.column_names)
+        lacking = pa.scalar(-1, kind) if pa.types.is_signed_integer(kind) else pa.scalar(None, kind)
+        chunks = [
+            part[name] if name in part.column_names else pa.chunked_array([pa.repeat(lacking, part.num_rows)])
+            for part in parts
+        ]
+        out[name] = pa.chunked_array([c for chunk in chunks for c in chunk.chunks], kind)
+    return out
+
+
+def _plain(values: pa.ChunkedArray) -> np.ndarray:
+    """Return a column as an array; a missing time or amount is `NEVER`, a missing number NaN."""
+    kind = values.type
+    if pa.types.is_timestamp(kind):
+        return micros_of(values)
+    if pa.types.is_floating(kind):
+        return values.to_numpy()
+    if pa.types.is_boolean(kind):
+        return values.to_numpy()
+    return (values.fill_null(NEVER) if values.null_count else values).to_numpy()
+
+
+_NO_EVENTS = pa.table(
+    {
+        **{c: pa.array([], pa.timestamp("us", "UTC")) for c in ("event_time", "known_time", "superseded_time")},
+        **{c: pa.array([], pa.int32()) for c in ("customer", "anonymous", "event_type", "channel")},
+        "is_first": pa.array([], pa.bool_()),
+        "actor": pa.array([], pa.int8()),
+        "sequence": pa.array([], pa.int64()),
+        "session": pa.array([], pa.uint64()),
+        "value_cents": pa.array([], pa.int64()),
+    }
+)
+
+
+def _are_anonymous(ids: Ids) -> np.ndarray:
+    return np.array([t.startswith(ANONYMOUS) for t in ids.texts.to_pylist()], bool)
+
+
+def _links(root: Path, bucket: Bucket, code: np.ndarray) -> Links:
+    table = read_ledger(root, bucket)
+    return Links(
+        code[table["one"].to_numpy()],
+        code[table["two"].to_numpy()],
+        np.array(schema.LINK_KINDS, object)[table["kind"].to_numpy()],
+        micros_of(table["known_time"]),
+    )
+
+
+def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
+    """Return the ledger of a bucket in codes."""
+    if not bucket.ledger:
+        kinds = {"one": pa.int32(), "two": pa.int32(), "kind": pa.int8(), "known_time": pa.timestamp("us", "UTC")}
+        kinds |= {"source": pa.int16(), "probability": pa.float64()}
+        return pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
+    try:
+        return pq.read_table(root / bucket.ledger, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(root / bucket.ledger, error) from None
+
+
+def read_events(root: Path, manifest: Manifest, numbers: Iterable[int] | None = None) -> pd.DataFrame:
+    """Return rows of `schema.EVENTS`: those of some buckets, or all; sorted by their key."""
+    names, parts = manifest.new_names(), []
+    for number in range(manifest.n_buckets) if numbers is None else numbers:
+        bucket = manifest.buckets[number]
+        ids = read_ids(root, bucket)
+        parts += [EVENTS.decode(live_rows(root, s), names, ids.texts) for s in bucket.events]
+    table = together(parts)
+    ...

@@ -1,0 +1,184 @@
+"""Which bucket holds an identifier: everything that one person ever was lies in one bucket.
+
+The widest component of an identifier is all that links join, whenever they were known and whether or not they still
+count. A bucket holds whole components, so that whoever is a person at any cut-off is a person within one bucket.
+Identifiers are known here by a 64-bit hash of their names: two that share one lie together, which harms nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from waymark import kernels
+
+_NONE = np.zeros(0, np.uint64)
+
+
+def hash_names(names: np.ndarray) -> np.ndarray:
+    """Return a uint64 hash of each name (an object array of texts)."""
+    return pd.util.hash_array(names, categorize=False)
+
+
+def hash_texts(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return a uint64 hash of each text, 0 for a null."""
+    coded = texts.dictionary_encode()
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    names = coded.dictionary.to_numpy(zero_copy_only=False).astype(object, copy=False)
+    place = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.append(hash_names(names), np.uint64(0))[place]
+
+
+class Pairs(NamedTuple):
+    """Links between identifiers by their hashes; every array has one element a pair."""
+
+    one: np.ndarray  # uint64
+    two: np.ndarray  # uint64
+    known: np.ndarray  # int64 microseconds: when it was first known
+    may_be_hub: np.ndarray  # uint8: 1 where `one` is no customer, plus 2 where `two` is none
+
+    @classmethod
+    def none(cls) -> Pairs:
+        """Return no pairs."""
+        return cls(_NONE, _NONE, np.zeros(0, np.int64), np.zeros(0, np.uint8))
+
+    def with_news(self, news: Pairs) -> tuple[Pairs, np.ndarray]:
+        """Return the pairs of both, each once and as it was first known, and which of them are new."""
+        one, two, known, may_be_hub = (np.concatenate(both) for both in zip(self, news, strict=True))
+        is_old = np.arange(len(one)) < len(self.one)
+        order = np.lexsort((known, two, one))
+        one, two = one[order], two[order]
+        begins = np.ones(len(order), bool)
+        begins[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
+        at = np.flatnonzero(begins)
+        pairs = Pairs(one[at], two[at], known[order][at], may_be_hub[order][at])
+        return pairs, ~np.logical_or.reduceat(is_old[order], at) if len(at) else np.zeros(0, bool)
+
+
+@dataclass
+class Routes:
+    """Where the identifiers of components of more than one lie; all others lie where their own hash says."""
+
+    n_buckets: int
+    ids: np.ndarray = field(default_factory=lambda: _NONE)  # uint64, ascending: the linked identifiers
+    root: np.ndarray = field(default_factory=lambda: _NONE)  # uint64, one each: the name of the component
+    bucket: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # one each
+
+    def _places(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = np.minimum(np.searchsorted(self.ids, hashes), max(len(self.ids) - 1, 0))
+        is_linked = self.ids[at] == hashes if len(self.ids) else np.zeros(len(hashes), bool)
+        return at, is_linked
+
+    def buckets_of(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the int32 bucket of each identifier."""
+        own = (hashes % np.uint64(self.n_buckets)).astype(np.int32)
+        at, is_linked = self._places(hashes)
+        own[is_linked] = self.bucket[at[is_linked]]
+        return own
+
+    def roots_of(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the uint64 name of each identifier's component."""
+        at, is_linked = self._places(hashes)
+        out = hashes.copy()
+        out[is_linked] = self.root[at[is_linked]]
+        return out
+
+    def members_of(self, roots: np.ndarray) -> np.ndarray:
+        """Return the identifiers of some components, those of one identifier included."""
+        return np.union1d(self.ids[np.isin(self.root, roots)], roots[~np.isin(roots, self.root)])
+
+    def join(self, one: np.ndarray, two: np.ndarray, n_rows: Callable[[np.ndarray], np.ndarray]) -> Moves:
+        """Join the components of each `one[i]` and `two[i]`, and return who has to move where.
+
+        `n_rows` tells how many rows some identifiers have. Of the components that become one, the one with most rows stays
+        where it is (of equal ones, the one with the least name), so that only the smaller ones move.
+        """
+        a, b = self.roots_of(one), self.roots_of(two)
+        apart = a != b
+        names, codes = np.unique(np.concatenate([a[apart], b[apart]]), return_inverse=True)
+        if not len(names):
+            return Moves.none()
+        parents = np.arange(len(names), dtype=np.int32)
+        left, right = np.split(codes.astype(np.int32), 2)
+        kernels.join(parents, left, right)
+        group = kernels.roots(parents)
+        members = self.members_of(names)
+        part = np.searchsorted(names, self.roots_of(members))  # which of the joined components each member is of
+        rows = np.bincount(part, n_rows(members), len(names))
+        before = self.buckets_of(members)
+        bucket = np.zeros(len(names), np.int32)
+        bucket[part] = before
+        best = np.lexsort((np.arange(len(names)), -rows, group))
+        leads = np.append(True, group[best][1:] != group[best][:-1])
+        stays = np.empty(len(names), np.int64)
+        stays[group[best[leads]]] = best[leads]
+        winner = stays[group]  # for each component, the one that it becomes
+        after = bucket[winner][part]
+        self._remember(members, names[winner][part], after)
+        moved = before != after
+        return Moves(members[moved], before[moved], after[moved])
+
+    def _remember(self, members: np.ndarray, root: np.ndarray, bucket: np.ndarray) -> None:
+        kept = ~np.isin(self.ids, members)
+        ids = np.concatenate([self.ids[kept], members])
+        order = np.argsort(ids)
+        self.ids = ids[order]
+        self.root = np.concatenate([self.root[kept], root])[order]
+        self.bucket = np.concatenate([self.bucket[kept], bucket])[order].astype(np.int32)
+
+
+class Moves(NamedTuple):
+    """Identifiers whose rows have to go to another bucket."""
+
+    ids: np.ndarray  # uint64
+    before: np.ndarray  # int32
+    after: np.ndarray  # int32
+
+    @classmethod
+    def none(cls) -> Moves:
+        """Return no moves."""
+        return cls(_NONE, np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
+def joining(pairs: Pairs, most: int) -> np.ndarray:
+    """Say which pairs may ever count: those among the first `most` that were known of each end that may be a hub.
+
+    An identifier with more partners than that links nobody from then on (`identity.HUB`), so that what comes after
+    need not lie with it.
+    """
+    counts = np.ones(len(pairs.one), bool)
+    for own, other, flag in ((pairs.one, pairs.two, 1), (pairs.two, pairs.one, 2)):
+        is_asked = (pairs.may_be_hub & flag) > 0
+        _, inverse, degree = np.unique(own, return_inverse=True, return_counts=True)
+        at = np.flatnonzero(is_asked & (degree[inverse] > most))
+        if len(at):
+            order = at[np.lexsort((other[at], pairs.known[at], own[at]))]
+            begins = np.append(True, own[order][1:] != own[order][:-1])
+            first = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
+            counts[order[np.arange(len(order)) - first >= most]] = False
+    return counts
+
+
+def write_routes(root: Path, stem: str, routes: Routes, pairs: Pairs) -> tuple[str, str]:
+    """Write the routes and the links that they come from; return the names of the two files."""
+    files = f"routes-{stem}.parquet", f"pairs-{stem}.parquet"
+    linked = {"id": routes.ids, "root": routes.root, "bucket": routes.bucket}
+    for file, columns in zip(files, (linked, pairs._asdict()), strict=True):
+        pq.write_table(pa.table(columns), root / file, compression="lz4", write_page_checksum=True)
+    return files
+
+
+def read_routes(root: Path, files: tuple[str, str], n_buckets: int) -> tuple[Routes, Pairs]:
+    """Read back what `write_routes` wrote; without files, nobody is linked yet."""
+    if not all(files):
+        return Routes(n_buckets), Pairs.none()
+    linked, pairs = (pq.read_table(root / file, page_checksum_verification=True) for file in files)
+    columns = (linked[c].to_numpy() for c in ("id", "root", "bucket"))
+    return Routes(n_buckets, *columns), Pairs(*(pairs[c].to_numpy() for c in Pairs._fields))

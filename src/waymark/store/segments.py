@@ -1,0 +1,148 @@
+"""Segments: immutable Parquet files of coded rows, and the positions in them that no longer count.
+
+A segment is written once, under a name that no earlier one had; what a night changes is a new segment, and a new list of
+the positions that it took out of older ones. Nothing is in force before the manifest names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from waymark.errors import InputError
+
+ROW_GROUP = 131_072
+_N_BITS = 22
+# Codes and times are read again and again, texts hardly ever: the former are quick to unpack, the latter small.
+_QUICK, _SMALL = "lz4", "zstd"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One file of a folder of the store."""
+
+    file: str  # below the store
+    n_rows: int
+    period: str = ""  # the month of its events, such as 2025-01; none for what came in since
+    dead: str = ""  # the file of the positions that no longer count; none where all do
+    n_dead: int = 0
+    known: tuple[int, int] = (0, 0)  # the least and the greatest known_time among its rows, microseconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Segment:
+        """Read back what `to_json` returned."""
+        return cls(**{**values, "known": tuple(values["known"])})
+
+
+def write_segment(root: Path, file: str, table: pa.Table, period: str = "") -> Segment:
+    """Write `table` as a new segment; readers meet it only once a manifest names it."""
+    path = root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = {f.name for f in table.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)}
+    repeated = [f.name for f in table.schema if pa.types.is_integer(f.type) and f.type.bit_width < 64]
+    pq.write_table(
+        table,
+        path,
+        compression={name: _SMALL if name in texts else _QUICK for name in table.column_names},
+        use_dictionary=[*repeated, *({"session_id"} & texts)],
+        write_page_checksum=True,
+        row_group_size=ROW_GROUP,
+    )
+    known = table["known_time"].to_numpy() if table.num_rows and "known_time" in table.column_names else np.zeros(1)
+    span = (int(known.astype(np.int64).min()), int(known.astype(np.int64).max()))
+    return Segment(file, table.num_rows, period, known=span)
+
+
+def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of a segment, dead ones included, or some columns of them."""
+    path = root / segment.file
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
+            table = file.read(columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, error) from None
+    if table.num_rows != segment.n_rows:
+        raise damaged(path, f"it holds {table.num_rows:,} rows, not {segment.n_rows:,}")
+    return table
+
+
+def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows at `positions` (ascending), or some columns of them; reads only the row groups that hold them."""
+    path = root / segment.file
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
+            group = positions // ROW_GROUP
+            parts = [
+                file.read_row_group(int(g), columns, use_threads=False).take(pa.array(positions[group == g] - g * ROW_GROUP))
+                for g in np.unique(group)
+            ]
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, error) from None
+    return pa.concat_tables(parts)
+
+
+def dead_positions(root: Path, segment: Segment) -> np.ndarray:
+    """Return the positions of the rows that no longer count, ascending."""
+    if not segment.dead:
+        return np.zeros(0, np.int64)
+    path = root / segment.dead
+    try:
+        return pq.read_table(path, page_checksum_verification=True)["position"].to_numpy().astype(np.int64)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, error) from None
+
+
+def live_rows(root: Path, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of a segment that count, or some columns of them."""
+    table = read_segment(root, segment, columns)
+    dead = dead_positions(root, segment)
+    return table.take(pa.array(np.delete(np.arange(segment.n_rows), dead))) if len(dead) else table
+
+
+def bury(root: Path, segment: Segment, positions: np.ndarray, file: str) -> Segment:
+    """Return `segment` with the rows at `positions` dead as well; `file` is new and lists all that are."""
+    dead = np.union1d(dead_positions(root, segment), positions)
+    pq.write_table(pa.table({"position": dead.astype(np.int32)}), root / file, write_page_checksum=True)
+    return replace(segment, dead=file, n_dead=len(dead))
+
+
+def together(tables: Iterable[pa.Table]) -> pa.Table:
+    """Put tables below each other; a column that one lacks is null there. Without any, there are no columns."""
+    found = [t for t in tables if t.num_rows]
+    return pa.concat_tables(found, promote_options="default") if found else pa.table({})
+
+
+def damaged(path: Path, what: object) -> InputError:
+    """Return the error of a file that is not as it was written."""
+    text = str(what)[:120]
+    return InputError(f"{path} is missing or damaged ({text}); delete the folder of the store and run `dvc repro -P`")
+
+
+def files_of(segments: Iterable[Segment]) -> set[str]:
+    """Return the names of all files of some segments."""
+    return {name for s in segments for name in (s.file, s.dead) if name}
+
+
+def find_keys(root: Path, segment: Segment, wanted: np.ndarray) -> np.ndarray:
+    """Return the positions of the rows that count and whose `key` is among `wanted` (uint64, ascending), ascending."""
+    if not segment.n_rows or not len(wanted):
+        return np.zeros(0, np.int64)
+    keys = read_segment(root, segment, ["key"])["key"].to_numpy()
+    # Nearly no key is wanted: a small table of their first bits tells most of those that are not.
+    is_likely = np.zeros(1 << _N_BITS, bool)
+    shift = np.uint64(64 - _N_BITS)
+    is_likely[(wanted >> shift).astype(np.int64)] = True
+    at = np.flatnonzero(is_likely[(keys >> shift).astype(np.int64)])
+    place = np.minimum(np.searchsorted(wanted, keys[at]), len(wanted) - 1)
+    at = at[wanted[place] == keys[at]]
+    return np.setdiff1d(at, dead_positions(root, segment), assume_unique=True)
