@@ -14,7 +14,7 @@ from waymark.config import FileLayout
 from waymark.errors import InputError
 from waymark.sources.cells import Mapped
 from waymark.sources.readers import read_rows
-from waymark.sources.rows import LEFT_OUT, Rows
+from waymark.sources.rows import LEFT_OUT, Refusal, Rows
 
 COUNTS = ("delivered", "accepted", "duplicates", "rejected", "left_out")
 
@@ -43,6 +43,11 @@ class Delivery:
             self.mapped[file] += mapped.rows.num_rows
             self.filled |= mapped.filled
             self.columns = self.columns or chunk.rows.column_names
+
+    def refuse(self, conflicts: Sequence[tuple[str, Refusal]]) -> None:
+        """Refuse rows that were mapped, each with the file it came in."""
+        self.rejects += [(file, r.line, r.rule, r.reason) for file, r in conflicts]
+        self.mapped.subtract(file for file, _ in conflicts)
 
     def rows(self) -> pa.Table:
         """Return the mapped rows of all files read so far."""

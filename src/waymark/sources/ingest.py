@@ -47,7 +47,8 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
     """Read what lies in the folder `landing` as `source` says.
 
     Events and links depend on the delivered rows only: not on their order, nor on how they are split over files. (Of
-    two rows with one delivered event id and one `known_time`, the first in the order of file names and lines stays.)
+    rows with one delivered event id and one `known_time`, the first in the order of file names and lines stays; those
+    that say something else are refused.)
 
     Raises
     ------
@@ -68,13 +69,21 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
         deliveries[name].read(landing / file, file, partial(meanings[name], delivered_time=time))
     for delivery in deliveries.values():
         delivery.check(source.max_reject_share)
-    unique = {name: tell_versions(deliveries[name].rows()) for name in source.feeds}
+    unique = {name: _versions(deliveries[name], source.max_reject_share) for name in source.feeds}
     told = {name: unique_links(deliveries[name].rows()) for name in source.links}
     accounts = [a for name, kept in {**unique, **told}.items() for a in deliveries[name].account(kept)]
     events = to_events({name: merge_lines(rows, name) for name, rows in unique.items()})
     links = to_links(told)
     report = _report(source.name, deliveries, accounts, events, links)
     return Ingested(events, links, rejects_of(deliveries.values()), report)
+
+
+def _versions(delivery: Delivery, max_reject_share: float) -> pd.DataFrame:
+    """Return what a feed's events were known to be, and refuse the rows that contradict it."""
+    versions, conflicts = tell_versions(delivery.rows())
+    delivery.refuse(conflicts)
+    delivery.check(max_reject_share)
+    return versions
 
 
 def _meanings(source: SourceConfig) -> dict[str, Callable[..., Mapped]]:
