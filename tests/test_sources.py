@@ -84,7 +84,7 @@ def test_a_row_becomes_an_event(tmp_path):
         0,
         1250,
     ]
-    assert result.summary == "delivered 2 = accepted 2 + duplicates 0 + rejected 0; 2 events"
+    assert result.summary == "delivered 2 = accepted 2 + duplicates 0 + rejected 0; 2 events; no second clock: feed web"
     assert_adds_up(result)
 
 
@@ -522,6 +522,25 @@ VISIT = {"columns": TIMES, "constants": {"event_type": "visit"}}
 def known_times(result):
     times = [str(t) for t in result.events["known_time"]]
     return dict(zip(result.events["customer_id"], times, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("known", "name", "delivered", "clocks", "said"),
+    [
+        (("2024-01-05", "2024-01-06"), "a.csv", None, ["column"], ""),
+        (("2024-01-05", ""), "a.csv", None, ["column", "event_time"], "; no second clock: feed web (some rows)"),
+        (("", ""), "a.csv", None, ["event_time"], "; no second clock: feed web"),
+        (("2024-01-05", ""), "2024-01-05.csv", "(.*).csv", ["column", "delivered"], ""),
+        (("", ""), "2024-01-05.csv", "(.*).csv", ["delivered"], ""),
+        (("2024-01-05", "soon"), "a.csv", None, ["column"], ""),  # what is refused tells nothing
+    ],
+)
+def test_it_is_said_what_tells_when_the_rows_of_a_feed_were_known(tmp_path, known, name, delivered, clocks, said):
+    text = "at,known,who\n" + "".join(f"2024-01-02,{k},ann\n" for k in known)
+    result = ingest_text(tmp_path, text, name, **VISIT, delivered=delivered, known_delay_minutes=90)
+    feed = result.report["feeds"]["web"]
+    assert (feed["known_time_from"], feed["known_delay_minutes"]) == (clocks, 90)
+    assert "".join(result.summary.partition("; no second clock")[1:]) == said
 
 
 def test_an_event_is_known_when_its_column_says_else_after_the_delay(tmp_path):

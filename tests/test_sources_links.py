@@ -84,7 +84,8 @@ def test_a_row_becomes_a_link(tmp_path):
     ]
     assert set(result.links["source"]) == {"crm"}
     assert result.links["probability"].isna().all()
-    assert result.summary == "delivered 4 = accepted 4 + duplicates 0 + rejected 0; 1 events, 3 links told of"
+    counts = "delivered 4 = accepted 4 + duplicates 0 + rejected 0; 1 events, 3 links told of"
+    assert result.summary == f"{counts}; no second clock: feed visits"
     assert_adds_up(result)
 
 
@@ -147,6 +148,8 @@ def test_a_link_that_came_about_is_known_after_the_delay_where_nothing_else_is_s
         ("anonymous:d", "03-07 00:00"),
     ]
     assert result.rejects[["line", "rule"]].values.tolist() == [[6, "known_time"], [7, "event_time"]]
+    assert result.report["feeds"]["crm"]["known_time_from"] == ["column", "event_time"]
+    assert "no second clock: feed visits, crm (some rows)" in result.summary
     assert_adds_up(result)
     del columns["known_time"]
     result = ingest_text(tmp_path, text, columns=columns)
@@ -355,4 +358,5 @@ def test_the_step_writes_the_links_also_where_there_are_none(tmp_path, monkeypat
     assert account == {
         **{"delivered": 2, "accepted": 1, "duplicates": 1, "rejected": 0, "left_out": 0},
         **{"events": 0, "restated": 0, "links": 1, "empty_columns": ["what"]},
+        **{"known_time_from": ["column"], "known_delay_minutes": 0},
     }

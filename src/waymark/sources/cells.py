@@ -11,6 +11,9 @@ from waymark.config import FileLayout
 from waymark.sources import parse
 from waymark.sources.rows import Refusal, Rows
 
+# What can tell when a row was known, in the order in which it is asked. With the last there is no second clock.
+CLOCKS = ("column", "delivered", "event_time")
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -19,6 +22,7 @@ class Mapped:
     rows: pa.Table
     refused: list[Refusal]
     filled: frozenset[str]  # the mapped columns that held anything
+    clocks: frozenset[str]  # those of `CLOCKS` that told when a row was known
 
 
 class RowMapper:
@@ -33,6 +37,7 @@ class RowMapper:
         self.rows, self.feed, self.time_zone = rows, feed, feed.time_zone or time_zone
         self.delivered_time = delivered_time
         self.good = np.ones(len(rows.lines), bool)
+        self.is_told = np.zeros(len(rows.lines), bool)  # when it was known, by a column
         self.refused: list[Refusal] = []
         self.filled: set[str] = set()
 
@@ -68,7 +73,12 @@ class RowMapper:
 
     def mapped_as(self, table: pa.Table) -> Mapped:
         """Return the good rows of `table`, which has one row for each delivered one."""
-        return Mapped(table.filter(pa.array(self.good)), self.refused, frozenset(self.filled))
+        return Mapped(table.filter(pa.array(self.good)), self.refused, frozenset(self.filled), self._clocks())
+
+    def _clocks(self) -> frozenset[str]:
+        by_column, by_name, by_itself = CLOCKS
+        otherwise = by_itself if self.delivered_time is None else by_name
+        return frozenset(by_column if is_told else otherwise for is_told in np.unique(self.is_told[self.good]))
 
 
 def are_given(cells: pa.StringArray) -> np.ndarray:

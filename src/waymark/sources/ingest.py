@@ -11,7 +11,7 @@ import pandas as pd
 
 from waymark.config import SourceConfig
 from waymark.console import progress
-from waymark.sources.cells import Mapped
+from waymark.sources.cells import CLOCKS, Mapped
 from waymark.sources.delivery import Delivery, rejects_of, total
 from waymark.sources.events import merge_lines, tell_versions, to_events
 from waymark.sources.files import delivered_time, find_files
@@ -29,6 +29,11 @@ class Ingested:
     report: dict[str, Any]  # counts, ready for JSON
 
     @property
+    def clockless(self) -> list[str]:
+        """The feeds of which some row says when it happened, and nothing says when it was known."""
+        return [name for name, feed in self.report["feeds"].items() if CLOCKS[-1] in feed["known_time_from"]]
+
+    @property
     def summary(self) -> str:
         """The reconciliation in one line."""
         r = self.report
@@ -40,7 +45,10 @@ class Ingested:
         empty = [f"{c} (feed {name})" for name, feed in r["feeds"].items() for c in feed["empty_columns"]]
         line += f"; {r['events']:,} events" + (f", restated {r['restated']:,} times" if r["restated"] else "")
         line += f", {r['links']:,} links told of" if r["links"] else ""
-        return line + (f"; never filled: {', '.join(empty)}" if empty else "")
+        line += f"; never filled: {', '.join(empty)}" if empty else ""
+        clocks = {name: r["feeds"][name]["known_time_from"] for name in self.clockless}
+        named = [name + (" (some rows)" if len(told) > 1 else "") for name, told in clocks.items()]
+        return line + (f"; no second clock: feed {', '.join(named)}" if named else "")
 
 
 def ingest(landing: Path, source: SourceConfig) -> Ingested:
@@ -116,6 +124,8 @@ def _report(
             "restated": int(n_restated.get(feed, 0)),
             "links": int(n_links.get(feed, 0)),
             "empty_columns": delivery.never_filled,
+            "known_time_from": [clock for clock in CLOCKS if clock in delivery.clocks],
+            "known_delay_minutes": delivery.feed.known_delay_minutes,
         }
         for feed, delivery in deliveries.items()
     }

@@ -61,6 +61,7 @@ class _LinkMapper(RowMapper):
             is_unfit = are_given(cells) & ~times[name][1]
             self.refuse(is_unfit, name, lambda i, name=name, cells=cells: self.unfit_time(name, cells, i))
         (known_time, is_known), (event_time, has_happened) = times.values()
+        self.is_told = is_known
         if self.delivered_time is not None:
             known_time, is_known = np.where(is_known, known_time, self.delivered_time), np.ones_like(is_known)
         wanted = next((name for name in times if name in self.feed.columns), "known_time")

@@ -98,6 +98,7 @@ class _EventMapper(RowMapper):
         known_time, known_fits = parse.times(known_cells, self.time_zone, self.feed.time_format)
         is_unfit = are_given(known_cells) & ~known_fits
         self.refuse(is_unfit, "known_time", lambda i: self.unfit_time("known_time", known_cells, i))
+        self.is_told = known_fits
         otherwise = event_time + self.feed.known_delay_minutes * MINUTE
         if self.delivered_time is not None:
             otherwise = np.full_like(event_time, self.delivered_time)
