@@ -11,6 +11,8 @@ from waymark.config import FileLayout
 from waymark.sources import parse
 from waymark.sources.rows import Refusal, Rows
 
+MINUTE = 60 * 1_000_000
+
 # What can tell when a row was known, in the order in which it is asked. With the last there is no second clock.
 CLOCKS = ("column", "delivered", "event_time")
 
@@ -63,6 +65,20 @@ class RowMapper:
         broken = np.flatnonzero(is_broken & self.good)
         self.refused += [Refusal(int(self.rows.lines[i]), rule, reason(i)) for i in broken.tolist()]
         self.good[broken] = False
+
+    def refuse_the_future(self, event_time: np.ndarray, known_time: np.ndarray) -> None:
+        """Refuse rows that claim to have happened too long after they were known: a clock was wrong."""
+        limit = self.feed.max_clock_skew_minutes
+        if limit is None:
+            return
+
+        def reason(i: int) -> str:
+            event, known = (
+                f"{parse.EPOCH + int(t[i]) * parse.MICROSECOND:%Y-%m-%d %H:%M:%SZ}" for t in (event_time, known_time)
+            )
+            return f"event_time {event} is more than max_clock_skew_minutes = {limit} after known_time {known}"
+
+        self.refuse(event_time - known_time > limit * MINUTE, "clock_skew", reason)
 
     def unfit_time(self, name: str, cells: pa.StringArray, i: int) -> str:
         """Say why cell `i` of the field `name` is no time."""
