@@ -571,11 +571,14 @@ def test_a_file_is_known_when_the_moment_in_its_name_has_passed(tmp_path, name, 
     assert known_times(result) == {"ann": expected, "bob": "2024-01-03 00:00:00+00:00"}  # a column knows better
 
 
-def test_the_night_that_ends_the_day_of_a_delivery_sees_it_and_none_before(tmp_path):
-    feed = {"delivered": r"(\d{4}-\d\d-\d\d)"}
+@pytest.mark.parametrize(
+    ("zone", "first"), [("UTC", "2024-01-06"), ("Asia/Tokyo", "2024-01-06"), ("America/New_York", "2024-01-07")]
+)
+def test_the_first_night_after_a_day_of_delivery_sees_it_and_none_before(tmp_path, zone, first):
+    feed = {"delivered": r"(\d{4}-\d\d-\d\d)", "time_zone": zone}
     events = ingest_text(tmp_path, "at,known,who\n2024-01-02,,ann\n", "2024-01-05.csv", **VISIT, **feed).events
     night = latest_cutoff(events)
-    assert night == pd.Timestamp("2024-01-06", tz="UTC")
+    assert night == pd.Timestamp(first, tz="UTC")
     assert len(known_before(events, night)) == 1
     assert known_before(events, night - pd.Timedelta(days=1)).empty
 
