@@ -46,7 +46,8 @@ def subject_of(source: str, landing: Path) -> tuple[leakcheck.Subject, Settings]
     known = clock.set_train_clock(events, cfg.split, cfg.targets)
     nights = (*known.train_cutoffs, *known.test_cutoffs)
     rows, catalogue, _ = features.build_training_features(
-        clock.known_before(events, known.as_of), links, nights, known.as_of, cfg.journey, cfg.features, cfg.identity
+        *(clock.known_before(events, known.as_of), links, nights, known.as_of, cfg.journey, cfg.features, cfg.identity),
+        learn_until=known.learn_until,
     )
     kind, rules = cfg.features.points, cfg.identity
     truth = targets.build_targets(rows, events, links, known, kind, cfg.journey, cfg.targets, cfg.split, rules)

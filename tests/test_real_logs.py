@@ -46,7 +46,9 @@ def judge(source: str, folder: str, target: str, **settings: dict) -> Judged:
     known = clock.set_train_clock(events, cfg.split, cfg.targets)
     nights = (*known.train_cutoffs, *known.test_cutoffs)
     seen = clock.known_before(events, known.as_of)
-    rows, catalogue, _ = features.build_training_features(seen, links, nights, known.as_of, cfg.journey, cfg.features)
+    rows, catalogue, _ = features.build_training_features(
+        *(seen, links, nights, known.as_of, cfg.journey, cfg.features), learn_until=known.learn_until
+    )
     kind = cfg.features.points
     truth = targets.build_targets(rows, events, links, known, kind, cfg.journey, cfg.targets, cfg.split)
     model = models.train(
