@@ -145,8 +145,10 @@ INGEST = {
     **account(1284551, 1279008, 4211, 1332, left_out=200, events=1099008),
     "rejects_by_rule": {"no_person": 402, "time_not_parsed": 730, "left_out": 200},
     "feeds": {
-        "web": account(984551, 980008, 3411, 1132, left_out=0, events=980008),
-        "shop <b>": account(300000, 299000, 800, 200, left_out=200, events=119000, empty_columns=("campaign",)),
+        "web": account(984551, 980008, 3411, 1132, left_out=0, events=980008)
+        | {"known_time_from": ["delivered"], "known_delay_minutes": 0},
+        "shop <b>": account(300000, 299000, 800, 200, left_out=200, events=119000, empty_columns=("campaign",))
+        | {"known_time_from": ["column", "event_time"], "known_delay_minutes": 1439},
     },
     "first_event_time": "2025-01-01T03:00:00+00:00",
     "last_event_time": "2025-09-27T23:10:00+00:00",

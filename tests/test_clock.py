@@ -20,6 +20,7 @@ from waymark.clock import (
     latest_cutoff,
     set_score_clock,
     set_train_clock,
+    strays,
     version_of,
 )
 from waymark.config import ClockConfig
@@ -110,6 +111,52 @@ def test_a_booking_far_ahead_moves_no_night():
     log = events("ann 2025-01-03 web view", "ann 2042-01-01 web visit known=2025-01-02")
     assert latest_cutoff(log) == time("2025-01-04")
     assert set_score_clock(log, LATEST).scored_at_cutoff == time("2025-01-03")
+
+
+def a_thousand(*others: str) -> pd.DataFrame:
+    """Return a thousand events an hour apart, to 2025-02-11, and others."""
+    hours = pd.date_range("2025-01-01", periods=1000, freq="h")
+    return events(*(f"ann {hour.isoformat()} web view" for hour in hours), *others)
+
+
+FAR = "bob 2099-05-05 web view"
+
+
+def test_one_event_of_a_wrong_year_moves_no_night():
+    log = a_thousand(FAR)
+    assert latest_cutoff(log) == latest_cutoff(a_thousand()) == time("2025-02-12")
+    split, targets = by_hand.split(**SMALL), by_hand.targets(horizon_days=2)
+    assert set_train_clock(log, split, targets) == set_train_clock(a_thousand(), split, targets)
+    assert set_score_clock(log, LATEST) == set_score_clock(a_thousand(), LATEST)
+    assert strays(log) == ["1 of 1,001 events, from 2099-05-05 on, lie a year after all others and move no night"]
+    assert strays(a_thousand()) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "cutoff"),
+    [
+        (["bob 2026-02-11T15:00 web view"], "2026-02-12"),  # a year's pause, to the hour
+        (["bob 2026-02-11T15:01 web view"], "2025-02-12"),
+        ([FAR, "bob 2098-05-05 web view"], "2099-05-06"),  # two in a thousand are too many to be strays
+        (["bob 2025-06-01 web view", FAR], "2025-06-02"),
+        (["bob 2024-01-01 web view known=2099-05-05"], "2025-02-12"),
+        (["bob 1970-01-01 web view"], "2025-02-12"),
+    ],
+)
+def test_strays_are_few_and_far(others, cutoff):
+    assert latest_cutoff(a_thousand(*others)) == time(cutoff)
+
+
+def test_a_small_log_has_no_strays():
+    assert latest_cutoff(
+        events(*(f"ann {(time('2025-01-01') + i * DAY).isoformat()} web view" for i in range(9)), FAR)
+    ) == time("2099-05-06")
+
+
+def test_what_a_night_adds_to_a_history_loaded_at_once_is_no_stray():
+    log = a_thousand().assign(known_time=time("2025-02-12"))
+    nightly = events("bob 2025-02-12 web view known=2025-02-13T01:00")
+    assert latest_cutoff(pd.concat([log, nightly], ignore_index=True)) == time("2025-02-14")
 
 
 # --- the version of the data ----------------------------------------------------------------------------------------

@@ -450,6 +450,9 @@ def test_a_catalogue_survives_its_file_and_says_what_each_feature_is(tmp_path):
     table, known = build_features(log, link_identities(log), CUTOFF, SHOP, EVERYTHING)
     tables.write_json(catalogue.to_json(known), tmp_path / "catalogue.json")
     assert catalogue.from_json(tables.read_json(tmp_path / "catalogue.json")) == known
+    never_filled = catalogue.to_json([catalogue.Feature("last_plan", "attributes", "the latest plan", "category", ())])
+    tables.write_json(never_filled, tmp_path / "catalogue.json")
+    assert [f.categories for f in catalogue.from_json(tables.read_json(tmp_path / "catalogue.json"))] == [()]
     assert [f.column for f in known] == [c for c in table if c.startswith("f_")]
     assert {f.group for f in catalogue.in_groups(known, ["gaps", "decays"])} == {"gaps", "decays"}
     assert all(f.words and f.unit and f.group in EVERYTHING.groups for f in known)

@@ -4,8 +4,17 @@ from datetime import date, timedelta
 
 import pandas as pd
 import pytest
+import yaml
 
 from project import Project, finished
+from waymark import tables
+from waymark.clock import ScoreClock, TrainClock, version_as_of
+from waymark.config import SourceConfig, check
+from waymark.errors import InputError
+from waymark.identity import link_identities
+from waymark.replay import replay
+from waymark.scoring import MANIFEST, SETTINGS
+from waymark.sources.ingest import ingest
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +52,34 @@ def test_a_night_whose_files_were_changed_is_refused_by_name(nights):
     said = project.run("python", "src/run.py", "waymark.replay", f"cutoff_date={dates[0]}", fails=True)
     first.write_text(kept)
     assert "no longer holds what the night" in said
+
+
+@pytest.mark.parametrize("delivered", [None, r"(\d{4}-\d\d-\d\d)"])
+def test_events_of_before_that_came_later_are_named_as_a_cause_where_nothing_dates_them(tmp_path, delivered):
+    feed = {"files": ["*.csv"], "columns": {"event_time": "at", "customer_id": "who"}, "delivered": delivered}
+    source = {"name": "shop", "feeds": {"visits": feed | {"constants": {"event_type": "visit"}}}}
+    landing, published = tmp_path / "landing", tmp_path / "cutoff_date=2024-01-04"
+    for name, text in {
+        "2024-01-03.csv": "at,who\n2024-01-01,ann\n",
+        "2024-01-05.csv": "at,who\n2024-01-02,bob\n",
+    }.items():
+        tables.write_text(text, landing / name)
+        if name < "2024-01-04":
+            events = ingest(landing, check(SourceConfig, source, "source")).events
+    night = pd.Timestamp("2024-01-04", tz="UTC")
+    version = version_as_of(events, link_identities(events), night)
+    clocks = {
+        "train": TrainClock(night, (), (), version).to_json(),
+        "score": ScoreClock(night, night, version).to_json(),
+    }
+    tables.write_text(yaml.safe_dump({"landing": str(landing), "source": source, "identity": {}}), published / SETTINGS)
+    tables.write_json({"clocks": clocks}, published / MANIFEST)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError) as stop:
+        replay(published, tmp_path / "folder")
+    assert ("no longer holds what the night cutoff_date=2024-01-04 saw" in str(stop.value)) == (delivered is None)
+    cause = "a later file holds events dated before it (nothing tells when those of feed visits were known)"
+    assert (cause in str(stop.value)) == (delivered is None)
 
 
 def test_a_night_that_never_was_is_refused_with_the_choices(nights):

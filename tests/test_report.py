@@ -151,6 +151,18 @@ def test_every_delivered_row_is_accounted_for():
     assert "0.11%" in page.cells
 
 
+def test_what_told_when_rows_were_known_is_said_and_a_missing_second_clock_noticed():
+    page = full()
+    assert {"the file's date", "a column, else event time + 1,439 min"} <= set(page.cells)
+    assert page.says("Feeds without a second clock", "only when they happened: shop <b>. What came late")
+    clocked = json.loads(json.dumps(INGEST))
+    clocked["feeds"]["shop <b>"]["known_time_from"] = ["column"]
+    assert not read(ingest=clocked).says("without a second clock")
+    for feed in clocked["feeds"].values():  # as an earlier version wrote it
+        del feed["known_time_from"], feed["known_delay_minutes"]
+    assert read(ingest=clocked).says("Every delivered row is accounted for")
+
+
 @pytest.mark.parametrize("feed", [None, "web"])
 def test_rows_that_do_not_add_up_are_said_to(feed):
     broken = json.loads(json.dumps(INGEST))

@@ -84,7 +84,7 @@ def test_a_row_becomes_an_event(tmp_path):
         0,
         1250,
     ]
-    assert result.summary == "delivered 2 = accepted 2 + duplicates 0 + rejected 0; 2 events"
+    assert result.summary == "delivered 2 = accepted 2 + duplicates 0 + rejected 0; 2 events; no second clock: feed web"
     assert_adds_up(result)
 
 
@@ -403,14 +403,65 @@ def test_a_path_that_no_json_row_has_is_named_with_the_keys_there_are(tmp_path):
 
 
 def test_exact_duplicates_and_delivered_ids_count_once(tmp_path):
-    same_moment = "1,2024-03-01 10:00:00,eve,d9,order,1\n"
-    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + same_moment)
+    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + BOB)
     assert (result.report["accepted"], result.report["duplicates"]) == (2, 2)
-    assert result.events["customer_id"].tolist() == ["00123", "NA"]  # the first delivery stays
     no_id = {k: v for k, v in COLUMNS.items() if k != "event_id"}
-    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + same_moment, columns=no_id)
+    result = ingest_text(tmp_path, HEADER + ANN + BOB + ANN + CONFLICT, columns=no_id)
     assert (result.report["accepted"], result.report["duplicates"]) == (3, 1)
     assert_adds_up(result)
+
+
+# --- conflicts ------------------------------------------------------------------------------------------------------
+
+CONFLICT = "1,2024-03-01 10:00:00,eve,d1,order,\n"  # another event under the id and the time of Ann's
+
+
+def test_a_row_that_contradicts_another_of_its_id_and_time_is_refused_with_how_to_date_it(tmp_path):
+    result = ingest_text(tmp_path, HEADER + ANN + BOB + CONFLICT + ANN)
+    assert result.events["customer_id"].tolist() == ["00123", "NA"]  # the first delivery stays
+    assert result.rejects[["file", "line", "rule"]].values.tolist() == [["a.csv", 4, "conflict"]]
+    assert result.rejects["reason"].tolist() == [
+        "event_id '1' was told in a.csv:2 with the same known_time and another customer_id, event_type; if it was"
+        " restated since, date such rows by a column for known_time or by `delivered`"
+    ]
+    report = result.report
+    assert (report["accepted"], report["duplicates"], report["rejected"]) == (2, 1, 1)
+    assert report["rejects_by_rule"] == {"conflict": 1}
+    assert_adds_up(result)
+
+
+def test_the_first_of_contradicting_rows_by_file_and_line_stays_and_its_repeats_are_duplicates(tmp_path):
+    files = {"b.csv": HEADER + ANN + CONFLICT, "a.csv": HEADER + BOB + CONFLICT + CONFLICT, "c.csv": HEADER + ANN}
+    result = ingest(deliver(tmp_path, files), source())
+    assert result.events["customer_id"].tolist() == ["eve", "NA"]
+    assert result.rejects[["file", "line"]].values.tolist() == [["b.csv", 2], ["c.csv", 2]]
+    counts = {f["file"]: (f["accepted"], f["duplicates"], f["rejected"]) for f in result.report["files"]}
+    assert counts == {"a.csv": (2, 1, 0), "b.csv": (0, 1, 1), "c.csv": (0, 0, 1)}
+    assert_adds_up(result)
+
+
+def test_too_many_conflicts_stop_the_run_for_the_mapping_may_be_wrong(tmp_path):
+    text = HEADER + ANN + BOB + CONFLICT
+    with pytest.raises(InputError, match=r"1 of 3 rows .* break the contract, .* 1 times conflict \(as in a.csv:4"):
+        ingest_text(tmp_path, text, max_reject_share=0.3)
+    assert ingest_text(tmp_path, text, max_reject_share=0.34).report["rejected"] == 1
+
+
+def test_a_contradicting_line_adds_nothing_to_its_order(tmp_path):
+    text = "line,at,order,cents\n" + "".join(f"{line},2024-01-01,o1,{n}\n" for line, n in [(1, 5), (2, 7), (2, 8)])
+    columns = {"event_id": "line", "event_time": "at", "customer_id": "order", "value": "cents"}
+    feed = {"columns": columns, "constants": {"event_type": "order"}, "value": "cents", "one_event_per": "order"}
+    result = ingest_text(tmp_path, text, **feed)
+    assert result.events["value_cents"].tolist() == [12]
+    assert result.rejects["rule"].tolist() == ["conflict"]
+    assert_adds_up(result)
+
+
+def test_what_is_not_mapped_is_no_contradiction(tmp_path):
+    text = "id,at,who,sent\n1,2024-01-01,ann,a\n1,2024-01-01,ann,b\n"
+    columns = {"event_id": "id", "event_time": "at", "customer_id": "who"}
+    result = ingest_text(tmp_path, text, columns=columns, constants={"event_type": "visit"})
+    assert (result.report["duplicates"], result.report["rejected"]) == (1, 0)
 
 
 # --- restatements ---------------------------------------------------------------------------------------------------
@@ -445,7 +496,8 @@ def test_the_same_told_again_is_a_duplicate_and_what_is_taken_back_is_not(tmp_pa
     rows = [(1, 1, known, "ann", what) for known, what in [(2, "a"), (3, "a"), (4, "b"), (5, "b"), (6, "a"), (6, "c")]]
     result = told(tmp_path, *rows)
     assert versions(result) == [["a", "02", "04"], ["b", "04", "06"], ["a", "06", "never"]]
-    assert (result.report["accepted"], result.report["duplicates"]) == (3, 3)
+    report = result.report
+    assert (report["accepted"], report["duplicates"], report["rejected"]) == (3, 2, 1)  # two say what held on the 6th
     assert_adds_up(result)
 
 
@@ -470,6 +522,25 @@ VISIT = {"columns": TIMES, "constants": {"event_type": "visit"}}
 def known_times(result):
     times = [str(t) for t in result.events["known_time"]]
     return dict(zip(result.events["customer_id"], times, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("known", "name", "delivered", "clocks", "said"),
+    [
+        (("2024-01-05", "2024-01-06"), "a.csv", None, ["column"], ""),
+        (("2024-01-05", ""), "a.csv", None, ["column", "event_time"], "; no second clock: feed web (some rows)"),
+        (("", ""), "a.csv", None, ["event_time"], "; no second clock: feed web"),
+        (("2024-01-05", ""), "2024-01-05.csv", "(.*).csv", ["column", "delivered"], ""),
+        (("", ""), "2024-01-05.csv", "(.*).csv", ["delivered"], ""),
+        (("2024-01-05", "soon"), "a.csv", None, ["column"], ""),  # what is refused tells nothing
+    ],
+)
+def test_it_is_said_what_tells_when_the_rows_of_a_feed_were_known(tmp_path, known, name, delivered, clocks, said):
+    text = "at,known,who\n" + "".join(f"2024-01-02,{k},ann\n" for k in known)
+    result = ingest_text(tmp_path, text, name, **VISIT, delivered=delivered, known_delay_minutes=90)
+    feed = result.report["feeds"]["web"]
+    assert (feed["known_time_from"], feed["known_delay_minutes"]) == (clocks, 90)
+    assert "".join(result.summary.partition("; no second clock")[1:]) == said
 
 
 def test_an_event_is_known_when_its_column_says_else_after_the_delay(tmp_path):
@@ -500,11 +571,14 @@ def test_a_file_is_known_when_the_moment_in_its_name_has_passed(tmp_path, name, 
     assert known_times(result) == {"ann": expected, "bob": "2024-01-03 00:00:00+00:00"}  # a column knows better
 
 
-def test_the_night_that_ends_the_day_of_a_delivery_sees_it_and_none_before(tmp_path):
-    feed = {"delivered": r"(\d{4}-\d\d-\d\d)"}
+@pytest.mark.parametrize(
+    ("zone", "first"), [("UTC", "2024-01-06"), ("Asia/Tokyo", "2024-01-06"), ("America/New_York", "2024-01-07")]
+)
+def test_the_first_night_after_a_day_of_delivery_sees_it_and_none_before(tmp_path, zone, first):
+    feed = {"delivered": r"(\d{4}-\d\d-\d\d)", "time_zone": zone}
     events = ingest_text(tmp_path, "at,known,who\n2024-01-02,,ann\n", "2024-01-05.csv", **VISIT, **feed).events
     night = latest_cutoff(events)
-    assert night == pd.Timestamp("2024-01-06", tz="UTC")
+    assert night == pd.Timestamp(first, tz="UTC")
     assert len(known_before(events, night)) == 1
     assert known_before(events, night - pd.Timedelta(days=1)).empty
 
@@ -586,8 +660,12 @@ def test_an_empty_new_column_does_not_make_a_row_another(tmp_path):
 HISTORY = "id,at,known,who,order,country,pay,kg\n"
 
 
-def history(draw, n):
-    """Return rows with their day known: late, restated, taken back and repeated ones among them."""
+def history(draw, n, is_consistent=True):
+    """Return rows with their day known: late, restated, taken back and repeated ones among them.
+
+    What differs under one id and one time is told apart by the names of files only: such rows are there where the
+    history is not consistent.
+    """
     said = {}
     rows = ["0,2024-01-01,2024-01-01,ann,o1,uk,1,0.1\n"]
     for _ in range(n):
@@ -596,8 +674,8 @@ def history(draw, n):
             f"2024-01-0{draw.randint(1, 4)},2024-01-0{known},{draw.choice(['ann', 'bob', ''])},"
             f"o{draw.randint(1, 3)},{draw.choice(['uk', ''])},{draw.randint(1, 3)},{draw.choice(['', '0.1', '0.2'])}\n"
         )
-        # What differs under one id and one time is told apart by the names of files only.
-        rows.append(f"{number}," + said.setdefault((number, known), content))
+        said_before = said.setdefault((number, known), content)
+        rows.append(f"{number}," + (said_before if is_consistent else content))
     return rows
 
 
@@ -631,6 +709,40 @@ def test_row_order_file_split_and_repeated_delivery_change_no_event(
     assert_frame_equal(one.events, many.events)
     assert many.report["accepted"] == one.report["accepted"]
     assert_adds_up(many)
+
+
+@settings(max_examples=40)
+@histories
+def test_contradicting_rows_add_up_whatever_their_order_and_files(
+    tmp_path_factory, seed, n, has_ids, is_merged, n_files
+):
+    """Which of them counts is for the names of files to say; how many do not, and that they are said, is not."""
+    draw, feed = random.Random(seed), history_feed(has_ids, is_merged)
+    rows = history(draw, n, is_consistent=False)
+    one = ingest_text(tmp_path_factory.mktemp("one"), HISTORY + "".join(rows), **feed)
+    n_told = len({tuple(row.split(",")[i] for i in (0, 2)) for row in rows})
+    assert_adds_up(one)
+    if has_ids:
+        assert one.report["accepted"] <= n_told
+        assert one.report["rejected"] == len(rows) - n_told - n_same_as_the_first(rows)
+    else:
+        assert one.report["rejected"] == 0
+    draw.shuffle(rows)
+    split = {f"{i}.csv": HISTORY + "".join(rows[i::n_files]) for i in range(n_files) if rows[i::n_files]}
+    many = ingest(deliver(tmp_path_factory.mktemp("many"), split), source(**feed))
+    assert_adds_up(many)
+    assert set(many.rejects["rule"]) <= {"conflict"}
+    assert set(many.events["event_id"]) == set(one.events["event_id"]) or is_merged
+
+
+def n_same_as_the_first(rows):
+    """Count the rows that repeat the first one of their id and time known."""
+    first, n = {}, 0
+    for row in rows:
+        key = tuple(row.split(",")[i] for i in (0, 2))
+        n += key in first and first[key] == row
+        first.setdefault(key, row)
+    return n
 
 
 @settings(max_examples=40)

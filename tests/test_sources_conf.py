@@ -64,6 +64,90 @@ def test_every_shipped_source_composes_to_valid_settings(name):
     assert settings.source.name == name
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_source_is_documented(name):
+    root = CONF_DIR.parent
+    assert f"source={name} " in (root / "README.md").read_text(encoding="utf-8")
+    if name != "simulated":  # its files are made here
+        table = (root / "docs/sources.md").read_text(encoding="utf-8").split("## Sources that ship")[1].split("## ")[0]
+        assert f"`{name}`" in table
+
+
+def ingest_shipped(name, folder, **tables_):
+    """Ingest rows in the published layout of the shipped source `name`, a Parquet file for each of its tables."""
+    for file, columns in tables_.items():
+        pd.DataFrame(columns).to_parquet(folder / f"{file}.parquet")
+    return ingest(folder, check(SourceConfig, resolved(name)["source"], "source"))
+
+
+def test_the_baskets_and_redemptions_of_complete_journey(tmp_path):
+    line = {"household_id": "900", "store_id": "330", "basket_id": "b1", "week": 1, "coupon_match_disc": 0.0}
+    when = pd.Timestamp("2017-06-01 02:30:00")  # half past ten in the evening of 31 May, where the shops are
+    lines = [
+        line | {"transaction_timestamp": when, "sales_value": v, "retail_disc": 0.25, "coupon_disc": c, "quantity": 1.0}
+        for v, c in ((3.86, 0.0), (1.14, 0.5))
+    ]
+    redemption = {"household_id": ["900"], "coupon_upc": ["513"], "campaign_id": ["26"]}
+    redemption["redemption_date"] = [pd.Timestamp("2017-05-31").date()]
+    result = ingest_shipped("complete_journey", tmp_path, transactions_sample_100k=lines, coupon_redemptions=redemption)
+    assert values(result, "event_type", "customer_id", "value_cents", "attr_store", "num_coupon_discount") == [
+        ["coupon_redemption", "900", None, None, None],
+        ["order", "900", 500, "330", 0.5],
+    ]
+    assert result.events["attr_campaign"].tolist()[0] == "26"
+    assert result.events["known_time"].dt.strftime("%m-%d %H:%M").tolist() == ["06-01 03:59", "06-01 02:30"]
+
+
+def test_a_tweet_that_the_crowd_read_twice_in_two_ways_counts_once_and_is_said(tmp_path):
+    tweet = {"tweet_id": 570306133677760513, "airline": "Delta", "user": "u1", "negativereason": None}
+    tweet["event_time"] = pd.Timestamp("2015-02-24 19:35:52.701", tz="UTC")
+    tweets = [tweet | {"airline_sentiment": s} for s in ("neutral", "positive", "neutral")]
+    tweets.append(tweet | {"tweet_id": 7, "airline_sentiment": "negative", "negativereason": "Late Flight"})
+    settings = resolved("airline_tweets")["source"] | {"max_reject_share": 1}
+    pd.DataFrame(tweets).to_parquet(tmp_path / "tweets.parquet")
+    result = ingest(tmp_path, check(SourceConfig, settings, "source"))
+    assert values(result, "event_id", "event_type", "attr_reason") == [
+        ["570306133677760513", "mention", None],
+        ["7", "complaint", "Late Flight"],
+    ]
+    assert (result.report["duplicates"], result.report["rejects_by_rule"]) == (1, {"conflict": 1})
+
+
+def test_the_leads_and_deals_of_the_olist_funnel(tmp_path):
+    leads = {"mql_id": ["a", "b"], "first_contact_date": pd.to_datetime(["2018-02-01"] * 2)}
+    leads |= {"landing_page_id": ["p", "q"], "origin": ["social", None]}
+    deals = {"mql_id": ["a", "b"], "won_date": pd.to_datetime(["2018-02-26 19:58:54", "2018-03-01 10:00:00"])}
+    deals |= {"business_type": ["reseller", None], "business_segment": ["pet", "car"], "lead_type": ["x", "y"]}
+    deals |= {"sr_id": ["s", "t"]}
+    result = ingest_shipped("olist_funnel", tmp_path, qualified_leads=leads, closed_deals=deals)
+    told = values(result, "customer_id", "event_type", "attr_origin", "attr_segment")
+    assert sorted(told[:2], key=str) == [["a", "lead", "social", None], ["b", "lead", None, None]]
+    assert told[2:] == [["a", "reseller_won", None, "pet"], ["b", "other_won", None, "car"]]
+    assert str(result.events["known_time"].iloc[0]) == "2018-02-01 23:59:00+00:00"
+
+
+def test_the_visits_and_orders_of_the_attribution_playbook(tmp_path):
+    sessions = {"session_id": [20, 17], "customer_id": [3516, 3516], "started_at": ["2020-02-04 2:25:03"] * 2}
+    sessions |= {"ended_at": ["2020-02-07 9:25:39", "2020-02-04 2:25:13"], "utm_medium": ["email", None]}
+    sessions |= {"utm_source": ["newsletter", "direct"], "utm_campaign": [None, None]}
+    orders = {"customer_id": [3516], "converted_at": ["2020-02-07 9:25:39"], "revenue": [15]}
+    result = ingest_shipped("attribution_playbook", tmp_path, sessions=sessions, customer_conversions=orders)
+    assert values(result, "event_type", "channel", "value_cents") == [
+        ["visit", "direct", None],
+        ["visit", "email", None],
+        ["order", None, 1500],
+    ]
+    assert result.events["known_time"].dt.day.tolist() == [4, 7, 7]  # a visit is known when it is over
+
+
+@pytest.mark.parametrize("name", [s for s in SHIPPED if s.startswith("tax2017_")])
+def test_the_encodings_of_tax_et_al(tmp_path, name):
+    log = {"case_id": ["173688"] * 2, "activity": [3, 5], "row": [0, 1]}
+    log["event_time"] = pd.to_datetime(["2011-10-01 19:45:13"] * 2)
+    result = ingest_shipped(name, tmp_path, **{name.removeprefix("tax2017_"): log})
+    assert values(result, "customer_id", "event_type", "sequence") == [["173688", "3", 0], ["173688", "5", 1]]
+
+
 def test_a_case_log_with_the_columns_of_xes(tmp_path):
     text = (
         "case:concept:name,concept:name,time:timestamp,org:resource,lifecycle:transition\n"

@@ -85,7 +85,8 @@ def test_a_row_becomes_a_link(tmp_path):
     ]
     assert set(result.links["source"]) == {"crm"}
     assert result.links["probability"].isna().all()
-    assert result.summary == "delivered 4 = accepted 4 + duplicates 0 + rejected 0; 1 events, 3 links told of"
+    counts = "delivered 4 = accepted 4 + duplicates 0 + rejected 0; 1 events, 3 links told of"
+    assert result.summary == f"{counts}; no second clock: feed visits"
     assert_adds_up(result)
 
 
@@ -140,7 +141,8 @@ def test_a_link_that_came_about_is_known_after_the_delay_where_nothing_else_is_s
     text = "cookie,login,made,told\na,1,2024-03-01,\nb,1,2024-03-01,2024-03-05\nc,1,2024-03-05,2024-03-01\n"
     text += "d,1,,2024-03-07\ne,1,,\nf,1,soon,2024-03-07\n"
     columns = {"anonymous_id": "cookie", "customer_id": "login", "event_time": "made", "known_time": "told"}
-    result = ingest_text(tmp_path, text, columns=columns, known_delay_minutes=24 * 60)
+    layout = {"known_delay_minutes": 24 * 60, "max_clock_skew_minutes": None}
+    result = ingest_text(tmp_path, text, columns=columns, **layout)
     assert [(a, known) for a, _, _, known in links_of(result)] == [
         ("anonymous:a", "03-02 00:00"),
         ("anonymous:b", "03-05 00:00"),
@@ -148,10 +150,41 @@ def test_a_link_that_came_about_is_known_after_the_delay_where_nothing_else_is_s
         ("anonymous:d", "03-07 00:00"),
     ]
     assert result.rejects[["line", "rule"]].values.tolist() == [[6, "known_time"], [7, "event_time"]]
+    assert result.report["feeds"]["crm"]["known_time_from"] == ["column", "event_time"]
+    assert "no second clock: feed visits, crm (some rows)" in result.summary
     assert_adds_up(result)
     del columns["known_time"]
     result = ingest_text(tmp_path, text, columns=columns)
     assert result.rejects["reason"].tolist()[:2] == ["event_time is missing"] * 2
+
+
+@pytest.mark.parametrize("is_delivered", [False, True])
+@pytest.mark.parametrize(("limit", "names"), [(60, "ab"), (59, "a"), (61, "abc"), (None, "abcd")])
+def test_a_link_from_the_future_of_its_delivery_is_accepted_up_to_the_limit(tmp_path, is_delivered, limit, names):
+    times = {"a": "2024-03-05T23:59", "b": "2024-03-06T00:59:59", "c": "2024-03-06T01:00:59", "d": "2042-01-01"}
+    told = "" if is_delivered else "2024-03-05T23:59:59"
+    text = "cookie,login,made,told\n" + "".join(f"{name},1,{made},{told}\n" for name, made in times.items())
+    columns = {"anonymous_id": "cookie", "customer_id": "login", "event_time": "made", "known_time": "told"}
+    feed = {
+        "columns": columns,
+        "max_clock_skew_minutes": limit,
+        "delivered": "links-(.*).csv" if is_delivered else None,
+    }
+    result = ingest_text(tmp_path, text, "links-2024-03-05.csv", **feed)
+    assert result.links["id_a"].str.removeprefix("anonymous:").str.cat() == names
+    assert set(result.rejects["rule"]) <= {"clock_skew"}
+    if limit == 60:
+        assert result.rejects["reason"].tolist()[-1] == (
+            "event_time 2042-01-01 00:00:00Z is more than max_clock_skew_minutes = 60 after known_time"
+            " 2024-03-05 23:59:59Z"
+        )
+    assert_adds_up(result)
+
+
+def test_without_a_second_clock_a_link_of_the_future_waits_for_its_time(tmp_path):
+    columns = {"anonymous_id": "cookie", "customer_id": "login", "event_time": "made"}
+    result = ingest_text(tmp_path, "cookie,login,made\na,1,2042-01-01\n", columns=columns)
+    assert result.links["known_time"].dt.year.tolist() == [2042]
 
 
 def test_a_link_without_a_time_is_known_when_its_file_was_delivered(tmp_path):
@@ -356,4 +389,5 @@ def test_the_step_writes_the_links_also_where_there_are_none(tmp_path, monkeypat
     assert account == {
         **{"delivered": 2, "accepted": 1, "duplicates": 1, "rejected": 0, "left_out": 0},
         **{"events": 0, "restated": 0, "links": 1, "empty_columns": ["what"]},
+        **{"known_time_from": ["column"], "known_delay_minutes": 0},
     }

@@ -32,7 +32,7 @@ def to_json(features: Iterable[Feature]) -> list[dict[str, Any]]:
 
 def from_json(values: Sequence[dict[str, Any]]) -> list[Feature]:
     """Read back what `to_json` returned."""
-    return [Feature(**{**v, "categories": v["categories"] and tuple(v["categories"])}) for v in values]
+    return [Feature(**{**v, "categories": None if (c := v["categories"]) is None else tuple(c)}) for v in values]
 
 
 def in_groups(features: Iterable[Feature], groups: Sequence[str]) -> list[Feature]:

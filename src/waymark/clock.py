@@ -18,6 +18,7 @@ from waymark.config import ClockConfig, SplitConfig, TargetsConfig
 from waymark.errors import InputError
 
 DAY = pd.Timedelta(days=1)
+_YEAR = pd.Timedelta(days=365)
 _MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # cut-offs that step by weeks fall on Mondays
 
 
@@ -85,10 +86,25 @@ def known_before(events: pd.DataFrame, time: pd.Timestamp) -> pd.DataFrame:
 
 
 def latest_cutoff(events: pd.DataFrame) -> pd.Timestamp:
-    """Return midnight UTC ending the last delivered day."""
+    """Return midnight UTC ending the last delivered day.
+
+    Where nothing but the event itself says when it was known, a wrong year would move the night to that year. So stray
+    events, at most one in a thousand that were known more than a year after all the others, deliver no day.
+    """
     if events.empty:
         raise InputError("no event was accepted, so there is no night to score; data/rejects.parquet says why")
-    return events["known_time"].max().floor("D") + DAY
+    newest = events["known_time"].nlargest(len(events) // 1000 + 1).sort_values()
+    is_stray = (newest.diff() > _YEAR).cumsum() > 0
+    return newest[~is_stray].max().floor("D") + DAY
+
+
+def strays(events: pd.DataFrame) -> list[str]:
+    """Say how many events were known only after the latest cut-off, if any were."""
+    late = events.loc[events["known_time"] >= latest_cutoff(events), "known_time"]
+    if late.empty:
+        return []
+    n, first = len(late), late.min()
+    return [f"{n:,} of {len(events):,} events, from {first:%Y-%m-%d} on, lie a year after all others and move no night"]
 
 
 def set_score_clock(events: pd.DataFrame, settings: ClockConfig, links: pd.DataFrame | None = None) -> ScoreClock:

@@ -96,6 +96,8 @@ class FileLayout(Section):
     delivered: str | None = None
     delivered_format: str = "%Y-%m-%d"  # as strptime has it, of at least a day
     known_delay_minutes: int = Field(0, ge=0)  # known_time = event_time + this, where neither tells
+    # How long after it was known a row may claim to have happened; null where feeds know bookings ahead.
+    max_clock_skew_minutes: int | None = Field(60, ge=0)
 
     _zone = field_validator("time_zone")(_known_zone)
 
@@ -162,8 +164,6 @@ class Feed(FileLayout):
     one_event_per: str | None = None  # column; its rows are lines of one event, whose values add up
     value: Literal["amount", "cents", "price_times_quantity"] = "amount"
     decimal_mark: Literal[".", ","] = "."
-    # How long after it was delivered an event may claim to have happened; null where feeds know bookings ahead.
-    max_clock_skew_minutes: int | None = Field(60, ge=0)
 
     @field_validator("columns", "constants")
     @classmethod

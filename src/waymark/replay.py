@@ -64,12 +64,20 @@ def replay(published: Path, folder: Path) -> Path:
             if version_as_of(events, links, time) != clock.data_version:
                 raise InputError(
                     f"{landing} no longer holds what the night {published.name} saw before {time:%Y-%m-%d}: files were"
-                    " changed or taken away, or the code that reads them is another"
+                    f" changed or taken away, {_came_later(ingested.clockless)}or the code that reads them is another"
                 )
             tables.write_json(clock.to_json(), tables.CLOCK / f"{name}.json")
         for step in _STEPS:
             _run(step)
     return folder / tables.PREDICTIONS / published.name
+
+
+def _came_later(clockless: list[str]) -> str:
+    """Say what else may have changed the past where feeds do not tell when their rows were known."""
+    if not clockless:
+        return ""
+    feeds = ", ".join(clockless)
+    return f"a later file holds events dated before it (nothing tells when those of feed {feeds} were known), "
 
 
 def _run(step: str) -> None:

@@ -159,7 +159,8 @@ def reconciliation(ingest: Mapping[str, Any]) -> Markup:
     else:
         said = "Some delivered rows are neither accepted nor refused: explain that before you trust this night."
         verdict = box("warning", "The rows do not add up", paragraph(said))
-    return section(key, title, _sum(ingest), verdict, _feeds(ingest), _rules(ingest), _never_filled(ingest))
+    more = (_rules(ingest), _never_filled(ingest), _no_second_clock(ingest))
+    return section(key, title, _sum(ingest), verdict, _feeds(ingest), *more)
 
 
 def _sum(ingest: Mapping[str, Any]) -> Markup:
@@ -179,9 +180,21 @@ def _feeds(ingest: Mapping[str, Any]) -> Markup:
     rows = []
     for name, account in [*feeds.items(), *([("all feeds", ingest)] if len(feeds) != 1 else [])]:
         wanted, broken = (account.get(k, 0) - account.get("left_out", 0) for k in ("delivered", "rejected"))
-        rows.append((name, *(words.count(account.get(k, 0)) for k in counts), words.portion(broken, wanted, 2)))
-    head = ["Feed", "Delivered", "Accepted", "Duplicates", "Rejected", "of which by choice", "Events", "Broke a rule"]
-    return table("Rows by feed, and the events they became", head, rows)
+        numbers = (words.count(account.get(k, 0)) for k in counts)
+        rows.append((name, _known_from(account), *numbers, words.portion(broken, wanted, 2)))
+    head = ["Feed", "Known from", "Delivered", "Accepted", "Duplicates", "Rejected", "of which by choice", "Events"]
+    return table("Rows by feed, and the events they became", [*head, "Broke a rule"], rows, text=2)
+
+
+def _known_from(account: Mapping[str, Any]) -> str:
+    """Say what told when the rows of a feed were known."""
+    delay = account.get("known_delay_minutes", 0)
+    said = {
+        "column": "a column",
+        "delivered": "the file's date",
+        "event_time": f"event time + {words.count(delay)} min" if delay else "event time",
+    }
+    return ", else ".join(said[clock] for clock in account.get("known_time_from", []))
 
 
 def _rules(ingest: Mapping[str, Any]) -> Markup:
@@ -195,6 +208,17 @@ def _rules(ingest: Mapping[str, Any]) -> Markup:
     ]
     caption = "Why rows were rejected, the most frequent rules first"
     return table(caption, ["Rule", "Rows", "Of all rejected"], rows)
+
+
+def _no_second_clock(ingest: Mapping[str, Any]) -> Markup | str:
+    feeds = [name for name, feed in ingest.get("feeds", {}).items() if "event_time" in feed.get("known_time_from", [])]
+    if not feeds:
+        return ""
+    said = (
+        f"When their events were known is not told, only when they happened: {words.sentence_list(feeds)}. What came"
+        " late, or from a clock that runs ahead, cannot be told there. Map a column to known_time, or set delivered."
+    )
+    return box("notice", "Feeds without a second clock", paragraph(said))
 
 
 def _never_filled(ingest: Mapping[str, Any]) -> Markup | str:

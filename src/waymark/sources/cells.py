@@ -11,6 +11,11 @@ from waymark.config import FileLayout
 from waymark.sources import parse
 from waymark.sources.rows import Refusal, Rows
 
+MINUTE = 60 * 1_000_000
+
+# What can tell when a row was known, in the order in which it is asked. With the last there is no second clock.
+CLOCKS = ("column", "delivered", "event_time")
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -19,6 +24,7 @@ class Mapped:
     rows: pa.Table
     refused: list[Refusal]
     filled: frozenset[str]  # the mapped columns that held anything
+    clocks: frozenset[str]  # those of `CLOCKS` that told when a row was known
 
 
 class RowMapper:
@@ -33,6 +39,7 @@ class RowMapper:
         self.rows, self.feed, self.time_zone = rows, feed, feed.time_zone or time_zone
         self.delivered_time = delivered_time
         self.good = np.ones(len(rows.lines), bool)
+        self.is_told = np.zeros(len(rows.lines), bool)  # when it was known, by a column
         self.refused: list[Refusal] = []
         self.filled: set[str] = set()
 
@@ -59,6 +66,20 @@ class RowMapper:
         self.refused += [Refusal(int(self.rows.lines[i]), rule, reason(i)) for i in broken.tolist()]
         self.good[broken] = False
 
+    def refuse_the_future(self, event_time: np.ndarray, known_time: np.ndarray) -> None:
+        """Refuse rows that claim to have happened too long after they were known: a clock was wrong."""
+        limit = self.feed.max_clock_skew_minutes
+        if limit is None:
+            return
+
+        def reason(i: int) -> str:
+            event, known = (
+                f"{parse.EPOCH + int(t[i]) * parse.MICROSECOND:%Y-%m-%d %H:%M:%SZ}" for t in (event_time, known_time)
+            )
+            return f"event_time {event} is more than max_clock_skew_minutes = {limit} after known_time {known}"
+
+        self.refuse(event_time - known_time > limit * MINUTE, "clock_skew", reason)
+
     def unfit_time(self, name: str, cells: pa.StringArray, i: int) -> str:
         """Say why cell `i` of the field `name` is no time."""
         if not cells[i].is_valid:
@@ -68,7 +89,12 @@ class RowMapper:
 
     def mapped_as(self, table: pa.Table) -> Mapped:
         """Return the good rows of `table`, which has one row for each delivered one."""
-        return Mapped(table.filter(pa.array(self.good)), self.refused, frozenset(self.filled))
+        return Mapped(table.filter(pa.array(self.good)), self.refused, frozenset(self.filled), self._clocks())
+
+    def _clocks(self) -> frozenset[str]:
+        by_column, by_name, by_itself = CLOCKS
+        otherwise = by_itself if self.delivered_time is None else by_name
+        return frozenset(by_column if is_told else otherwise for is_told in np.unique(self.is_told[self.good]))
 
 
 def are_given(cells: pa.StringArray) -> np.ndarray:

@@ -14,7 +14,7 @@ from waymark.config import FileLayout
 from waymark.errors import InputError
 from waymark.sources.cells import Mapped
 from waymark.sources.readers import read_rows
-from waymark.sources.rows import LEFT_OUT, Rows
+from waymark.sources.rows import LEFT_OUT, Refusal, Rows
 
 COUNTS = ("delivered", "accepted", "duplicates", "rejected", "left_out")
 
@@ -30,6 +30,7 @@ class Delivery:
     delivered: Counter[str] = field(default_factory=Counter)  # rows of each file
     mapped: Counter[str] = field(default_factory=Counter)  # those of them that keep the contract
     filled: set[str] = field(default_factory=set)  # mapped columns that held anything
+    clocks: set[str] = field(default_factory=set)  # those of `CLOCKS` that told when a row was known
     columns: tuple[str, ...] = ()  # of the first rows, for messages
 
     def read(self, path: Path, file: str, map_rows: Callable[[Rows], Mapped]) -> None:
@@ -42,7 +43,13 @@ class Delivery:
             self.delivered[file] += len(chunk.rows.lines) + len(chunk.unreadable)
             self.mapped[file] += mapped.rows.num_rows
             self.filled |= mapped.filled
+            self.clocks |= mapped.clocks
             self.columns = self.columns or chunk.rows.column_names
+
+    def refuse(self, conflicts: Sequence[tuple[str, Refusal]]) -> None:
+        """Refuse rows that were mapped, each with the file it came in."""
+        self.rejects += [(file, r.line, r.rule, r.reason) for file, r in conflicts]
+        self.mapped.subtract(file for file, _ in conflicts)
 
     def rows(self) -> pa.Table:
         """Return the mapped rows of all files read so far."""

@@ -11,29 +11,52 @@ import pyarrow as pa
 
 from waymark import schema
 from waymark.sources.mapping import hash_id
+from waymark.sources.rows import Refusal
 
 NEVER = np.iinfo(np.int64).max
 _WORKING = ("guest_id", "merge_key", "line", "file")
 _NO_CONTENT = ("known_time", "superseded_time", "line", "file")
+_MOMENT = ["event_id", "known_time"]
+_OPTIONS = {"merge_key": "one_event_per"}  # what a user knows a column by
+CONFLICT = "conflict"  # the rule of rows that contradict another of their id and time
 
 
-def tell_versions(rows: pa.Table) -> pd.DataFrame:
-    """Keep what each event id was known to be, from when (`known_time`) until when (`superseded_time`, else `NEVER`).
+def tell_versions(rows: pa.Table) -> tuple[pd.DataFrame, list[tuple[str, Refusal]]]:
+    """Say what each event id was known to be, from when (`known_time`) until when (`superseded_time`, else `NEVER`).
 
-    Rows of one id and one `known_time` are one: the first by file name and line. A row that says the same as the one
-    known before it is a repetition and is dropped; one that says something else is a restatement and takes its place.
+    Rows of one id and one `known_time` are one: the first by file name and line. One that says something else than that
+    first is a conflict, and refused with its file: nothing tells which of the two holds. Of rows known at different
+    times, one that says the same as the one before is a repetition and is dropped; one that says something else is a
+    restatement and takes its place.
     """
     frame = rows.drop_columns(["value_cents"]).to_pandas()
     frame["value_cents"] = rows["value_cents"].to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     frame["superseded_time"] = NEVER
     is_told_again = frame["event_id"].duplicated(keep=False)
     if not is_told_again.any():
-        return frame
-    by_name = frame.loc[is_told_again, ["event_id", "known_time", "file", "line"]].astype({"file": "str"})
-    told = frame.loc[by_name.sort_values(["event_id", "known_time", "file", "line"], kind="stable").index]
-    told = told.drop_duplicates(["event_id", "known_time"])
+        return frame, []
+    by_name = frame.loc[is_told_again, [*_MOMENT, "file", "line"]].astype({"file": "str"})
+    told = frame.loc[by_name.sort_values([*_MOMENT, "file", "line"], kind="stable").index]
+    is_first = ~told.duplicated(_MOMENT).to_numpy()
+    conflicts = _conflicts(told, np.flatnonzero(is_first)[is_first.cumsum() - 1])
+    told = told[is_first]
     told["superseded_time"] = told.groupby("event_id")["known_time"].shift(-1, fill_value=NEVER)
-    return pd.concat([frame[~is_told_again], _without_repetitions(told)]).sort_index()
+    return pd.concat([frame[~is_told_again], _without_repetitions(told)]).sort_index(), conflicts
+
+
+def _conflicts(told: pd.DataFrame, first: np.ndarray) -> list[tuple[str, Refusal]]:
+    """Refuse the rows that do not say what the one at their place in `first` says."""
+    is_same = _says_what(told, first)
+    names, lines, ids = (told[c].tolist() for c in ("file", "line", "event_id"))
+    conflicts = []
+    for i in np.flatnonzero(~np.logical_and.reduce(list(is_same.values()))).tolist():
+        others = ", ".join(_OPTIONS.get(c, c) for c, same in is_same.items() if not same[i])
+        reason = (
+            f"event_id {ids[i]!r} was told in {names[first[i]]}:{lines[first[i]]} with the same known_time and another"
+            f" {others}; if it was restated since, date such rows by a column for known_time or by `delivered`"
+        )
+        conflicts.append((names[i], Refusal(lines[i], CONFLICT, reason)))
+    return conflicts
 
 
 def merge_lines(rows: pd.DataFrame, feed_name: str) -> pd.DataFrame:
@@ -82,17 +105,18 @@ def _without_repetitions(versions: pd.DataFrame) -> pd.DataFrame:
 
     `versions` are ordered by `event_id` and `known_time`.
     """
-    content = [c for c in versions if c not in _NO_CONTENT]
-    is_same = np.logical_and.reduce([_is_as_before(versions[c]) for c in content])
-    is_same[1:] &= versions["known_time"].to_numpy()[1:] == versions["superseded_time"].to_numpy()[:-1]
+    before = np.arange(len(versions)) - 1
+    is_same = np.logical_and.reduce(list(_says_what(versions, before).values()))
+    is_same &= versions["known_time"].to_numpy() == versions["superseded_time"].to_numpy()[before]
+    is_same[:1] = False
     until = versions.groupby((~is_same).cumsum())["superseded_time"].transform("last")
     return versions.assign(superseded_time=until)[~is_same]
 
 
-def _is_as_before(column: pd.Series) -> np.ndarray:
-    """Say which values equal the one before them, two missing ones included; the first has none before it."""
-    codes = pd.factorize(column)[0]
-    return np.concatenate([[False], codes[1:] == codes[:-1]])
+def _says_what(rows: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
+    """Say, for each column of content, which rows hold what the one at their `place` holds; missing values agree."""
+    codes = {c: pd.factorize(rows[c])[0] for c in rows if c not in _NO_CONTENT}
+    return {c: code == code[place] for c, code in codes.items()}
 
 
 def _first_given(column: pd.Series, code: np.ndarray, n: int) -> pd.Series:

@@ -62,8 +62,8 @@ _UNITS = {
 def delivered_time(name: str, layout: FileLayout, time_zone: str) -> int | None:
     """Return when the file called `name` was delivered, in microseconds since 1970; None if nothing tells.
 
-    A name that tells the day stands for the day's last microsecond: only then is it sure that the file was there, and
-    the night that ends that day still sees it. So do hours, minutes and seconds.
+    A name that tells the day stands for the day's last microsecond in its time zone: only then is it sure that the
+    file was there, and the first midnight UTC after it sees it. So do hours, minutes and seconds.
 
     Parameters
     ----------

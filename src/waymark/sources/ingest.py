@@ -11,7 +11,7 @@ import pandas as pd
 
 from waymark.config import SourceConfig
 from waymark.console import progress
-from waymark.sources.cells import Mapped
+from waymark.sources.cells import CLOCKS, Mapped
 from waymark.sources.delivery import Delivery, rejects_of, total
 from waymark.sources.events import merge_lines, tell_versions, to_events
 from waymark.sources.files import delivered_time, find_files
@@ -29,6 +29,11 @@ class Ingested:
     report: dict[str, Any]  # counts, ready for JSON
 
     @property
+    def clockless(self) -> list[str]:
+        """The feeds of which some row says when it happened, and nothing says when it was known."""
+        return [name for name, feed in self.report["feeds"].items() if CLOCKS[-1] in feed["known_time_from"]]
+
+    @property
     def summary(self) -> str:
         """The reconciliation in one line."""
         r = self.report
@@ -40,14 +45,18 @@ class Ingested:
         empty = [f"{c} (feed {name})" for name, feed in r["feeds"].items() for c in feed["empty_columns"]]
         line += f"; {r['events']:,} events" + (f", restated {r['restated']:,} times" if r["restated"] else "")
         line += f", {r['links']:,} links told of" if r["links"] else ""
-        return line + (f"; never filled: {', '.join(empty)}" if empty else "")
+        line += f"; never filled: {', '.join(empty)}" if empty else ""
+        clocks = {name: r["feeds"][name]["known_time_from"] for name in self.clockless}
+        named = [name + (" (some rows)" if len(told) > 1 else "") for name, told in clocks.items()]
+        return line + (f"; no second clock: feed {', '.join(named)}" if named else "")
 
 
 def ingest(landing: Path, source: SourceConfig) -> Ingested:
     """Read what lies in the folder `landing` as `source` says.
 
     Events and links depend on the delivered rows only: not on their order, nor on how they are split over files. (Of
-    two rows with one delivered event id and one `known_time`, the first in the order of file names and lines stays.)
+    rows with one delivered event id and one `known_time`, the first in the order of file names and lines stays; those
+    that say something else are refused.)
 
     Raises
     ------
@@ -68,13 +77,21 @@ def ingest(landing: Path, source: SourceConfig) -> Ingested:
         deliveries[name].read(landing / file, file, partial(meanings[name], delivered_time=time))
     for delivery in deliveries.values():
         delivery.check(source.max_reject_share)
-    unique = {name: tell_versions(deliveries[name].rows()) for name in source.feeds}
+    unique = {name: _versions(deliveries[name], source.max_reject_share) for name in source.feeds}
     told = {name: unique_links(deliveries[name].rows()) for name in source.links}
     accounts = [a for name, kept in {**unique, **told}.items() for a in deliveries[name].account(kept)]
     events = to_events({name: merge_lines(rows, name) for name, rows in unique.items()})
     links = to_links(told)
     report = _report(source.name, deliveries, accounts, events, links)
     return Ingested(events, links, rejects_of(deliveries.values()), report)
+
+
+def _versions(delivery: Delivery, max_reject_share: float) -> pd.DataFrame:
+    """Return what a feed's events were known to be, and refuse the rows that contradict it."""
+    versions, conflicts = tell_versions(delivery.rows())
+    delivery.refuse(conflicts)
+    delivery.check(max_reject_share)
+    return versions
 
 
 def _meanings(source: SourceConfig) -> dict[str, Callable[..., Mapped]]:
@@ -107,6 +124,8 @@ def _report(
             "restated": int(n_restated.get(feed, 0)),
             "links": int(n_links.get(feed, 0)),
             "empty_columns": delivery.never_filled,
+            "known_time_from": [clock for clock in CLOCKS if clock in delivery.clocks],
+            "known_delay_minutes": delivery.feed.known_delay_minutes,
         }
         for feed, delivery in deliveries.items()
     }

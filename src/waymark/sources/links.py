@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 from waymark import schema
 from waymark.config import LINK_ENDS, LinkFeed
 from waymark.sources import parse
-from waymark.sources.cells import Mapped, RowMapper, are_given, shown
-from waymark.sources.mapping import MINUTE
+from waymark.sources.cells import MINUTE, Mapped, RowMapper, are_given, shown
 from waymark.sources.rows import Rows
 
 KINDS = ("alias", "erase")  # what a row may say; without a word it is the first
@@ -61,10 +60,12 @@ class _LinkMapper(RowMapper):
             is_unfit = are_given(cells) & ~times[name][1]
             self.refuse(is_unfit, name, lambda i, name=name, cells=cells: self.unfit_time(name, cells, i))
         (known_time, is_known), (event_time, has_happened) = times.values()
+        self.is_told = is_known
         if self.delivered_time is not None:
             known_time, is_known = np.where(is_known, known_time, self.delivered_time), np.ones_like(is_known)
         wanted = next((name for name in times if name in self.feed.columns), "known_time")
         self.refuse(~(is_known | has_happened), wanted, lambda _: f"{wanted} is missing")
+        self.refuse_the_future(event_time, np.where(is_known, known_time, event_time))
         delayed = event_time + self.feed.known_delay_minutes * MINUTE
         return np.where(is_known, np.maximum(known_time, event_time), delayed)
 

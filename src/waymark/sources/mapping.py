@@ -11,10 +11,8 @@ import pyarrow.compute as pc
 from waymark import schema
 from waymark.config import Feed
 from waymark.sources import parse
-from waymark.sources.cells import Mapped, RowMapper, are_given, shown
+from waymark.sources.cells import MINUTE, Mapped, RowMapper, are_given, shown
 from waymark.sources.rows import LEFT_OUT, Rows
-
-MINUTE = 60 * 1_000_000
 
 
 def map_rows(
@@ -98,26 +96,13 @@ class _EventMapper(RowMapper):
         known_time, known_fits = parse.times(known_cells, self.time_zone, self.feed.time_format)
         is_unfit = are_given(known_cells) & ~known_fits
         self.refuse(is_unfit, "known_time", lambda i: self.unfit_time("known_time", known_cells, i))
+        self.is_told = known_fits
         otherwise = event_time + self.feed.known_delay_minutes * MINUTE
         if self.delivered_time is not None:
             otherwise = np.full_like(event_time, self.delivered_time)
         known_time = np.where(known_fits, known_time, otherwise)
-        self._refuse_the_future(event_time, known_time)
+        self.refuse_the_future(event_time, known_time)
         return event_time, known_time
-
-    def _refuse_the_future(self, event_time: np.ndarray, known_time: np.ndarray) -> None:
-        """Refuse events that claim to have happened too long after they were delivered: a clock was wrong."""
-        limit = self.feed.max_clock_skew_minutes
-        if limit is None:
-            return
-
-        def reason(i: int) -> str:
-            event, known = (
-                f"{parse.EPOCH + int(t[i]) * parse.MICROSECOND:%Y-%m-%d %H:%M:%SZ}" for t in (event_time, known_time)
-            )
-            return f"event_time {event} is more than max_clock_skew_minutes = {limit} after known_time {known}"
-
-        self.refuse(event_time - known_time > limit * MINUTE, "clock_skew", reason)
 
     def _event_types(self) -> pa.StringArray:
         types = _renamed(self.field("event_type"), self.feed.event_types)

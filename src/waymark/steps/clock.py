@@ -20,6 +20,7 @@ def main() -> None:
         tables.write_json(score.to_json(), tables.CLOCK / "score.json")
         tables.write_json(train.to_json(), tables.CLOCK / "train.json")
         facts.append(f"scoring at {score.cutoff_time}, training up to {train.as_of}")
+        facts.extend(clock.strays(events))
 
 
 if __name__ == "__main__":
