@@ -60,6 +60,24 @@ class RowMapper:
         column = self.feed.columns.get(name)
         return pa.nulls(len(self.good), pa.string()) if column is None else self.text(column)
 
+    def times(self, name: str, cells: Callable[[], pa.StringArray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return a field of times as microseconds since 1970, and where there is one; refuse what is none.
+
+        `cells` returns the field as text, for what was not delivered as times.
+        """
+        column = self.feed.columns.get(name)
+        typed = self.rows.times(column) if isinstance(column, str) and self.feed.time_format is None else None
+        if typed is None or (typed.null_count and name in getattr(self.feed, "constants", {})):
+            texts = cells()
+            values, fits = parse.times(texts, self.time_zone, self.feed.time_format)
+            is_given = are_given(texts)
+        else:
+            values, fits = parse.typed_times(typed, self.time_zone)
+            is_given = are_given(typed)
+            self.filled |= {column} if is_given.any() else set()
+        self.refuse(is_given & ~fits, name, lambda i: self.unfit_time(name, cells(), i))
+        return values, fits
+
     def refuse(self, is_broken: np.ndarray, rule: str, reason: Callable[[int], str]) -> None:
         """Refuse the rows that are still good and break `rule`."""
         broken = np.flatnonzero(is_broken & self.good)

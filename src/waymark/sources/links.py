@@ -1,6 +1,7 @@
 """Delivered rows of links between identifiers -> rows of `schema.LINKS`, and the rows that break the contract."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ import pyarrow.compute as pc
 
 from waymark import schema
 from waymark.config import LINK_ENDS, LinkFeed
-from waymark.sources import parse
 from waymark.sources.cells import MINUTE, Mapped, RowMapper, are_given, shown
 from waymark.sources.rows import Rows
 
@@ -55,10 +55,7 @@ class _LinkMapper(RowMapper):
         """Return when each link was known: not before it came about, where that is given, too."""
         times = {}
         for name in ("known_time", "event_time"):
-            cells = self.delivered(name)
-            times[name] = parse.times(cells, self.time_zone, self.feed.time_format)
-            is_unfit = are_given(cells) & ~times[name][1]
-            self.refuse(is_unfit, name, lambda i, name=name, cells=cells: self.unfit_time(name, cells, i))
+            times[name] = self.times(name, partial(self.delivered, name))
         (known_time, is_known), (event_time, has_happened) = times.values()
         self.is_told = is_known
         if self.delivered_time is not None:

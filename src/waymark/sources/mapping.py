@@ -90,12 +90,9 @@ class _EventMapper(RowMapper):
             self.refuse(is_other, LEFT_OUT, lambda i, cells=cells, kept=kept: kept % shown(cells, i))
 
     def _times(self) -> tuple[np.ndarray, np.ndarray]:
-        cells, known_cells = self.field("event_time"), self.field("known_time")
-        event_time, fits = parse.times(cells, self.time_zone, self.feed.time_format)
-        self.refuse(~fits, "event_time", lambda i: self.unfit_time("event_time", cells, i))
-        known_time, known_fits = parse.times(known_cells, self.time_zone, self.feed.time_format)
-        is_unfit = are_given(known_cells) & ~known_fits
-        self.refuse(is_unfit, "known_time", lambda i: self.unfit_time("known_time", known_cells, i))
+        event_time, fits = self.times("event_time", lambda: self.field("event_time"))
+        self.refuse(~fits, "event_time", lambda i: self.unfit_time("event_time", self.field("event_time"), i))
+        known_time, known_fits = self.times("known_time", lambda: self.field("known_time"))
         self.is_told = known_fits
         otherwise = event_time + self.feed.known_delay_minutes * MINUTE
         if self.delivered_time is not None:

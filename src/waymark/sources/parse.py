@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from waymark.config import EPOCH_UNITS
 
@@ -59,7 +60,7 @@ def times(cells: pa.StringArray, zone: str, time_format: str | None = None) -> t
     """
     offset = _offsets(zone)
     if time_format is None:
-        values, fits = of_distinct(cells, lambda text: _iso(text, offset), np.int64)
+        values, fits = _iso_times(cells, offset)
     elif time_format in EPOCH_UNITS:
         unit = EPOCH_UNITS[time_format]
         values, fits = of_distinct(cells, lambda text: _since_epoch(text, unit), np.int64)
@@ -67,6 +68,46 @@ def times(cells: pa.StringArray, zone: str, time_format: str | None = None) -> t
         values, fits = _formatted(cells, time_format, offset)
     fits &= (values >= 0) & (values < END)
     return np.where(fits, values, 0), fits
+
+
+def typed_times(cells: pa.TimestampArray, zone: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `times` returns of the same times written as text."""
+    is_local, fits = cells.type.tz is None, cells.is_valid().to_numpy(zero_copy_only=False)
+    micros = cells.cast(pa.timestamp("us", cells.type.tz), safe=False).cast(pa.int64()).fill_null(0)
+    values = micros.to_numpy(zero_copy_only=False)
+    if cells.type.unit == "ns":
+        nanos = cells.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        values = nanos // 1000  # a cast rounds towards 1970
+    if is_local:
+        values = _local_to_utc(values, _offsets(zone))
+    fits &= (values >= 0) & (values < END)
+    return np.where(fits, values, 0), fits
+
+
+def _local_to_utc(local: np.ndarray, offset: Callable[[int], int]) -> np.ndarray:
+    """Return local microseconds as UTC; far from the years that fit they stay as they are."""
+    is_near = (local >= -QUARTER * 96) & (local < END + QUARTER * 96)
+    quarters, place = np.unique(np.where(is_near, local, 0) // QUARTER, return_inverse=True)
+    ahead = np.array([offset(q * QUARTER) for q in quarters.tolist()], np.int64)
+    return local - np.where(is_near, ahead[place], 0)
+
+
+# What Arrow reads as `datetime.fromisoformat` does, and a hundred times as fast.
+_LOCAL_ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?$"
+_UTC_ISO = _LOCAL_ISO[:-1] + "Z$"
+
+
+def _iso_times(cells: pa.StringArray, offset: Callable[[int], int]) -> tuple[np.ndarray, np.ndarray]:
+    for pattern, zone in ((_LOCAL_ISO, None), (_UTC_ISO, "UTC")):
+        if len(cells) > cells.null_count and pc.all(pc.match_substring_regex(cells, pattern)).as_py():
+            try:
+                moments = cells.cast(pa.timestamp("us", zone))
+            except pa.ArrowInvalid:  # a day or an hour that there is not: each text says for itself whether it fits
+                break
+            values = moments.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            fits = moments.is_valid().to_numpy(zero_copy_only=False)
+            return (values if zone else _local_to_utc(values, offset)), fits
+    return of_distinct(cells, lambda text: _iso(text, offset), np.int64)
 
 
 def _offsets(zone: str) -> Callable[[int], int]:

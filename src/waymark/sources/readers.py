@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from waymark.config import FileLayout
@@ -264,23 +263,4 @@ def _read_parquet(path: Path, name: str, feed: FileLayout) -> Iterator[Chunk]:
 def _parquet_rows(batch: pa.RecordBatch, lines: np.ndarray) -> TextRows | ObjectRows:
     if any(pa.types.is_nested(field.type) for field in batch.schema):
         return ObjectRows(lines, batch.to_pylist(maps_as_pydicts="strict"))
-    return TextRows(lines, {n: to_text(c) for n, c in zip(batch.schema.names, batch.columns, strict=True)})
-
-
-def to_text(column: pa.Array) -> pa.StringArray:
-    """Write typed values as text, exactly: 17850 for an integer, however many nulls its column holds.
-
-    Times are written in UTC where they have a zone, with as many digits of a second as they need.
-    """
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return to_text(column.dictionary_decode())
-    if pa.types.is_timestamp(kind):
-        utc = column.cast(pa.timestamp(kind.unit, "UTC")) if kind.tz else column
-        text = utc.cast(pa.string())
-        return text if kind.unit == "s" else pc.replace_substring_regex(text, r"\.?0+(Z?)$", r"\1")
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return column.cast(pa.binary()).cast(pa.string())
-    if pa.types.is_duration(kind):
-        return column.cast(pa.int64()).cast(pa.string())
-    return column.cast(pa.string())
+    return TextRows(lines, dict(zip(batch.schema.names, batch.columns, strict=True)))

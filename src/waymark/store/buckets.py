@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from waymark.store.routes import Routes, hash_names
+from waymark.store.hashes import hash_names
+from waymark.store.routes import Routes
 from waymark.store.segments import Segment, damaged, files_of
 
 
@@ -24,6 +25,7 @@ class Bucket:
     number: int
     ids: tuple[str, ...] = ()  # files of identifiers: an identifier's place is its row, through all of them
     state: str = ""  # file with what is known of each identifier now
+    ledger: str = ""  # file of the links between them
     events: tuple[Segment, ...] = ()
     told: tuple[Segment, ...] = ()
 
@@ -35,7 +37,7 @@ class Bucket:
     @property
     def files(self) -> set[str]:
         """The names of all its files."""
-        return files_of((*self.events, *self.told)) | {f for f in (*self.ids, self.state) if f}
+        return files_of((*self.events, *self.told)) | {f for f in (*self.ids, self.state, self.ledger) if f}
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -45,7 +47,7 @@ class Bucket:
     def from_json(cls, values: Mapping[str, Any]) -> Bucket:
         """Read back what `to_json` returned."""
         events, told = (tuple(Segment.from_json(s) for s in values[k]) for k in ("events", "told"))
-        return cls(values["number"], tuple(values["ids"]), values["state"], events, told)
+        return cls(**{**values, "ids": tuple(values["ids"]), "events": events, "told": told})
 
 
 @dataclass

@@ -8,18 +8,20 @@ names are places in `Names`, and identifiers places in the list of their bucket.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark import schema
+from waymark.store.hashes import hash_names, hash_rows, hash_texts, sums_by
 from waymark.store.names import Names, encoded
-from waymark.store.routes import Pairs, hash_names, hash_texts
+from waymark.store.routes import Pairs
 
 NEVER = np.iinfo(np.int64).max
 DAY = 86_400_000_000  # microseconds
+_MANY_DAYS = 1 << 20
+_ALL = np.True_
 CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
 _CODED = {"source": pa.int16(), "file": pa.int32(), "event_type": pa.int16(), "channel": pa.int16()}
 _TIME = pa.timestamp("us", tz="UTC")
@@ -36,7 +38,7 @@ def encode(rows: pa.Table, names: Names, customer: np.ndarray, anonymous: np.nda
     """Return `rows` in codes; `customer` and `anonymous` hold the place of each row's identifiers, -1 for none."""
     session, place = encoded(rows["session_id"])
     columns = {
-        "key": hash_texts(rows["event_id"]),
+        "key": rows["key"],
         "event_id": rows["event_id"],
         **{name: _as_time(rows[name]) for name in _TIMES},
         "is_first": rows["is_first"],
@@ -78,10 +80,10 @@ def decode(coded: pa.Table, names: Names, ids: pa.Array) -> pa.Table:
     for name in coded.column_names:
         if name.startswith("attr_"):
             columns[name] = names.decode(name, coded[name].to_numpy())
-        elif name not in (*columns, "key", "customer", "anonymous", "session"):
+        elif name not in (*columns, "customer", "anonymous", "session"):
             columns[name] = coded[name]
     table = pa.table(columns)
-    return table.select(columns_of(table))
+    return table.select([*columns_of(table), "key"])
 
 
 def _as_time(values: pa.ChunkedArray) -> pa.Array:
@@ -120,62 +122,53 @@ def id_texts(rows: pa.Table) -> tuple[pa.Array, pa.Array]:
     )
 
 
-def tally(rows: pa.Table) -> Counter[str]:
+def tally(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> Counter[str]:
     """Count what there is of everything, and add up a hash of the content, by the days of both clocks.
 
     Counts and sums of hashes (modulo 2**64) of parts add up to those of the whole, and what goes can be taken off.
     """
     out: Counter[str] = Counter()
-    first = rows["is_first"].to_numpy(zero_copy_only=False)
-    for kind, column in (("type", "event_type"), ("actor", "actor"), ("source", "source")):
-        distinct, place = encoded(rows[column])
-        counts, firsts = (np.bincount(place[which], minlength=len(distinct)) for which in (slice(None), first))
-        for i, name in enumerate(distinct.to_pylist()):
-            out[f"{kind}|{name}"] += int(counts[i])
-            if kind == "source":
-                out[f"first|{name}"] += int(firsts[i])
-    days = np.stack([rows[c].to_numpy() // DAY for c in ("known_time", "event_time")], axis=1)
-    pairs, place = np.unique(days, axis=0, return_inverse=True)
-    hashes = content_hashes(rows)
-    sums = np.zeros(len(pairs), np.uint64)
-    np.add.at(sums, place.ravel(), hashes)
-    counts = np.bincount(place.ravel(), minlength=len(pairs))
-    for (known, happened), n, digest in zip(pairs.tolist(), counts.tolist(), sums.tolist(), strict=True):
-        out[f"n|{known}|{happened}"] += n
-        out[f"hash|{known}|{happened}"] += digest
+    first = coded["is_first"].to_numpy()
+    for kind, column, texts in (
+        ("type", "event_type", names.lists.get("event_type", [])),
+        ("actor", "actor", schema.ACTORS),
+        ("source", "source", names.lists.get("source", [])),
+    ):
+        codes = coded[column].to_numpy()
+        for name, n in zip(texts, np.bincount(codes, minlength=len(texts)).tolist(), strict=True):
+            out[f"{kind}|{name}"] += n
+        if kind == "source":
+            for name, n in zip(texts, np.bincount(codes[first], minlength=len(texts)).tolist(), strict=True):
+                out[f"first|{name}"] += n
+    known, happened = (micros_of(coded[c]) // DAY for c in ("known_time", "event_time"))
+    days, place = np.unique(known * _MANY_DAYS + happened, return_inverse=True)
+    sums = sums_by(_content(coded, names, id_hashes), place, len(days))
+    counts = np.bincount(place, minlength=len(days)).tolist()
+    for day, n, digest in zip(days.tolist(), counts, sums, strict=True):
+        both = f"{day // _MANY_DAYS}|{day % _MANY_DAYS}"
+        out[f"n|{both}"] += n
+        out[f"hash|{both}"] += digest
     return out
 
 
-def content_hashes(rows: pa.Table) -> np.ndarray:
-    """Return a uint64 hash of what each row says, but for where it was delivered and when it ceased to hold."""
-    said = [c for c in columns_of(rows) if c not in ("superseded_time", "is_first", "file", "line")]
-    return content_sum(rows, said)
+def _content(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> np.ndarray:
+    """Return a uint64 hash of what each event says, but for where it was delivered and when it ceased to hold."""
+    columns = {name: (values := coded[name].to_numpy(), values != 0) for name in ("key", "session")}
+    columns |= {name: (micros_of(coded[name]), _ALL) for name in ("event_time", "known_time")}
+    columns["sequence"] = coded["sequence"].to_numpy(), _ALL
+    for name in ("customer", "anonymous"):
+        columns[name] = _by_code(coded[name], id_hashes)
+    columns["actor"] = _by_code(coded["actor"], hash_names(np.array(schema.ACTORS, object)))
+    for name in coded.column_names:
+        if name.startswith("attr_") or name in ("event_type", "channel", "source"):
+            columns[name] = _by_code(coded[name], names.hashes(name))
+        elif name.startswith("num_"):
+            columns[name] = coded[name].fill_null(0).to_numpy(), coded[name].is_valid().to_numpy()
+    cents = coded["value_cents"]
+    columns["value_cents"] = cents.fill_null(0).to_numpy(), cents.is_valid().to_numpy()
+    return hash_rows(columns)
 
 
-def content_sum(rows: pa.Table, columns: Iterable[str]) -> np.ndarray:
-    """Return a uint64 hash of some columns of each row, by their names and values."""
-    total = np.zeros(rows.num_rows, np.uint64)
-    for name in columns:
-        column, seed = rows[name], hash_names(np.array([name], object))[0]
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            hashes = hash_texts(column)
-        else:
-            filled = column.cast(pa.float64() if pa.types.is_floating(column.type) else pa.int64())
-            is_null = column.is_null().to_numpy()
-            hashes = np.where(is_null, np.uint64(1), filled.fill_null(0).to_numpy().view(np.uint64) + np.uint64(2))
-        # A column that holds nothing changes nothing: sources may name more of them than a file has.
-        hashes = np.where(column.is_null().to_numpy(), np.uint64(0), _mixed(hashes ^ seed))
-        total = total + hashes
-    return _mixed(total)
-
-
-def _mixed(x: np.ndarray) -> np.ndarray:
-    """Spread what differs in few bits over all of them.
-
-    References
-    ----------
-    Steele, Lea, Flood (2014), Fast splittable pseudorandom number generators, OOPSLA: the finaliser of SplitMix64.
-    """
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def _by_code(codes: pa.ChunkedArray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    places = codes.to_numpy()
+    return np.append(hashes, np.uint64(0))[places], places >= 0

@@ -10,17 +10,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waymark.sources.settling import ACCEPTED, Settled
 from waymark.store import compaction
 from waymark.store.buckets import Bucket, Ids, read_ids, write_ids
+from waymark.store.hashes import hash_texts
 from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
+from waymark.store.ledgers import write_ledger
 from waymark.store.manifest import Manifest
-from waymark.store.routes import Moves, Pairs, hash_texts, joining, read_routes, write_routes
+from waymark.store.routes import Moves, Pairs, joining, read_routes, write_routes
 from waymark.store.segments import (
     Segment,
     bury,
@@ -31,15 +33,6 @@ from waymark.store.segments import (
     together,
     write_segment,
 )
-
-ACCEPTED = "accepted"
-
-
-class Settled(NamedTuple):
-    """What all rows that were ever delivered of some things come to."""
-
-    things: pa.Table  # in texts
-    status: pa.Array  # one a row: ACCEPTED, or why it adds nothing
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,9 @@ class Intake:
         manifest.buckets = manifest.buckets or [Bucket(i) for i in range(manifest.n_buckets)]
         self.names = manifest.new_names()
         self.routes, self.pairs = read_routes(root, manifest.routes, manifest.n_buckets)
-        self.accounts: Counter[tuple[str, str]] = Counter()  # (file, status) -> rows
+        self.accounts: Counter[tuple[str, str, str]] = (
+            Counter()
+        )  # (feed, file, status) -> rows, more or less than before
         self._ids: dict[int, Ids] = {}
         self._n_files = 0
 
@@ -80,7 +75,10 @@ class Intake:
         self._compact(at_rest=True)
         generation = self.manifest.generation
         for number, ids in sorted(self._ids.items()):
-            self.manifest.buckets[number] = write_ids(self.root, self.manifest.buckets[number], ids, generation)
+            ids.route(self.routes, number)
+            bucket = write_ids(self.root, self.manifest.buckets[number], ids, generation)
+            ledger = write_ledger(self.root, bucket, ids, self.names, self._new_file(f"{bucket.folder}/ledger"))
+            self.manifest.buckets[number] = replace(bucket, ledger=ledger)
         self.manifest.names = self.names.lists
         self.manifest.routes = write_routes(self.root, f"{generation:06d}", self.routes, self.pairs)
         return self.manifest
@@ -100,17 +98,18 @@ class Intake:
         for rows, are_kept in ((alone, False), (together([others, kept, held]), True)):
             if rows.num_rows:
                 settled = news.settle(rows)
-                self._account(rows, settled.status, 1)
-                self.manifest.tallies[news.kind.name].update(news.kind.tally(settled.things))
-                things.append(settled.things)
+                self._account(news.feed, rows, settled.status, 1)
+                key = keys[is_alone] if not are_kept else hash_texts(news.kind.thing_texts(settled.things))
+                things.append(settled.things.append_column("key", pa.array(key)))
                 if are_kept:
-                    self._keep(news.feed, rows.append_column("status", settled.status))
+                    told = rows.append_column("status", settled.status).append_column("reason", settled.reason)
+                    self._keep(news.feed, told)
         return together(things)
 
-    def _account(self, rows: pa.Table, status: pa.Array | pa.ChunkedArray, sign: int) -> None:
+    def _account(self, feed: str, rows: pa.Table, status: pa.Array | pa.ChunkedArray, sign: int) -> None:
         pairs = pa.table({"file": rows["file"], "status": status}).group_by(["file", "status"])
         for row in pairs.aggregate([([], "count_all")]).to_pylist():
-            self.accounts[row["file"], row["status"]] += sign * row["count_all"]
+            self.accounts[feed, row["file"], row["status"]] += sign * row["count_all"]
 
     def _keep(self, feed: str, rows: pa.Table) -> None:
         rows = rows.append_column("key", pa.array(hash_texts(rows["thing"])))
@@ -132,8 +131,8 @@ class Intake:
         rows = together(found)
         if not rows.num_rows:
             return rows
-        self._account(rows, rows["status"], -1)
-        return rows.drop_columns(["key", "status"])
+        self._account(news.feed, rows, rows["status"], -1)
+        return rows.drop_columns(["key", "status", "reason"])
 
     def _pull_held(self, news: News, wanted: np.ndarray, kept: pa.Table) -> pa.Table:
         """Take some things out of the buckets; return the rows of those that are one row each, and not `kept`."""
@@ -145,13 +144,12 @@ class Intake:
         things = together([self._pull(news.kind, b, i, at, is_meant) for b, i, at in places if len(at)])
         if not things.num_rows:
             return things
-        self.manifest.tallies[news.kind.name].subtract(news.kind.tally(things))
         if news.rows_of is None:
             return pa.table({})
         if kept.num_rows:
             things = things.filter(pa.array(~_are_in(news.kind.thing_texts(things), kept["thing"])))
         rows = news.rows_of(things)
-        self._account(rows, pa.array([ACCEPTED] * rows.num_rows, pa.string()), -1)
+        self._account(news.feed, rows, pa.array([ACCEPTED] * rows.num_rows, pa.string()), -1)
         return rows
 
     # --- who is where -----------------------------------------------------------------------------------------------
@@ -202,6 +200,7 @@ class Intake:
             bucket, ids = self.manifest.buckets[b], self._ids_of(b)
             coded = kind.code(things.take(pa.array(order[ends[b] : ends[b + 1]])), self.names, ids)
             ids.route(self.routes, b)
+            self.manifest.tallies[kind.name].update(kind.tally(coded, self.names, ids.hashes))
             if kind is EVENTS:
                 np.add.at(ids.n_rows, owner_of(coded, kind), 1)
                 coded = compaction.in_order(coded, ids)
@@ -235,9 +234,11 @@ class Intake:
         coded = take_rows(self.root, segments[i], at)
         things = kind.decode(coded, self.names, ids.texts)
         meant = is_meant(things)
-        if kind is EVENTS:
-            np.subtract.at(ids.n_rows, owner_of(coded, kind)[meant], 1)
         if meant.any():
+            gone = coded.filter(pa.array(meant))
+            self.manifest.tallies[kind.name].subtract(kind.tally(gone, self.names, ids.hashes))
+            if kind is EVENTS:
+                np.subtract.at(ids.n_rows, owner_of(gone, kind), 1)
             file = self._new_file(f"{self.manifest.buckets[number].folder}/dead")
             segments[i] = bury(self.root, segments[i], at[meant], file)
             self._replace(number, kind, segments)

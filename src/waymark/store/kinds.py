@@ -26,7 +26,7 @@ class Kind:
     id_texts: Callable[[pa.Table], tuple[pa.Array, pa.Array]]  # of rows in texts: both identifiers, with prefixes
     thing_texts: Callable[[pa.Table], pa.Array]  # of rows in texts: what makes each one thing
     pairs: Callable[[pa.Table], Pairs]  # of rows in texts: the identifiers that they join
-    tally: Callable[[pa.Table], Counter[str]]
+    tally: Callable[[pa.Table, Names, np.ndarray], Counter[str]]  # of coded rows, given names and hashes of ids
 
     def code(self, rows: pa.Table, names: Names, ids: Ids) -> pa.Table:
         """Return rows in texts as rows in codes; new identifiers are added to `ids`."""

@@ -27,10 +27,17 @@ class Manifest:
     rows: dict[str, list[Segment]] = field(default_factory=dict)  # feed -> delivered rows behind events told of twice
     routes: tuple[str, str] = ("", "")  # files of the linked identifiers, and of their links
     names: dict[str, list[str]] = field(default_factory=dict)
-    taken: dict[str, dict[str, Any]] = field(default_factory=dict)  # landing file -> what became of it
-    rejects: list[str] = field(default_factory=list)  # files of refused rows
+    taken: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # feed -> landing file -> its account
+    feeds: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # feed -> columns `filled`, `clocks`
+    rejects: list[str] = field(default_factory=list)  # files of rows that broke a rule of their own
+    rules: Counter[str] = field(default_factory=Counter)  # rule -> such rows
     # Kind of things -> what its `tally` says of all of them.
     tallies: dict[str, Counter[str]] = field(default_factory=lambda: {"events": Counter(), "told": Counter()})
+
+    @property
+    def n_events(self) -> int:
+        """The number of events, versions of restated ones counted apart."""
+        return sum(n for key, n in self.tallies["events"].items() if key.startswith("source|"))
 
     @property
     def files(self) -> set[str]:
@@ -68,6 +75,7 @@ class Manifest:
                 "buckets": [Bucket.from_json(b) for b in value["buckets"]],
                 "rows": {feed: [Segment.from_json(s) for s in segments] for feed, segments in value["rows"].items()},
                 "routes": tuple(value["routes"]),
+                "rules": Counter(value["rules"]),
                 "tallies": {kind: Counter(counts) for kind, counts in value["tallies"].items()},
             }
         )

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from waymark.store.hashes import hash_names
+
 
 class Names:
     """Lists of names by kind; the code of a name is its place in its list, and stays."""
@@ -32,6 +34,10 @@ class Names:
     def decode(self, kind: str, codes: np.ndarray) -> pa.Array:
         """Return the text of each code, null for -1."""
         return pa.array(self.lists.get(kind, []), pa.string()).take(pa.array(codes, mask=codes < 0))
+
+    def hashes(self, kind: str) -> np.ndarray:
+        """Return a uint64 hash of each name of a kind, in the order of their codes."""
+        return hash_names(np.array(self.lists.get(kind, []), object))
 
     def in_order(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the names of a kind, sorted, and the place of each code among them with one more, -1, for none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -208,9 +207,47 @@ def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
 def read_events(root: Path, manifest: Manifest, numbers: Iterable[int] | None = None) -> pd.DataFrame:
     """Return rows of `schema.EVENTS`: those of some buckets, or all; sorted by their key."""
     names, parts = manifest.new_names(), []
-    for number in range(manifest.n_buckets) if numbers is None else numbers:
-        bucket = manifest.buckets[number]
+    for bucket in _chosen(manifest, numbers):
         ids = read_ids(root, bucket)
         parts += [EVENTS.decode(live_rows(root, s), names, ids.texts) for s in bucket.events]
     table = together(parts)
-    ...
+    times = {c: _zoned(table[c].to_numpy()) for c in ("event_time", "known_time", "superseded_time")}
+    kept = sorted(c for c in table.column_names if c.startswith(tuple(schema.ATTRIBUTES)))
+    frame = table.select([*(c for c in schema.EVENTS.columns if c not in times), *kept]).to_pandas(
+        types_mapper={pa.int64(): pd.Int64Dtype()}.get
+    )
+    frame = frame.assign(**times, sequence=frame["sequence"].astype("int64"))[[*schema.EVENTS.columns, *kept]]
+    return frame.sort_values(list(schema.EVENTS.key), kind="stable", ignore_index=True)
+
+
+def read_links(root: Path, manifest: Manifest, numbers: Iterable[int] | None = None) -> pd.DataFrame:
+    """Return the ledger of some buckets, or of all, as rows of `schema.LINKS`; sorted by their key."""
+    names, parts = manifest.new_names(), []
+    for bucket in _chosen(manifest, numbers):
+        coded, texts = read_ledger(root, bucket), read_ids(root, bucket).texts
+        if coded.num_rows:
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "id_a": texts.take(coded["one"].combine_chunks()).to_pandas(),
+                        "id_b": texts.take(coded["two"].combine_chunks()).to_pandas(),
+                        "kind": pd.array(np.array(schema.LINK_KINDS, object)[coded["kind"].to_numpy()], "str"),
+                        "known_time": _zoned(micros_of(coded["known_time"])),
+                        "source": names.decode("source", coded["source"].to_numpy()).to_pandas(),
+                        "probability": coded["probability"].to_numpy(zero_copy_only=False),
+                    }
+                )
+            )
+    if not parts:
+        return schema.to_arrow(pd.DataFrame(columns=list(schema.LINKS.columns)), schema.LINKS).to_pandas()
+    return pd.concat(parts).sort_values(list(schema.LINKS.key), kind="stable", ignore_index=True)
+
+
+def _chosen(manifest: Manifest, numbers: Iterable[int] | None) -> list[Bucket]:
+    return manifest.buckets if numbers is None else [manifest.buckets[n] for n in numbers]
+
+
+def _zoned(micros: np.ndarray) -> pd.DatetimeIndex:
+    times = micros.astype("datetime64[us]")
+    times[micros == NEVER] = np.datetime64("NaT")
+    return pd.DatetimeIndex(times).tz_localize("UTC")

@@ -13,27 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from waymark import kernels
 
 _NONE = np.zeros(0, np.uint64)
-
-
-def hash_names(names: np.ndarray) -> np.ndarray:
-    """Return a uint64 hash of each name (an object array of texts)."""
-    return pd.util.hash_array(names, categorize=False)
-
-
-def hash_texts(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return a uint64 hash of each text, 0 for a null."""
-    coded = texts.dictionary_encode()
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-    names = coded.dictionary.to_numpy(zero_copy_only=False).astype(object, copy=False)
-    place = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return np.append(hash_names(names), np.uint64(0))[place]
 
 
 class Pairs(NamedTuple):

@@ -83,7 +83,9 @@ def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequ
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
             group = positions // ROW_GROUP
             parts = [
-                file.read_row_group(int(g), columns, use_threads=False).take(pa.array(positions[group == g] - g * ROW_GROUP))
+                file.read_row_group(int(g), columns, use_threads=False).take(
+                    pa.array(positions[group == g] - g * ROW_GROUP)
+                )
                 for g in np.unique(group)
             ]
     except (OSError, pa.ArrowException) as error:

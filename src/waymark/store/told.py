@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark import schema
-from waymark.store.events import ANONYMOUS, DAY, content_sum, micros_of
-from waymark.store.names import Names, encoded
-from waymark.store.routes import Pairs, hash_texts
+from waymark.store.events import ANONYMOUS, DAY, micros_of
+from waymark.store.hashes import hash_rows, hash_texts, sums_by
+from waymark.store.names import Names
+from waymark.store.routes import Pairs
 
 COLUMNS = tuple(schema.LINKS.columns)
 
@@ -30,7 +31,7 @@ def encode(links: pa.Table, names: Names, one: np.ndarray, two: np.ndarray) -> p
     """Return `links` in codes; `one` and `two` hold the places of their ends in the list of the bucket."""
     return pa.table(
         {
-            "key": hash_texts(thing_texts(links)),
+            "key": links["key"],
             "one": one.astype(np.int32),
             "two": two.astype(np.int32),
             "kind": pc.index_in(links["kind"], pa.array(schema.LINK_KINDS)).cast(pa.int8()),
@@ -51,6 +52,7 @@ def decode(coded: pa.Table, names: Names, ids: pa.Array) -> pa.Table:
             "known_time": micros_of(coded["known_time"]),
             "source": names.decode("source", coded["source"].to_numpy()),
             "probability": coded["probability"],
+            "key": coded["key"],
         }
     )
 
@@ -68,15 +70,16 @@ def pairs(links: pa.Table) -> Pairs:
     return Pairs(*ends, links["known_time"].to_numpy(), may_be_hub)
 
 
-def tally(links: pa.Table) -> Counter[str]:
-    """Count the links and add up a hash of them, by the day when they were known."""
+def tally(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> Counter[str]:
+    """Count the links and add up a hash of them, by the day when they were known; see `events.tally`."""
     out: Counter[str] = Counter()
-    days = links["known_time"].to_numpy() // DAY
-    hashes = content_sum(links, ("id_a", "id_b", "kind", "known_time"))
-    for day in np.unique(days).tolist():
-        out[f"n|{day}"] = int((days == day).sum())
-        out[f"hash|{day}"] = int(hashes[days == day].sum(dtype=np.uint64))
-    distinct, place = encoded(links["source"])
-    for name, n in zip(distinct.to_pylist(), np.bincount(place, minlength=len(distinct)).tolist(), strict=True):
+    days, place = np.unique(micros_of(coded["known_time"]) // DAY, return_inverse=True)
+    sums = sums_by(hash_rows({"key": (coded["key"].to_numpy(), np.True_)}), place, len(days))
+    counts = np.bincount(place, minlength=len(days)).tolist()
+    for day, n, digest in zip(days.tolist(), counts, sums, strict=True):
+        out[f"n|{day}"] += n
+        out[f"hash|{day}"] += digest
+    texts = names.lists.get("source", [])
+    for name, n in zip(texts, np.bincount(coded["source"].to_numpy(), minlength=len(texts)).tolist(), strict=True):
         out[f"source|{name}"] += n
     return out
