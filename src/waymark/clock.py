@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from waymark.config import ClockConfig, SplitConfig, TargetsConfig
 from waymark.errors import InputError
 
 DAY = pd.Timedelta(days=1)
-_YEAR = pd.Timedelta(days=365)
+_YEAR = 365
 _MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # cut-offs that step by weeks fall on Mondays
 
 
@@ -85,51 +85,107 @@ def known_before(events: pd.DataFrame, time: pd.Timestamp) -> pd.DataFrame:
     return known if is_past.all() else known.assign(superseded_time=known["superseded_time"].where(is_past))
 
 
-def latest_cutoff(events: pd.DataFrame) -> pd.Timestamp:
+class Facts(Protocol):
+    """What the clocks have to know of all events and links. Days are those of UTC, from 1970-01-01 on."""
+
+    known_days: np.ndarray  # (n,) the days when events became known, ascending
+    n_known: np.ndarray  # (n,) how many did
+
+    def newest_before(self, time: pd.Timestamp) -> pd.Timestamp | None:
+        """Return when the newest of the events happened that had happened and were known before `time`."""
+
+    def version_as_of(self, time: pd.Timestamp) -> str:
+        """Return a hash of the events that had happened, and the events and links that were known, before `time`."""
+
+
+def version(n_events: int, events: int, n_links: int, links: int) -> str:
+    """Return the version of data whose rows have hashes that add up to these."""
+    return hashlib.sha256(f"{n_events} {events % 2**64} {n_links} {links % 2**64}".encode()).hexdigest()[:12]
+
+
+class TableFacts:
+    """`Facts` of events and links in tables."""
+
+    def __init__(self, events: pd.DataFrame, links: pd.DataFrame | None = None) -> None:
+        """Look at rows of `schema.EVENTS` and of `schema.LINKS`, in any order."""
+        self._events, self._links = events, links
+        days = events["known_time"].to_numpy("datetime64[us]").astype(np.int64) // (DAY // pd.Timedelta("1us"))
+        self.known_days, self.n_known = np.unique(days, return_counts=True)
+
+    def newest_before(self, time: pd.Timestamp) -> pd.Timestamp | None:
+        """See `Facts`."""
+        seen = known_before(self._events, time)
+        return None if seen.empty else seen["event_time"].max()
+
+    def version_as_of(self, time: pd.Timestamp) -> str:
+        """See `Facts`."""
+        seen = known_before(self._events, time).drop(columns="superseded_time")
+        told = None if self._links is None else self._links[self._links["known_time"] < time]
+        return version(*_added_up(seen), *((0, 0) if told is None else _added_up(told)))
+
+
+def _added_up(rows: pd.DataFrame) -> tuple[int, int]:
+    # A column of integers becomes one of floats when any row of its file has no value.
+    rows = rows.astype({c: "float64" for c in ("sequence", "value_cents") if c in rows})
+    hashes = pd.util.hash_pandas_object(rows, index=False).to_numpy(np.uint64)
+    return len(rows), int(hashes.sum(dtype=np.uint64))
+
+
+def latest_cutoff(facts: Facts) -> pd.Timestamp:
     """Return midnight UTC ending the last delivered day.
 
     Where nothing but the event itself says when it was known, a wrong year would move the night to that year. So stray
     events, at most one in a thousand that were known more than a year after all the others, deliver no day.
     """
-    if events.empty:
+    return _midnight(_last_day(facts) + 1)
+
+
+def _last_day(facts: Facts) -> int:
+    days, n = facts.known_days, facts.n_known
+    if not len(days):
         raise InputError("no event was accepted, so there is no night to score; data/rejects.parquet says why")
-    newest = events["known_time"].nlargest(len(events) // 1000 + 1).sort_values()
-    is_stray = (newest.diff() > _YEAR).cumsum() > 0
-    return newest[~is_stray].max().floor("D") + DAY
+    n_from = np.cumsum(n[::-1])[::-1]  # events known on each day or later
+    is_gap = np.flatnonzero((np.diff(days) > _YEAR) & (n_from[1:] <= n.sum() // 1000))
+    return int(days[is_gap[0]] if len(is_gap) else days[-1])
 
 
-def strays(events: pd.DataFrame) -> list[str]:
+def strays(facts: Facts) -> list[str]:
     """Say how many events were known only after the latest cut-off, if any were."""
-    late = events.loc[events["known_time"] >= latest_cutoff(events), "known_time"]
-    if late.empty:
+    is_stray = facts.known_days > _last_day(facts)
+    if not is_stray.any():
         return []
-    n, first = len(late), late.min()
-    return [f"{n:,} of {len(events):,} events, from {first:%Y-%m-%d} on, lie a year after all others and move no night"]
+    n, first = facts.n_known[is_stray].sum(), _midnight(int(facts.known_days[is_stray][0]))
+    return [
+        f"{n:,} of {facts.n_known.sum():,} events, from {first:%Y-%m-%d} on, lie a year after all others and move no"
+        " night"
+    ]
 
 
-def set_score_clock(events: pd.DataFrame, settings: ClockConfig, links: pd.DataFrame | None = None) -> ScoreClock:
+def _midnight(day: int) -> pd.Timestamp:
+    return pd.Timestamp(np.datetime64(day, "D")).tz_localize("UTC").as_unit("us")
+
+
+def set_score_clock(facts: Facts, settings: ClockConfig) -> ScoreClock:
     """Return tonight's clock: the configured cut-off, or the end of the last delivered day."""
-    latest = latest_cutoff(events)
+    latest = latest_cutoff(facts)
     cutoff = latest if settings.cutoff_time == "latest" else pd.Timestamp(settings.cutoff_time).as_unit("us")
-    seen = known_before(events, cutoff)
-    if seen.empty:
-        first = events["known_time"].min()
+    newest = facts.newest_before(cutoff)
+    if newest is None:
+        first = _midnight(int(facts.known_days[0]))
         raise InputError(
             f"cutoff_time {cutoff} is before the first known event; choose one after {first}, up to {latest}"
         )
     if cutoff > latest:
         raise InputError(f"cutoff_time {cutoff} is after the last delivered day; choose `latest` or one up to {latest}")
-    return ScoreClock(cutoff, seen["event_time"].max(), version_as_of(events, links, cutoff))
+    return ScoreClock(cutoff, newest, facts.version_as_of(cutoff))
 
 
-def set_train_clock(
-    events: pd.DataFrame, split: SplitConfig, targets: TargetsConfig, links: pd.DataFrame | None = None
-) -> TrainClock:
+def set_train_clock(facts: Facts, split: SplitConfig, targets: TargetsConfig) -> TrainClock:
     """Return what training may see, with its cut-offs laid so that no training label reaches a test cut-off."""
-    latest = latest_cutoff(events)
+    latest = latest_cutoff(facts)
     if split.kind == "cases":
         as_of = _floor(latest, split.step_days)
-        return TrainClock(as_of, (), (), version_as_of(events, links, as_of))
+        return TrainClock(as_of, (), (), facts.version_as_of(as_of))
     horizon, step = timedelta(days=targets.horizon_days), timedelta(days=split.step_days)
     if split.test_cutoffs:
         as_of = latest
@@ -144,7 +200,7 @@ def set_train_clock(
         as_of = _floor(latest, split.step_days)
         test = [as_of - horizon - i * step for i in reversed(range(split.n_test))]
     newest = test[0] - horizon - timedelta(days=split.gap_days)
-    first_event = events["known_time"].min()
+    first_event = _midnight(int(facts.known_days[0]))
     earliest = first_event + timedelta(days=split.min_history_days)
     train = [newest - i * step for i in reversed(range(split.n_train)) if newest - i * step >= earliest]
     if not train and split.test_cutoffs:
@@ -160,25 +216,7 @@ def set_train_clock(
             f" short of two horizons ({targets.horizon_days} days each), {split.n_test} test cut-offs and"
             f" split.min_history_days ({split.min_history_days}); deliver more history or shorten targets.horizon_days"
         )
-    return TrainClock(as_of, tuple(train), tuple(test), version_as_of(events, links, as_of))
-
-
-def version_as_of(events: pd.DataFrame, links: pd.DataFrame | None, time: pd.Timestamp) -> str:
-    """Return a hash of all that was known before `time`."""
-    version = version_of(known_before(events, time))
-    if links is None:
-        return version
-    told = version_of(links[links["known_time"] < time])
-    return hashlib.sha256((version + told).encode()).hexdigest()[:12]
-
-
-def version_of(events: pd.DataFrame) -> str:
-    """Return a hash of the rows: the same rows have the same version, in any order and whatever else the table held."""
-    # A column of integers becomes one of floats when any row of its file has no value.
-    events = events.astype({c: "float64" for c in ("sequence", "value_cents") if c in events})
-    hashes = pd.util.hash_pandas_object(events, index=False).to_numpy(np.uint64)
-    names = ",".join(events.columns).encode()
-    return hashlib.sha256(names + np.sort(hashes).tobytes()).hexdigest()[:12]
+    return TrainClock(as_of, tuple(train), tuple(test), facts.version_as_of(as_of))
 
 
 def _floor(time: pd.Timestamp, days: int) -> pd.Timestamp:

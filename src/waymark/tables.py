@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from waymark import schema
 from waymark.errors import InputError
 
+STORE = Path("data/store")
 EVENTS = Path("data/events.parquet")
 REJECTS = Path("data/rejects.parquet")
 TOLD_LINKS = Path("data/told_links.parquet")
