@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ingested import ingest
 from waymark import clock, features, findings, leakcheck, targets
 from waymark.config import Settings, check
 from waymark.ledger import link_identities
-from waymark.sources.ingest import ingest
 from waymark.steps.config import compose_settings
 
 LOGS = os.environ.get("WAYMARK_LOGS")

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from ingested import ingest
 from project import Project, finished
 from waymark import tables
 from waymark.clock import ScoreClock, TrainClock, version_as_of
@@ -14,7 +15,6 @@ from waymark.errors import InputError
 from waymark.identity import link_identities
 from waymark.replay import replay
 from waymark.scoring import MANIFEST, SETTINGS
-from waymark.sources.ingest import ingest
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from ingested import ingest
 from waymark import config, tables
 from waymark.config import JourneyConfig, SimulateConfig, SourceConfig
 from waymark.errors import InputError
@@ -14,7 +15,6 @@ from waymark.simulate import brand as brands
 from waymark.simulate import law, truth
 from waymark.simulate.brand import simulate
 from waymark.simulate.landing import write_landing
-from waymark.sources.ingest import ingest
 from waymark.steps import simulate as step
 
 SEED = 11

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+from ingested import ingest
 from waymark import schema
 from waymark.clock import known_before, latest_cutoff
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
-from waymark.sources.ingest import ingest
 
 # pyarrow reads zoned times in a way that pandas 3.1 deprecates; it concerns neither of the two here.
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")

@@ -11,11 +11,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from ingested import ingest
 from waymark import tables
 from waymark.config import CONF, Settings, SourceConfig, check
 from waymark.errors import InputError
 from waymark.sources.files import delivered_time
-from waymark.sources.ingest import ingest
 from waymark.steps import ingest as step
 
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")

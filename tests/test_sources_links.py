@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from imports import ROOT
+from ingested import ingest
 from waymark import schema, tables
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
 from waymark.identity import index_identities
 from waymark.ledger import link_identities
-from waymark.sources.ingest import ingest
 from waymark.sources.links import KINDS
 from waymark.steps import ingest as step
 

@@ -1,23 +1,26 @@
-"""Ingest: delivered files -> events, links and rejects."""
+"""Ingest: what is new in the landing folder -> the event store, rejects and an account of every row."""
 
 import logging
 from pathlib import Path
 
 from waymark import config, console, schema, tables
-from waymark.sources.ingest import ingest
+from waymark.store.landing import ingest
+from waymark.store.report import report, summary
+from waymark.store.store import Store
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Read the landing folder as the source's mapping says; nothing is written before all of it is good."""
+    """Read the landing folder as the source's mapping says; nothing is in force before all of it is good."""
     with console.timed(log, "ingest") as facts:
-        ingested = ingest(Path(config.value("landing")), config.load(config.SourceConfig, "source"))
-        tables.write(ingested.events, tables.EVENTS, schema.EVENTS)
-        tables.write(ingested.links, tables.TOLD_LINKS, schema.LINKS)
-        tables.write(ingested.rejects, tables.REJECTS, schema.REJECTS)
-        tables.write_json(ingested.report, tables.REPORTS / "ingest.json")
-        facts.append(ingested.summary)
+        source = config.load(config.SourceConfig, "source")
+        ingest(Path(config.value("landing")), source, config.load(config.IdentityConfig, "identity"), tables.STORE)
+        store = Store()
+        account = report(store.manifest, store.facts, source)
+        tables.write(store.rejects(), tables.REJECTS, schema.REJECTS)
+        tables.write_json(account, tables.REPORTS / "ingest.json")
+        facts.append(summary(account))
 
 
 if __name__ == "__main__":

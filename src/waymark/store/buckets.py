@@ -90,7 +90,7 @@ class Ids:
 
 def read_ids(root: Path, bucket: Bucket) -> Ids:
     """Return the identifiers of a bucket."""
-    if not bucket.state:
+    if not bucket.ids:
         return Ids()
     try:
         names = [pq.read_table(root / f, page_checksum_verification=True) for f in bucket.ids]
@@ -104,6 +104,8 @@ def read_ids(root: Path, bucket: Bucket) -> Ids:
 
 def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
     """Write the identifiers that are new, and what is known of all now; return the bucket with them."""
+    if not len(ids.texts):
+        return bucket
     (root / bucket.folder).mkdir(parents=True, exist_ok=True)
     files = bucket.ids
     if len(ids.texts) > ids.n_written:

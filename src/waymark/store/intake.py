@@ -44,6 +44,7 @@ class News:
     rows: pa.Table  # in texts, with `file`, `line` and `thing`, the text that the rows of one thing share
     settle: Callable[[pa.Table], Settled]  # of all rows of some things
     rows_of: Callable[[pa.Table], pa.Table] | None  # things of one row each -> those rows; None: a thing is no row
+    part: str = "thing"  # the column of what may pass from one thing to another: a line of an order
 
 
 class Intake:
@@ -52,6 +53,7 @@ class Intake:
     def __init__(self, root: Path, manifest: Manifest, most_partners: int) -> None:
         """Begin a night; links of an identifier beyond its first `most_partners` never count."""
         self.root, self.manifest, self.most_partners = root, manifest, most_partners
+        root.mkdir(parents=True, exist_ok=True)
         manifest.generation += 1
         manifest.buckets = manifest.buckets or [Bucket(i) for i in range(manifest.n_buckets)]
         self.names = manifest.new_names()
@@ -77,6 +79,8 @@ class Intake:
         for number, ids in sorted(self._ids.items()):
             ids.route(self.routes, number)
             bucket = write_ids(self.root, self.manifest.buckets[number], ids, generation)
+            if not bucket.ids:
+                continue
             ledger = write_ledger(self.root, bucket, ids, self.names, self._new_file(f"{bucket.folder}/ledger"))
             self.manifest.buckets[number] = replace(bucket, ledger=ledger)
         self.manifest.names = self.names.lists
@@ -88,9 +92,9 @@ class Intake:
     def _settle(self, news: News) -> pa.Table:
         """Return the things that the rows of a feed come to; what the store held of them is taken out."""
         keys = hash_texts(news.rows["thing"])
-        wanted, place, n = np.unique(keys, return_inverse=True, return_counts=True)
-        kept = self._pull_kept(news, wanted)
-        held = self._pull_held(news, wanted, kept)
+        _, place, n = np.unique(keys, return_inverse=True, return_counts=True)
+        kept = self._pull_kept(news)
+        held = self._pull_held(news, kept)
         before = np.concatenate([keys[:0], *(hash_texts(t["thing"]) for t in (kept, held) if t.num_rows)])
         is_alone = (n[place] == 1) & ~np.isin(keys, before) & (news.rows_of is not None)
         alone, others = (news.rows.filter(pa.array(mask)) for mask in (is_alone, ~is_alone))
@@ -102,8 +106,8 @@ class Intake:
                 key = keys[is_alone] if not are_kept else hash_texts(news.kind.thing_texts(settled.things))
                 things.append(settled.things.append_column("key", pa.array(key)))
                 if are_kept:
-                    told = rows.append_column("status", settled.status).append_column("reason", settled.reason)
-                    self._keep(news.feed, told)
+                    rows = rows.append_column("status", settled.status).append_column("reason", settled.reason)
+                    self._keep(news, rows)
         return together(things)
 
     def _account(self, feed: str, rows: pa.Table, status: pa.Array | pa.ChunkedArray, sign: int) -> None:
@@ -111,34 +115,52 @@ class Intake:
         for row in pairs.aggregate([([], "count_all")]).to_pylist():
             self.accounts[feed, row["file"], row["status"]] += sign * row["count_all"]
 
-    def _keep(self, feed: str, rows: pa.Table) -> None:
-        rows = rows.append_column("key", pa.array(hash_texts(rows["thing"])))
-        kept = self.manifest.rows.setdefault(feed, [])
-        kept.append(write_segment(self.root, self._new_file(f"rows-{feed}"), rows))
+    def _keep(self, news: News, rows: pa.Table) -> None:
+        for column, text in (("key", "thing"), ("part_key", news.part)):
+            rows = rows.append_column(column, pa.array(hash_texts(rows[text])))
+        kept = self.manifest.rows.setdefault(news.feed, [])
+        kept.append(write_segment(self.root, self._new_file(f"rows-{news.feed}"), rows))
         if len(kept) > compaction.MOST_NEWS:
-            self.manifest.rows[feed] = compaction.merge_smallest(self.root, kept, self._new_file(f"rows-{feed}"))
+            file = self._new_file(f"rows-{news.feed}")
+            self.manifest.rows[news.feed] = compaction.merge_smallest(self.root, kept, file)
 
-    def _pull_kept(self, news: News, wanted: np.ndarray) -> pa.Table:
-        """Take out the kept rows of some things."""
-        found, segments = [], self.manifest.rows.get(news.feed, [])
-        for i, segment in enumerate(segments):
-            at = find_keys(self.root, segment, wanted)
-            if len(at):
-                rows = take_rows(self.root, segment, at)
-                is_meant = _are_in(rows["thing"], news.rows["thing"])
-                found.append(rows.filter(pa.array(is_meant)))
-                segments[i] = bury(self.root, segment, at[is_meant], self._new_file("dead"))
+    def _pull_kept(self, news: News) -> pa.Table:
+        """Take out the kept rows of things that the news tells of, and of those that shared a part with them."""
+        found, rows = [], news.rows
+        known = {"key": np.zeros(0, np.uint64), "part_key": np.zeros(0, np.uint64)}
+        while rows.num_rows:
+            hashes = {"key": hash_texts(rows["thing"]), "part_key": hash_texts(rows[news.part])}
+            wanted = {column: np.setdiff1d(h, known[column]) for column, h in hashes.items()}
+            known = {column: np.union1d(known[column], h) for column, h in hashes.items()}
+            rows = together(self._pull_keys(news.feed, wanted))
+            found.append(rows)
         rows = together(found)
         if not rows.num_rows:
             return rows
         self._account(news.feed, rows, rows["status"], -1)
-        return rows.drop_columns(["key", "status", "reason"])
+        return rows.drop_columns(["key", "part_key", "status", "reason"])
 
-    def _pull_held(self, news: News, wanted: np.ndarray, kept: pa.Table) -> pa.Table:
-        """Take some things out of the buckets; return the rows of those that are one row each, and not `kept`."""
+    def _pull_keys(self, feed: str, wanted: Mapping[str, np.ndarray]) -> list[pa.Table]:
+        found, segments = [], self.manifest.rows.get(feed, [])
+        for i, segment in enumerate(segments):
+            places = [find_keys(self.root, segment, keys, column) for column, keys in wanted.items()]
+            at = np.unique(np.concatenate(places))
+            if len(at):
+                found.append(take_rows(self.root, segment, at))
+                segments[i] = bury(self.root, segment, at, self._new_file("dead"))
+        return found
+
+    def _pull_held(self, news: News, kept: pa.Table) -> pa.Table:
+        """Take out of the buckets what will be settled anew; return the rows of things of one row, those `kept` apart."""
+        told = (
+            news.rows["thing"]
+            if not kept.num_rows
+            else pa.chunked_array([*news.rows["thing"].chunks, *kept["thing"].chunks])
+        )
+        wanted = np.unique(hash_texts(told))
 
         def is_meant(things: pa.Table) -> np.ndarray:
-            return _are_in(news.kind.thing_texts(things), news.rows["thing"])
+            return _are_in(news.kind.thing_texts(things), told)
 
         places = ((b, i, find_keys(self.root, s, wanted)) for b, i, s in self._segments(news.kind))
         things = together([self._pull(news.kind, b, i, at, is_meant) for b, i, at in places if len(at)])

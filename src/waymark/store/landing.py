@@ -190,8 +190,8 @@ def _news(source: SourceConfig, deliveries: Mapping[str, Delivery]) -> list[News
         else:
             feed = source.feeds[name]
             settle = partial(settle_events, feed_name=name, feed=feed)
-            rows_of = None if feed.one_event_per else rows_of_events
-            found.append(News(name, EVENTS, event_rows(rows, name, feed), settle, rows_of))
+            rows_of, part = (None, "event_id") if feed.one_event_per else (rows_of_events, "thing")
+            found.append(News(name, EVENTS, event_rows(rows, name, feed), settle, rows_of, part))
     return found
 
 

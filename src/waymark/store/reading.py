@@ -17,7 +17,7 @@ from waymark.identity import EventIds, Links, build_identities
 from waymark.ledger import ANONYMOUS
 from waymark.store.buckets import Bucket, Ids, read_ids
 from waymark.store.events import NEVER, micros_of
-from waymark.store.kinds import EVENTS
+from waymark.store.kinds import EVENTS, TOLD
 from waymark.store.ledgers import CUSTOMER_ACTS
 from waymark.store.manifest import Manifest
 from waymark.store.order import order_events
@@ -239,8 +239,29 @@ def read_links(root: Path, manifest: Manifest, numbers: Iterable[int] | None = N
                 )
             )
     if not parts:
-        return schema.to_arrow(pd.DataFrame(columns=list(schema.LINKS.columns)), schema.LINKS).to_pandas()
+        return _no_links()
     return pd.concat(parts).sort_values(list(schema.LINKS.key), kind="stable", ignore_index=True)
+
+
+def read_told(root: Path, manifest: Manifest) -> pd.DataFrame:
+    """Return the links that somebody told of as rows of `schema.LINKS`; sorted by their key.
+
+    Of a link that several feeds tell of at one moment, the feed first by name is its source.
+    """
+    names, parts = manifest.new_names(), []
+    for bucket in manifest.buckets:
+        texts = read_ids(root, bucket).texts
+        parts += [TOLD.decode(live_rows(root, s), names, texts).drop_columns(["key"]) for s in bucket.told]
+    table = together(parts)
+    if not table.num_rows:
+        return _no_links()
+    links = table.to_pandas().assign(known_time=_zoned(table["known_time"].to_numpy()))
+    links = links.sort_values([*schema.LINKS.key, "source"], kind="stable").drop_duplicates(list(schema.LINKS.key))
+    return links[list(schema.LINKS.columns)].reset_index(drop=True)
+
+
+def _no_links() -> pd.DataFrame:
+    return schema.to_arrow(pd.DataFrame(columns=list(schema.LINKS.columns)), schema.LINKS).to_pandas()
 
 
 def _chosen(manifest: Manifest, numbers: Iterable[int] | None) -> list[Bucket]:

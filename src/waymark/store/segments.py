@@ -135,11 +135,11 @@ def files_of(segments: Iterable[Segment]) -> set[str]:
     return {name for s in segments for name in (s.file, s.dead) if name}
 
 
-def find_keys(root: Path, segment: Segment, wanted: np.ndarray) -> np.ndarray:
-    """Return the positions of the rows that count and whose `key` is among `wanted` (uint64, ascending), ascending."""
+def find_keys(root: Path, segment: Segment, wanted: np.ndarray, column: str = "key") -> np.ndarray:
+    """Return the positions of the rows that count and whose key is among `wanted` (uint64, ascending), ascending."""
     if not segment.n_rows or not len(wanted):
         return np.zeros(0, np.int64)
-    keys = read_segment(root, segment, ["key"])["key"].to_numpy()
+    keys = read_segment(root, segment, [column])[column].to_numpy()
     # Nearly no key is wanted: a small table of their first bits tells most of those that are not.
     is_likely = np.zeros(1 << _N_BITS, bool)
     shift = np.uint64(64 - _N_BITS)

@@ -1,0 +1,134 @@
+"""The event store holds the same, whatever came in which night, in which order, in how many buckets."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from ingested import Ingested, contents, ingest
+from waymark.config import IdentityConfig, SourceConfig, check
+from waymark.eventlog import micro
+from waymark.store import compaction, landing
+from waymark.store.store import Store
+
+pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")
+
+ROWS = "id,at,known,who,device,order,what,pay\n"
+TOLD = "other,device,kind,known\n"
+
+
+def history(draw: random.Random, n: int) -> list[str]:
+    """Draw rows of few events: late, restated, repeated and contradicting ones, with one id or with two."""
+    rows = []
+    for _ in range(n):
+        who, device = draw.choice(["ann", "bob", "cid", ""]), draw.choice(["d1", "d2", "d3", "d4", ""])
+        rows.append(
+            f"{draw.randint(1, 12)},2024-0{draw.randint(1, 3)}-0{draw.randint(1, 3)},2024-03-0{draw.randint(1, 9)},"
+            f"{who},{device if who or device else 'd1'},o{draw.randint(1, 3)},{draw.choice(['view', 'buy'])},"
+            f"{draw.choice(['', '1', '2'])}\n"
+        )
+    return rows
+
+
+def owners(draw: random.Random, n: int) -> list[str]:
+    ends = [("ann", "d1"), ("bob", "d2"), ("cid", "d1"), ("ann", "d3")]
+    return [",".join((*draw.choice(ends), *_told(draw))) for _ in range(n)]
+
+
+def pairs(draw: random.Random, n: int) -> list[str]:
+    return [",".join((*draw.choice([("d3", "d4"), ("d2", "d1"), ("d5", "d4")]), *_told(draw))) for _ in range(n)]
+
+
+def _told(draw: random.Random) -> tuple[str, str]:
+    return draw.choice(["alias", "alias", "erase"]), f"2024-03-0{draw.randint(1, 9)}\n"
+
+
+def brand(has_ids: bool, is_merged: bool) -> SourceConfig:
+    columns = {"event_time": "at", "known_time": "known", "customer_id": "who", "anonymous_id": "device"}
+    columns |= {"event_type": "what", "value": "pay", "guest_id": "order"} | ({"event_id": "id"} if has_ids else {})
+    feed = {"files": ["e*.csv"], "columns": columns, "max_clock_skew_minutes": None}
+    feed |= {"one_event_per": "order" if is_merged else None, "attributes": {"order": "order"}}
+    told = {"known_time": "known", "kind": "kind", "anonymous_id": "device"}
+    told = {
+        "owners": {"files": ["o*.csv"], "columns": told | {"customer_id": "other"}},
+        "pairs": {"files": ["p*.csv"], "columns": told | {"other_anonymous_id": "other"}},
+    }
+    return check(
+        SourceConfig, {"name": "brand", "max_reject_share": 1, "feeds": {"shop": feed}, "links": told}, "source"
+    )
+
+
+def same(one: Ingested, two: Ingested) -> None:
+    for name in ("events", "links", "rejects"):
+        assert_frame_equal(getattr(one, name), getattr(two, name))
+    assert one.report == two.report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """A store that is put in order all the time, and read in small pieces."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landing, "BATCH_ROWS", 3)
+        patch.setattr(compaction, "MOST_NEWS", 2)
+        yield
+
+
+def deliver(folder: Path, files: dict[str, list[str]]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, rows in files.items():
+        (folder / name).write_text((ROWS if name.startswith("e") else TOLD) + "".join(rows))
+
+
+@settings(max_examples=1000)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 40),
+    n_files=st.integers(1, 8),
+    n_nights=st.integers(1, 5),
+    n_buckets=st.sampled_from([1, 2, 4, 8]),
+    has_ids=st.booleans(),
+    is_merged=st.booleans(),
+)
+def test_nights_in_any_order_come_to_what_one_night_does(
+    tmp_path_factory, seed, n, n_files, n_nights, n_buckets, has_ids, is_merged
+):
+    draw, source, folder = random.Random(seed), brand(has_ids, is_merged), tmp_path_factory.mktemp("nights")
+    files = {}
+    for kind, rows in (("e", history), ("o", owners), ("p", pairs)):
+        for i in range(n_files if kind == "e" else 2):
+            files[f"{kind}{i}.csv"] = rows(draw, n // n_files + 1 if kind == "e" else draw.randint(1, 6))
+    deliver(folder / "all", files)
+    at_once = ingest(folder / "all", source)
+    nights, root = folder / "bit by bit", folder / "store"
+    names = draw.sample(sorted(files), len(files))
+    first = [next(n for n in names if n.startswith(kind)) for kind in "eop"]  # a feed without any file is refused
+    later = [n for n in names if n not in first]
+    for night in range(n_nights):
+        deliver(nights, {name: files[name] for name in (first if night == 0 else []) + later[night::n_nights]})
+        landing.ingest(nights, source, IdentityConfig(), root, n_buckets)
+    store = Store(root)
+    same(at_once, contents(store, source))
+    landing.ingest(folder / "all", source, IdentityConfig(), folder / "one", 1)
+    whole = Store(folder / "one")
+    assert_frame_equal(whole.links(), store.links())
+    for time in ("2024-03-04", "2024-03-09T12:00", "2025-01-01"):
+        when = pd.Timestamp(time, tz="UTC")
+        assert store.facts.version_as_of(when) == whole.facts.version_as_of(when)
+        assert store.facts.newest_before(when) == whole.facts.newest_before(when)
+        assert people(store, when) == people(whole, when)
+
+
+def people(store: Store, when: pd.Timestamp) -> dict[str, str]:
+    found = {}
+    for bucket in store.buckets:
+        identities = store.log(bucket).identities
+        codes = identities.people(micro(when))
+        mine = ~identities.is_foreign & (identities.known_from < micro(when))
+        found |= dict(zip(identities.person_ids[mine], identities.person_ids[codes[mine]], strict=True))
+    return found
