@@ -13,7 +13,7 @@ from waymark import features, targets
 from waymark.clock import TrainClock, set_train_clock
 from waymark.config import SplitConfig, TargetsConfig
 from waymark.identity import link_identities
-from waymark.leakcheck import Subject
+from waymark.leak_subject import Subject
 
 N_PERSONS, N_DAYS, HORIZON = 400, 160, 30
 OPENED = time("2025-01-01")

@@ -11,7 +11,7 @@ import pytest
 
 import planted_leaks
 from planted_leaks import HORIZON, TARGETS, brand, subject
-from waymark import custom, findings, leakcheck, lone_skill, tampering
+from waymark import custom, findings, leak_subject, leak_worlds, leakcheck, lone_skill, tampering
 from waymark.clock import TrainClock
 from waymark.config import LeakcheckConfig
 from waymark.errors import InputError
@@ -30,7 +30,7 @@ def registry(monkeypatch):
     monkeypatch.setattr(custom, "REGISTERED", dict(custom.REGISTERED))
 
 
-def found(checked: leakcheck.Subject) -> dict[str, set[str]]:
+def found(checked: leak_subject.Subject) -> dict[str, set[str]]:
     """Return what each check raised an alarm for."""
     alarms: dict[str, set[str]] = {}
     for f in leakcheck.leakcheck(checked, SETTINGS, seed=1):
@@ -43,7 +43,7 @@ def found(checked: leakcheck.Subject) -> dict[str, set[str]]:
 
 
 @functools.cache
-def clean(kind: str = "snapshots") -> leakcheck.Subject:
+def clean(kind: str = "snapshots") -> leak_subject.Subject:
     return subject(EVENTS, "share_weekend", kind=kind)
 
 
@@ -131,8 +131,8 @@ def test_a_status_known_at_the_end_and_filled_into_earlier_rows_is_caught():
 
 def _filled_status(events: pd.DataFrame, cutoff: pd.Timestamp) -> pd.Series:
     """Return, for every event of a person, what became of the person after the cut-off, in three words."""
-    person = leakcheck.persons_of_ids(events, link_identities(events))
-    of_event = person.loc[leakcheck._ids_of(events)].to_numpy()
+    person = leak_subject.persons_of_ids(events, link_identities(events))
+    of_event = person.loc[leak_subject.ids_of(events)].to_numpy()
     later = events["event_time"] >= cutoff - pd.Timedelta(days=21)
     n = pd.Series(later.to_numpy(int)).groupby(of_event).transform("sum")
     return pd.Series(np.select([n == 0, n == 1], ["lost", "dormant"], "active"), index=events.index, dtype="str")
@@ -195,7 +195,7 @@ def test_an_alarm_stops_the_run_only_where_it_shall():
 # --- its parts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", [w for ways in leakcheck.TAMPERINGS.values() for w in ways.values()])
+@pytest.mark.parametrize("way", [w for ways in leak_worlds.TAMPERINGS.values() for w in ways.values()])
 def test_tampering_leaves_what_could_be_seen_and_changes_the_rest(way):
     cutoff, links = clean().clock.train_cutoffs[0], clean().links
     events, later_links = way((EVENTS, links), cutoff, np.random.default_rng(0))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from waymark import clock, features, findings, leakcheck, targets
+from waymark import clock, features, findings, leak_subject, leakcheck, targets
 from waymark.config import Settings, check
 from waymark.identity import link_identities
 from waymark.sources.ingest import ingest
@@ -26,7 +26,7 @@ SOURCES = {
 }
 
 
-def subject_of(source: str, landing: Path) -> tuple[leakcheck.Subject, Settings]:
+def subject_of(source: str, landing: Path) -> tuple[leak_subject.Subject, Settings]:
     """Return the tables of a shipped source with its own settings."""
     chosen = {"source": source, "landing": str(landing)}
     cfg = check(Settings, yaml.safe_load(compose_settings(chosen, ROOT / "conf")), "conf/")
@@ -40,7 +40,7 @@ def subject_of(source: str, landing: Path) -> tuple[leakcheck.Subject, Settings]
     kind, rules = cfg.features.points, cfg.identity
     truth = targets.build_targets(rows, events, links, known, kind, cfg.journey, cfg.targets, cfg.split, rules)
     tables = (events, links, rows, truth, catalogue, known)
-    return leakcheck.Subject(*tables, cfg.journey, cfg.features, cfg.targets, cfg.split, rules), cfg
+    return leak_subject.Subject(*tables, cfg.journey, cfg.features, cfg.targets, cfg.split, rules), cfg
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import logging
 
-from waymark import catalogue, config, findings, leakcheck, tables
+from waymark import catalogue, config, findings, leak_subject, leakcheck, tables
 from waymark.clock import TrainClock
 from waymark.console import timed
 
@@ -13,7 +13,7 @@ def main() -> None:
     """Check a sample of persons, print a small table and write what was found."""
     with timed(log, "leakcheck") as facts:
         settings = config.load(config.LeakcheckConfig, "leakcheck")
-        subject = leakcheck.Subject(
+        subject = leak_subject.Subject(
             events=tables.read(tables.EVENTS),
             links=tables.read(tables.LINKS),
             features=tables.read(tables.FEATURES / "train.parquet"),
