@@ -69,6 +69,6 @@ def subject(
     known = clock or set_train_clock(events, split, TARGETS)
     settings = by_hand.settings(points=kind, groups=[*by_hand.GROUPS, "custom"], custom=list(custom))
     nights = (*known.train_cutoffs, *known.test_cutoffs)
-    rows, catalogue, _ = features.build_training_features(events, links, nights, known.as_of, SHOP, settings)
+    rows, catalogue, words = features.build_training_features(events, links, nights, known.as_of, SHOP, settings)
     truth = targets.build_targets(rows, events, links, known, kind, SHOP, target, split)
-    return Subject(events, links, rows, truth, catalogue, known, SHOP, settings, TARGETS, split)
+    return Subject(events, links, rows, truth, catalogue, words, known, SHOP, settings, TARGETS, split)

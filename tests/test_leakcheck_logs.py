@@ -34,12 +34,12 @@ def subject_of(source: str, landing: Path) -> tuple[leak_subject.Subject, Settin
     links = link_identities(events)
     known = clock.set_train_clock(events, cfg.split, cfg.targets)
     nights = (*known.train_cutoffs, *known.test_cutoffs)
-    rows, catalogue, _ = features.build_training_features(
+    rows, catalogue, words = features.build_training_features(
         clock.known_before(events, known.as_of), links, nights, known.as_of, cfg.journey, cfg.features, cfg.identity
     )
     kind, rules = cfg.features.points, cfg.identity
     truth = targets.build_targets(rows, events, links, known, kind, cfg.journey, cfg.targets, cfg.split, rules)
-    tables = (events, links, rows, truth, catalogue, known)
+    tables = (events, links, rows, truth, catalogue, words, known)
     return leak_subject.Subject(*tables, cfg.journey, cfg.features, cfg.targets, cfg.split, rules), cfg
 
 

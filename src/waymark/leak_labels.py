@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from waymark import schema, tampering
-from waymark.findings import ALARM, OK, Finding
-from waymark.leak_subject import Subject
+from waymark.findings import ALARM, NOT_JUDGED, OK, Finding
+from waymark.leak_subject import Sample, Subject
 from waymark.splits import TEST, TRAIN
 from waymark.targets import build_targets
 
@@ -17,14 +17,15 @@ CHECKS = (_UNRIPE,)
 _KEY = list(schema.FEATURES.key)
 
 
-def find_unripe(subject: Subject, rng: np.random.Generator) -> Iterator[Finding]:
+def find_unripe(sample: Sample, rng: np.random.Generator) -> Iterator[Finding]:
     """Find labels that nobody could know yet when training looked, or when the test began."""
-    targets, as_of = subject.targets, subject.clock.as_of
-    alarms = [*_too_early(subject), *_unlike_the_past(subject, rng)]
+    as_of = sample.subject.clock.as_of
+    alarms = [*_too_early(sample.subject), *_unlike_the_past(sample, rng)]
     yield from (Finding(_UNRIPE, name, ALARM, detail) for name, detail in alarms)
     if not alarms:
-        n = int((targets["churn_status"] == "mature").sum())
-        yield Finding(_UNRIPE, "all targets", OK, f"{n:,} mature labels were known by {as_of:%Y-%m-%d}")
+        n = int((sample.whole(sample.subject.targets)["churn_status"] == "mature").sum())
+        detail = f"{n:,} mature labels are what was known by {as_of:%Y-%m-%d}"
+        yield Finding(_UNRIPE, "all targets", OK if n else NOT_JUDGED, detail)
 
 
 def _too_early(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -47,9 +48,10 @@ def _too_early(subject: Subject) -> Iterator[tuple[str, str]]:
             )
 
 
-def _unlike_the_past(subject: Subject, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+def _unlike_the_past(sample: Sample, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
     """Build the targets anew, with another future after what training may see."""
-    as_of, world = subject.clock.as_of, (subject.events, subject.links)
+    subject = sample.subject
+    as_of, world = subject.clock.as_of, subject.world
     for tamper in (tampering.delete_the_future, tampering.add_a_wild_future, tampering.link_anybody_later):
         world = tamper(world, as_of, rng)
     points = subject.features[[*schema.POINT, "stage"]]
@@ -63,7 +65,7 @@ def _unlike_the_past(subject: Subject, rng: np.random.Generator) -> Iterator[tup
         subject.split,
         subject.rules,
     )
-    both = subject.targets.merge(again, on=_KEY, suffixes=("", "_again"), validate="one_to_one")
+    both = sample.whole(subject.targets).merge(again, on=_KEY, suffixes=("", "_again"), validate="one_to_one")
     for column, status in (("is_silent", "churn_status"), ("next_stage", "next_stage_status")):
         is_mature = both[status] == "mature"
         if column == "is_silent":  # whether a case trains, and when it ripens, depends on cases outside the sample

@@ -13,7 +13,7 @@ import pandas as pd
 from waymark import leak_labels, leak_skill, leak_worlds
 from waymark.config import LeakcheckConfig
 from waymark.findings import NOT_JUDGED, Finding, once
-from waymark.leak_subject import Subject, persons_of_ids, sample
+from waymark.leak_subject import Sample, Subject, sample
 
 CHECKS = (*leak_worlds.CHECKS, *leak_skill.CHECKS, *leak_labels.CHECKS)
 
@@ -35,20 +35,21 @@ def leakcheck(subject: Subject, settings: LeakcheckConfig, seed: int) -> list[Fi
     list of Finding
         At least one of each check, in the order of the checks; alarms name the feature.
     """
-    person = persons_of_ids(subject.events, subject.links)
-    subject, person = sample(subject, person, settings.n_persons)
-    if subject.features.empty:
+    drawn = sample(subject, settings.n_persons)
+    if drawn.subject.features.empty:
         return [Finding("sample", "features", NOT_JUDGED, "no training row")]
-    return once(_found(subject, person, settings, seed), CHECKS)
+    return once(_found(drawn, settings, seed), CHECKS)
 
 
-def _found(subject: Subject, person: pd.Series, settings: LeakcheckConfig, seed: int) -> Iterator[Finding]:
+def _found(drawn: Sample, settings: LeakcheckConfig, seed: int) -> Iterator[Finding]:
     rng = np.random.default_rng(seed)
-    times = np.sort(subject.features["cutoff_time"].unique())
+    times = np.sort(drawn.subject.features["cutoff_time"].unique())
     spread = [times[len(times) * (i + 1) // (settings.n_cutoffs + 1)] for i in range(settings.n_cutoffs)]
     for cutoff in map(pd.Timestamp, dict.fromkeys(spread)):
-        rows, catalogue, vocabulary = subject.build((subject.events, subject.links), cutoff)
-        yield from leak_worlds.find_moved(subject, cutoff, rows, vocabulary, rng)
-        yield from leak_skill.find_permuted(subject, cutoff, person, rows, catalogue, vocabulary, settings, rng, seed)
-    yield from leak_skill.find_too_good(subject, person, settings, rng, seed)
-    yield from leak_labels.find_unripe(subject, rng)
+        yield from leak_worlds.find_stale(drawn, cutoff, rng)
+        rows = drawn.subject.build(drawn.subject.world, cutoff)
+        yield from leak_worlds.find_moved(drawn, cutoff, rows, rng)
+        yield from leak_worlds.find_crowd_effects(drawn, cutoff, rows)
+        yield from leak_skill.find_permuted(drawn, cutoff, rows, settings, rng, seed)
+    yield from leak_skill.find_too_good(drawn, settings, rng, seed)
+    yield from leak_labels.find_unripe(drawn, rng)

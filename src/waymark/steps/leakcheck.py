@@ -5,6 +5,7 @@ import logging
 from waymark import catalogue, config, findings, leak_subject, leakcheck, tables
 from waymark.clock import TrainClock
 from waymark.console import timed
+from waymark.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ def main() -> None:
             features=tables.read(tables.FEATURES / "train.parquet"),
             targets=tables.read(tables.TARGETS),
             catalogue=catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
+            vocabulary=Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
             clock=TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json")),
             journey=config.load(config.JourneyConfig, "journey"),
             features_config=config.load(config.FeaturesConfig, "features"),
