@@ -17,6 +17,7 @@ from waymark import (
     custom,
     findings,
     leak_labels,
+    leak_skill,
     leak_subject,
     leak_worlds,
     leakcheck,
@@ -221,22 +222,60 @@ def test_a_feature_that_depends_on_other_persons_is_caught(registry):
     assert found(subject(EVENTS, "place", "share_weekend"))["other_persons"] == {"place"}
 
 
-def test_a_status_known_at_the_end_and_filled_into_earlier_rows_is_caught():
+# --- a status filled in later ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "noise", "seed"), [(-21, 0, 0), (-21, 0.1, 0), (0, 0.1, 0), (-21, 0.1, 1)])
+def test_a_status_known_at_the_end_and_filled_into_earlier_rows_is_caught(days, noise, seed):
+    """Three words on what was done from so many days after the test cut-off on, some of them wrong."""
+    events = brand(seed)
     cutoff = clean().clock.test_cutoffs[0]
-    status = _filled_status(EVENTS, cutoff)
-    alarms = found(subject(EVENTS.assign(attr_status=status)))
-    assert set(alarms) == {"alone_too_good"}
-    assert "last_status" in alarms["alone_too_good"]
-    assert all("status" in name for name in alarms["alone_too_good"])
+    status = _filled_status(events, cutoff + pd.Timedelta(days=days), noise)
+    names = _too_good(subject(events.assign(attr_status=status)))
+    assert "last_status" in names
+    assert all("status" in name for name in names)
 
 
-def _filled_status(events: pd.DataFrame, cutoff: pd.Timestamp) -> pd.Series:
-    """Return, for every event of a person, what became of the person after the cut-off, in three words."""
+def test_a_gain_within_two_standard_errors_raises_no_alarm(monkeypatch):
+    status = _filled_status(EVENTS, clean().clock.test_cutoffs[0] - pd.Timedelta(days=21), noise=0.2)
+    checked = subject(EVENTS.assign(attr_status=status))
+    assert _too_good(checked) == {"last_status"}
+    monkeypatch.setattr(lone_skill, "lead", lambda *_: (0.05, 0.03))
+    assert _too_good(checked) == set()
+
+
+def test_an_attribute_that_says_nothing_of_the_future_is_left_alone():
+    rng = np.random.default_rng(0)
+    of_event = pd.Series(rng.choice(["a", "b", "c"], len(EVENTS)), index=EVENTS.index, dtype="str")
+    who = pd.factorize(_person(EVENTS))[0]
+    of_person = pd.Series(rng.choice(["x", "y"], who.max() + 1)[who], index=EVENTS.index, dtype="str")
+    events = EVENTS.assign(attr_of_event=of_event, attr_of_person=of_person, num_of_person=who % 7 / 7)
+    assert _too_good(subject(events, "share_weekend")) == set()
+
+
+def _too_good(checked: leak_subject.Subject) -> set[str]:
+    drawn = leak_subject.sample(checked, SETTINGS.n_persons)
+    said = leak_skill.find_too_good(drawn, SETTINGS, np.random.default_rng(1), seed=1)
+    return {f.name for f in said if f.verdict == ALARM}
+
+
+def _person(events: pd.DataFrame) -> np.ndarray:
+    """Return a code of each event's person."""
     person = leak_subject.persons_of_ids(events, link_identities(events))
-    of_event = person.loc[leak_subject.ids_of(events)].to_numpy()
-    later = events["event_time"] >= cutoff - pd.Timedelta(days=21)
-    n = pd.Series(later.to_numpy(int)).groupby(of_event).transform("sum")
-    return pd.Series(np.select([n == 0, n == 1], ["lost", "dormant"], "active"), index=events.index, dtype="str")
+    return person.loc[leak_subject.ids_of(events)].to_numpy()
+
+
+def _filled_status(events: pd.DataFrame, since: pd.Timestamp, noise: float = 0) -> pd.Series:
+    """Return, for every event of a person, what the person did from a time on, in three words.
+
+    `noise` is the share of persons whose word is drawn.
+    """
+    who = pd.factorize(_person(events))[0]
+    n = np.bincount(who, (events["event_time"] >= since).to_numpy())
+    rng = np.random.default_rng(7)
+    word = np.where(rng.random(len(n)) < noise, rng.integers(0, 3, len(n)), np.minimum(n, 2))
+    words = np.array(["lost", "dormant", "active"])
+    return pd.Series(words[word.astype(int)[who]], index=events.index, dtype="str")
 
 
 # --- a crowded id ---------------------------------------------------------------------------------------------------
@@ -414,3 +453,28 @@ def test_the_standard_error_is_that_of_skill_by_chance():
     aucs = np.array(lone_skill.alone(x, outcomes, half))
     assert aucs.mean() == pytest.approx(0.5, abs=0.02)
     assert aucs.std() < lone_skill.standard_error(outcomes[0], half)
+
+
+def test_the_error_of_a_lead_is_that_of_one_by_chance_and_rows_of_a_person_err_together():
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(100), 4)
+    half = person % 2 == 0
+    leads, errors = [], []
+    for _ in range(200):
+        y = np.repeat(rng.random(100) < 0.4, 4)
+        p, q = (y + np.repeat(rng.normal(0, 1.5, 100), 4) for _ in range(2))
+        lead, error = lone_skill.lead(y, p, q, half, person)
+        leads.append(lead)
+        errors.append(error)
+        assert lead == pytest.approx(lone_skill.mean_auc(y, p, half) - lone_skill.mean_auc(y, q, half))
+    assert np.mean(leads) == pytest.approx(0, abs=0.02)
+    assert np.std(leads) == pytest.approx(np.mean(errors), rel=0.15)
+
+
+def test_a_feature_is_the_same_as_another_where_both_are_known():
+    rng = np.random.default_rng(0)
+    word = rng.integers(0, 3, 1000).astype(float)
+    before = np.where(rng.random(1000) < 0.6, word, np.nan)
+    assert lone_skill.share_told(before, word) == lone_skill.share_told(word, before) == 1
+    assert lone_skill.share_told(rng.random(1000), word) < 0.05
+    assert lone_skill.share_told(np.where(np.arange(1000) < 20, word, np.nan), word) == 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from waymark import lone_skill, schema, tampering
+from waymark import custom, lone_skill, schema, tampering
 from waymark.catalogue import Feature
 from waymark.config import LeakcheckConfig
 from waymark.findings import ALARM, NOT_JUDGED, OK, Finding
@@ -23,6 +23,8 @@ _MAX_ROWS = 20_000
 _MAX_STAGES = 3  # next stages looked at one by one, the commonest
 _STAGES = ("stage", "previous_stage")  # always witnesses: the journey's own rules tie the next stage to them
 _SAME = 0.9  # a feature of which the suspect tells so much is the same in other words, and no witness
+_LEAST_USE = 0.05  # of the trees' gain: who gives less is not worth the trees without it
+_LEAST_ERRORS = 2  # standard errors: a smaller gain may be chance
 
 
 # --- futures dealt out at random ------------------------------------------------------------------------------------
@@ -110,6 +112,7 @@ def find_too_good(sample: Sample, settings: LeakcheckConfig, rng: np.random.Gene
                 yield Finding(_TOO_GOOD, target, NOT_JUDGED, f"too few outcomes in {len(rows):,} rows that {fold}")
             for case in cases:
                 yield from _leads(case, catalogue, settings, seed)
+                yield from _adds(case, catalogue, settings, seed)
 
 
 def _cases(rows: pd.DataFrame, target: str, person: np.ndarray, catalogue: Sequence[Feature]) -> list[_Case]:
@@ -142,6 +145,30 @@ def _leads(case: _Case, catalogue: Sequence[Feature], settings: LeakcheckConfig,
     if auc < bound:
         detail = f"{best.name} tells {case.outcome} with AUC {auc:.3f}, the others together {others:.3f}"
         yield Finding(_TOO_GOOD, "all features", OK, detail, auc)
+
+
+def _adds(case: _Case, catalogue: Sequence[Feature], settings: LeakcheckConfig, seed: int) -> Iterator[Finding]:
+    """Find attributes and features of the user's own that add much to all the others."""
+    suspects: dict[str, list[Feature]] = {}
+    for f in catalogue:
+        if f.attribute is not None or f.group == custom.GROUP:
+            suspects.setdefault(f.attribute or f.name, []).append(f)
+    if not suspects:
+        return
+    every, use = lone_skill.forecast(case.rows, catalogue, case.y, case.half, seed)
+    used = dict(zip(catalogue, use, strict=True))
+    auc = lone_skill.mean_auc(case.y, every, case.half)
+    for name, parts in suspects.items() if auc >= settings.alone_auc else ():
+        if sum(used[f] for f in parts) < _LEAST_USE:
+            continue
+        most = max(parts, key=used.__getitem__)
+        witnesses = [f for f in catalogue if f not in parts and not case.are_same(f, most)]
+        without, _ = lone_skill.forecast(case.rows, witnesses, case.y, case.half, seed)
+        others = _told_by(case, witnesses, lone_skill.mean_auc(case.y, without, case.half))
+        lead, error = lone_skill.lead(case.y, every, without, case.half, case.person)
+        if auc - others >= settings.added_gain * (1 - others) and lead >= _LEAST_ERRORS * error:
+            detail = f"{name} lifts the AUC for {case.outcome} from {others:.3f}, of all else together, to {auc:.3f}"
+            yield Finding(_TOO_GOOD, parts[0].name, ALARM, detail)
 
 
 def _told_by(case: _Case, witnesses: Sequence[Feature], together: float) -> float:
