@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import planted_leaks
 from by_hand import SHOP
+from imports import SRC
 from planted_leaks import HORIZON, TARGETS, brand, subject
 from waymark import (
     custom,
     findings,
+    leak_files,
     leak_labels,
     leak_skill,
     leak_subject,
     leak_worlds,
     leakcheck,
     lone_skill,
+    schema,
+    tables,
     tampering,
 )
 from waymark.clock import TrainClock
 from waymark.config import IdentityConfig, LeakcheckConfig
 from waymark.errors import InputError
 from waymark.eventlog import micro
+from waymark.file_watch import opened_files
 from waymark.findings import ALARM, NOT_JUDGED, OK, Finding
 from waymark.identity import link_identities
 from waymark.kernels import DAY
@@ -276,6 +286,82 @@ def _filled_status(events: pd.DataFrame, since: pd.Timestamp, noise: float = 0) 
     word = np.where(rng.random(len(n)) < noise, rng.integers(0, 3, len(n)), np.minimum(n, 2))
     words = np.array(["lost", "dormant", "active"])
     return pd.Series(words[word.astype(int)[who]], index=events.index, dtype="str")
+
+
+# --- tables that features read --------------------------------------------------------------------------------------
+
+
+def test_a_feature_that_reads_labels_from_a_file_is_caught(registry, tmp_path, monkeypatch):
+    """The labels stay true while futures are dealt out at random, so that nothing else notices."""
+    monkeypatch.chdir(tmp_path)
+    tables.write(clean().targets, tables.TARGETS, schema.TARGETS)
+
+    @custom.feature("share of those who go silent among the like", unit="share")
+    def share_silent(points: Points) -> np.ndarray:
+        labels = pd.read_parquet("data/targets.parquet")
+        return np.full(len(points), float(labels["is_silent"].astype(float).mean()))
+
+    @custom.feature("the same", unit="share")
+    def share_silent_again(points: Points) -> np.ndarray:
+        return np.full(len(points), float(tables.read(tables.TARGETS)["is_silent"].astype(float).mean()))
+
+    checked = subject(EVENTS, "share_silent", "share_silent_again", "share_weekend")
+    assert found(checked) == {"reads_files": {"share_silent", "share_silent_again"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_alarm"),
+    [
+        ("data/targets.parquet", True),
+        ("reports/notes.txt", True),
+        ("models/churn/model.skops", True),
+        ("lookup.csv.gz", True),
+        ("conf/features/snapshots.yaml", False),
+        (f"{sys.prefix}/lib/places.json", False),
+        ("/elsewhere/labels.json", True),
+    ],
+)
+def test_tables_and_results_of_the_project_are_no_sources_of_features(name, is_alarm):
+    [said] = leak_files.find_readers({"visits": {str(Path(name).absolute())}})
+    assert (said.verdict, said.name) == ((ALARM, "visits") if is_alarm else (OK, "all features"))
+    assert not is_alarm or said.detail.startswith(f"opens {name}")
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "open": lambda path: path.open("rb").close(),
+    "numpy": lambda path: np.fromfile(path, np.uint8),
+    "pandas": lambda path: pd.read_parquet(path),
+    "arrow": lambda path: pq.read_table(path),
+    "a file of arrow": lambda path: pq.ParquetFile(str(path)).close(),
+    "tables": lambda path: tables.read(path),
+}
+
+
+@pytest.mark.parametrize("way", READERS)
+def test_every_usual_way_to_open_a_file_is_heard_inside_the_block_alone(way, tmp_path):
+    path = tmp_path / "targets.parquet"
+    tables.write(clean().targets, path, schema.TARGETS)
+    with opened_files() as heard:
+        READERS[way](path)
+    assert str(path) in heard
+    heard.clear()
+    READERS[way](path)
+    assert not heard
+
+
+def test_a_table_read_when_the_module_is_imported_is_heard(tmp_path):
+    (tmp_path / "labels.json").write_text("{}")
+    (tmp_path / "custom_features.py").write_text("from pathlib import Path\nPath('labels.json').read_text()\n")
+    code = "from waymark import leak_files; print(*leak_files.find_readers({}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(SRC)])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "name='src/custom_features.py', verdict='ALARM', detail='opens labels.json" in done.stdout
 
 
 # --- a crowded id ---------------------------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from waymark import leak_labels, leak_skill, leak_worlds
+from waymark import leak_files, leak_labels, leak_skill, leak_worlds
 from waymark.config import LeakcheckConfig
 from waymark.findings import NOT_JUDGED, Finding, once
 from waymark.leak_subject import Sample, Subject, sample
 
-CHECKS = (*leak_worlds.CHECKS, *leak_skill.CHECKS, *leak_labels.CHECKS)
+CHECKS = (*leak_files.CHECKS, *leak_worlds.CHECKS, *leak_skill.CHECKS, *leak_labels.CHECKS)
 
 
 def leakcheck(subject: Subject, settings: LeakcheckConfig, seed: int) -> list[Finding]:
@@ -38,7 +38,9 @@ def leakcheck(subject: Subject, settings: LeakcheckConfig, seed: int) -> list[Fi
     drawn = sample(subject, settings.n_persons)
     if drawn.subject.features.empty:
         return [Finding("sample", "features", NOT_JUDGED, "no training row")]
-    return once(_found(drawn, settings, seed), CHECKS)
+    with leak_files.watched_features() as opened:
+        found = list(_found(drawn, settings, seed))
+    return once([*leak_files.find_readers(opened), *found], CHECKS)
 
 
 def _found(drawn: Sample, settings: LeakcheckConfig, seed: int) -> Iterator[Finding]:
