@@ -13,7 +13,7 @@ from waymark import features, targets
 from waymark.clock import TrainClock, set_train_clock
 from waymark.config import SplitConfig, TargetsConfig
 from waymark.identity import link_identities
-from waymark.leakcheck import Subject
+from waymark.leak_subject import Subject
 
 N_PERSONS, N_DAYS, HORIZON = 400, 160, 30
 OPENED = time("2025-01-01")
@@ -69,6 +69,6 @@ def subject(
     known = clock or set_train_clock(events, split, TARGETS)
     settings = by_hand.settings(points=kind, groups=[*by_hand.GROUPS, "custom"], custom=list(custom))
     nights = (*known.train_cutoffs, *known.test_cutoffs)
-    rows, catalogue, _ = features.build_training_features(events, links, nights, known.as_of, SHOP, settings)
+    rows, catalogue, words = features.build_training_features(events, links, nights, known.as_of, SHOP, settings)
     truth = targets.build_targets(rows, events, links, known, kind, SHOP, target, split)
-    return Subject(events, links, rows, truth, catalogue, known, SHOP, settings, TARGETS, split)
+    return Subject(events, links, rows, truth, catalogue, words, known, SHOP, settings, TARGETS, split)
