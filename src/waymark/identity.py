@@ -119,7 +119,9 @@ class Identities:
     linked_from: np.ndarray  # (n_links,) int64 microseconds, ascending: the link counts at cut-offs after this
     linked_until: np.ndarray  # (n_links,) int64 microseconds: and no more after this
     rules: IdentityConfig
-    stitched: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)  # a cache
+    # What has been found out: (persons, shared devices) by cut-off, and the components grown so far.
+    stitched: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
+    grown: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def people(self, cutoff: int) -> np.ndarray:
         """Return the person code of each identifier as known before `cutoff` (microseconds)."""
@@ -148,10 +150,10 @@ class Identities:
         if cutoff not in self.stitched:
             if len(self.stitched) >= _N_KEPT:
                 self.stitched.pop(next(iter(self.stitched)))
-            low, high = self._links_before(cutoff)
-            is_crowded = self._are_crowded(low, high)
+            parents, low, high = self._grow(cutoff)
+            is_crowded = self._are_crowded(low, high, parents)
             kept = ~(is_crowded[low] | is_crowded[high])
-            component, is_shared = self._components(low[kept], high[kept])
+            component, is_shared = self._components(low[kept], high[kept], parents)
             oldest = np.empty_like(component)
             oldest[component[self._by_age]] = self._by_age  # the oldest is written last
             self.stitched[cutoff] = oldest[component], is_shared
@@ -159,30 +161,58 @@ class Identities:
 
     def are_crowded(self, cutoff: int) -> np.ndarray:
         """Say which identifiers more than `max_persons_per_id` persons are linked to before `cutoff`, by code."""
-        return self._are_crowded(*self._links_before(cutoff))
+        parents, low, high = self._grow(cutoff)
+        return self._are_crowded(low, high, parents)
 
-    def _links_before(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
-        n = np.searchsorted(self.linked_from, cutoff)
-        counts = ~(self.linked_until[:n] < cutoff)
-        return self.low[:n][counts], self.high[:n][counts]
+    def _grow(self, cutoff: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the components of the links that last, as parents, and both ends of the others that count.
 
-    def _components(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the links make of each identifier (equal codes: one person), and which are shared devices."""
-        parents = np.arange(len(self.person_ids), dtype=np.int32)
+        Links that last are joined in the order of time, going on from the cut-off that was asked for before; where an
+        earlier one is asked for, they are joined from the first on.
+        """
+        n = int(np.searchsorted(self.linked_from, cutoff))
+        done = next((at for at in self.grown if at <= n), 0)
+        parents = self.grown.pop(done, None)
+        if parents is None:
+            parents = np.arange(len(self.person_ids), dtype=np.int32)
+        new = np.flatnonzero(self._lasts[done:n]) + done
+        kernels.join(parents, self.low[new], self.high[new])
+        self.grown.clear()
+        self.grown[n] = parents
+        others = ~self._lasts[:n] & ~(self.linked_until[:n] < cutoff)
+        return parents, self.low[:n][others], self.high[:n][others]
+
+    @cached_property
+    def _lasts(self) -> np.ndarray:
+        """Which links count at every cut-off from when they are known on, whatever else becomes known.
+
+        Not those that end, of an anonymous id with many, or of a device that comes to serve several customers.
+        """
+        n_ids, is_login = len(self.person_ids), (self.low < self.n_customers) & (self.high >= self.n_customers)
+        has_many = np.bincount(np.append(self.low, self.high), minlength=n_ids) > self.rules.max_persons_per_id
+        has_many[: self.n_customers] = False
+        lasts = (self.linked_until == _NEVER) & ~has_many[self.low] & ~has_many[self.high]
+        if self.rules.shared_devices != "none":
+            devices = np.arange(n_ids, dtype=np.int32)
+            kernels.join(devices, self.low[~is_login], self.high[~is_login])
+            _, is_shared = _served(kernels.roots(devices)[self.high[is_login]], self.low[is_login], n_ids)
+            lasts[is_login] &= ~is_shared
+        return lasts
+
+    def _components(self, low: np.ndarray, high: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what links add to the components `parents`: equal codes, one person; and which are shared devices."""
+        parents = parents.copy()
         # Customers may be one through links of their own; only then is it known how many persons a device serves.
         is_login = (low < self.n_customers) & (high >= self.n_customers)
         kernels.join(parents, low[~is_login], high[~is_login])
         root = kernels.roots(parents)
         customer, device = root[low[is_login]], root[high[is_login]]
-        first, last = np.full(len(root), len(root), np.int32), np.full(len(root), -1, np.int32)
-        np.minimum.at(first, device, customer)
-        np.maximum.at(last, device, customer)
-        is_shared = (last >= 0) & (first != last)
-        joins = np.ones(len(device), bool) if self.rules.shared_devices == "none" else ~is_shared[device]
+        is_shared, of_shared = _served(device, customer, len(root))
+        joins = np.ones(len(device), bool) if self.rules.shared_devices == "none" else ~of_shared
         kernels.join(parents, customer[joins], device[joins])
         return kernels.roots(parents), is_shared[root]
 
-    def _are_crowded(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    def _are_crowded(self, low: np.ndarray, high: np.ndarray, parents: np.ndarray) -> np.ndarray:
         """Say which anonymous ids have links to more than `max_persons_per_id` persons, told apart without them."""
         most, n = self.rules.max_persons_per_id, len(self.person_ids)
         own, other = np.concatenate([high, low]), np.concatenate([low, high])
@@ -191,7 +221,7 @@ class Identities:
         if not is_suspect.any():
             return is_suspect
         apart = ~(is_suspect[low] | is_suspect[high])
-        component, _ = self._components(low[apart], high[apart])
+        component, _ = self._components(low[apart], high[apart], parents)
         asked = is_suspect[own]
         pairs = np.unique(own[asked].astype(np.int64) * n + component[other[asked]])
         return np.bincount(pairs // n, minlength=n) > most
@@ -212,6 +242,15 @@ class Identities:
         own = own.copy()
         own[asked[same]] = self.customer[login[same]]
         return own
+
+
+def _served(device: np.ndarray, customer: np.ndarray, n_ids: int) -> tuple[np.ndarray, np.ndarray]:
+    """Say which devices (codes) serve several customers, and which log-ins are on such a one."""
+    first, last = np.full(n_ids, n_ids, np.int32), np.full(n_ids, -1, np.int32)
+    np.minimum.at(first, device, customer)
+    np.maximum.at(last, device, customer)
+    is_shared = (last >= 0) & (first != last)
+    return is_shared, is_shared[device]
 
 
 def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityConfig | None = None) -> Identities:
