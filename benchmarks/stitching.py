@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,14 @@ START, END = pd.Timestamp("2025-01-01", tz="UTC"), pd.Timestamp("2026-01-01", tz
 # Shares of the links: second users of a device, renewals of a cookie (each linked to the one before), kiosks.
 SECOND_USERS, RENEWALS, KIOSKS = 0.05, 0.1, 0.002
 CUSTOMERS_PER_DEVICE, CHAIN, CUSTOMERS_PER_KIOSK = 0.6, 5, 100
-PHASES = {"read": "read the links", "ledger": "link_identities", "index": "index_identities", "people": "people"}
+PHASES = {
+    "read": "read the links",
+    "ledger": "link_identities",
+    "index": "index_identities",
+    "people": "people",
+    "next": "people, a week later",
+}
+N_WEEKS = 8  # later cut-offs, for the mean cost of one
 
 
 def draw_links(n: int, seed: int) -> pa.Table:
@@ -98,6 +106,11 @@ def stitch(links: pd.DataFrame, seconds: dict[str, float]) -> dict[str, int]:
     ledger = timed(seconds, "ledger", lambda: link_identities(events, links))
     identities = timed(seconds, "index", lambda: index_identities(events, ledger))
     people = timed(seconds, "people", lambda: identities.people(micro(END)))
+    again = replace(identities)  # that has joined nothing yet
+    weeks = [micro(END - pd.Timedelta(weeks=n)) for n in range(N_WEEKS, -1, -1)]
+    again.people(weeks[0])
+    timed(seconds, "next", lambda: [again.people(week) for week in weeks[1:]])
+    seconds["next"] /= N_WEEKS
     return {"ids": len(people), "persons": len(np.unique(people))}
 
 

@@ -4,7 +4,7 @@ A function gets the prediction points (`waymark.points.Points`) and returns one 
 known. What point p may see are the grouped events `points.first[p] <= i < points.end[p]`; `points.window_sums` and
 `points.days_since` add them up, and `points.log` holds their columns, found through `points.grouped.index`. The log
 itself knows more than a point may see: `make leakcheck` says whether a function looked. The same function serves
-training and scoring.
+training and scoring, reads no files, and says the same of a person whoever else is there.
 """
 
 import numpy as np

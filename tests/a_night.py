@@ -177,6 +177,18 @@ EXPOSURE = {
     ],
 }
 
+LEAKCHECK = {
+    "n_alarms": 0,
+    "findings": [
+        {"check": check, "name": "all features", "verdict": verdict, "detail": detail}
+        for check, verdict, detail in (
+            ("future", "ok", "1,000 rows stay as they are"),
+            ("late_arrival", "ok", "1,000 rows stay as they are"),
+            ("permuted_targets", "not judged", "too few of 315 persons come back, or stay away"),
+        )
+    ],
+}
+
 MANIFEST = {
     "cutoff_time": NIGHT.isoformat(),
     "source": "simulated",
@@ -244,6 +256,7 @@ def a_night(**other: object) -> dict:
         "evaluation": EVALUATION,
         "ingest": INGEST,
         "exposure": EXPOSURE,
+        "leakcheck": LEAKCHECK,
         "realised": REALISED,
         "journeys": journeys,
         "predictions": predictions,

@@ -12,7 +12,7 @@ from by_hand import SHOP, time
 from waymark import features, targets
 from waymark.clock import TrainClock, set_train_clock
 from waymark.config import SplitConfig, TargetsConfig
-from waymark.leakcheck import Subject
+from waymark.leak_subject import Subject
 from waymark.ledger import link_identities
 
 N_PERSONS, N_DAYS, HORIZON = 400, 160, 30
@@ -69,6 +69,6 @@ def subject(
     known = clock or set_train_clock(events, split, TARGETS)
     settings = by_hand.settings(points=kind, groups=[*by_hand.GROUPS, "custom"], custom=list(custom))
     nights = (*known.train_cutoffs, *known.test_cutoffs)
-    rows, catalogue, _ = features.build_training_features(events, links, nights, known.as_of, SHOP, settings)
+    rows, catalogue, words = features.build_training_features(events, links, nights, known.as_of, SHOP, settings)
     truth = targets.build_targets(rows, events, links, known, kind, SHOP, target, split)
-    return Subject(events, links, rows, truth, catalogue, known, SHOP, settings, TARGETS, split)
+    return Subject(events, links, rows, truth, catalogue, words, known, SHOP, settings, TARGETS, split)

@@ -141,6 +141,16 @@ def test_who_is_one_person_stays_one_and_is_called_by_the_oldest_of_all(log, tol
             assert {now[name] for name in group} == {min({was[name] for name in group}, key=age.get)}
 
 
+@given(log=random_logs.rows(), told=random_logs.told(), rules=RULES, data=st.data())
+def test_persons_do_not_hang_on_the_order_in_which_cut_offs_are_asked_for(log, told, rules, data):
+    """Links that last are joined once, going on from the cut-off before."""
+    events, links = random_logs.table(log), random_logs.told_table(told)
+    moments = data.draw(st.permutations([*MOMENTS, *(row["known_time"] + DAY for row in told)]))
+    asked = read(events, links, rules)
+    for at in moments:
+        assert people(asked, at) == people(read(events, links, rules), at)
+
+
 # --- erasures -------------------------------------------------------------------------------------------------------
 
 

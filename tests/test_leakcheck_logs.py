@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ingested import ingest
-from waymark import clock, features, findings, leakcheck, targets
+from waymark import clock, features, findings, leak_subject, leakcheck, targets
 from waymark.config import Settings, check
 from waymark.ledger import link_identities
 from waymark.steps.config import compose_settings
@@ -38,21 +38,21 @@ def settings_of(source: str, landing: Path) -> Settings:
     return check(Settings, yaml.safe_load(compose_settings(chosen, ROOT / "conf")), "conf/")
 
 
-def subject_of(source: str, landing: Path) -> tuple[leakcheck.Subject, Settings]:
+def subject_of(source: str, landing: Path) -> tuple[leak_subject.Subject, Settings]:
     """Return the tables of a shipped source with its own settings."""
     cfg = settings_of(source, landing)
     events = ingest(landing, cfg.source).events
     links = link_identities(events)
     known = clock.set_train_clock(events, cfg.split, cfg.targets)
     nights = (*known.train_cutoffs, *known.test_cutoffs)
-    rows, catalogue, _ = features.build_training_features(
+    rows, catalogue, words = features.build_training_features(
         *(clock.known_before(events, known.as_of), links, nights, known.as_of, cfg.journey, cfg.features, cfg.identity),
         learn_until=known.learn_until,
     )
     kind, rules = cfg.features.points, cfg.identity
     truth = targets.build_targets(rows, events, links, known, kind, cfg.journey, cfg.targets, cfg.split, rules)
-    tables = (events, links, rows, truth, catalogue, known)
-    return leakcheck.Subject(*tables, cfg.journey, cfg.features, cfg.targets, cfg.split, rules), cfg
+    tables = (events, links, rows, truth, catalogue, words, known)
+    return leak_subject.Subject(*tables, cfg.journey, cfg.features, cfg.targets, cfg.split, rules), cfg
 
 
 @pytest.mark.slow

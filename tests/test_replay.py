@@ -12,7 +12,7 @@ from waymark import tables
 from waymark.clock import ScoreClock, TrainClock, version_as_of
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
-from waymark.identity import link_identities
+from waymark.ledger import link_identities
 from waymark.replay import replay
 from waymark.scoring import MANIFEST, SETTINGS
 

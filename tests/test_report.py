@@ -17,6 +17,7 @@ from a_night import (
     EVALUATION,
     EXPOSURE,
     INGEST,
+    LEAKCHECK,
     MANIFEST,
     NIGHT,
     PATH,
@@ -178,6 +179,7 @@ def test_rows_that_do_not_add_up_are_said_to(feed):
         {"evaluation": {"targets": {"churn": EVALUATION["targets"]["churn"]}}},
         {"evaluation": {"targets": {"churn": {"models": {}, "best_baseline": None, "differences": {}}}}},
         {"ingest": {}},
+        {"leakcheck": {}},
         {"manifest": {}, "settings": {}},
         {"previous": None},
         {"realised": REALISED.iloc[:0]},
@@ -281,6 +283,31 @@ def test_past_nights_are_shown_over_time_beside_the_best_baseline_of_their_day()
     assert read(realised=REALISED.assign(source="elsewhere")).says("No past night's horizon has passed yet")
     ahead = REALISED.assign(known_until=pd.Timestamp(NIGHT) + pd.Timedelta(days=1))
     assert read(realised=ahead).says("No past night's horizon has passed yet")
+
+
+def alarms(n: int) -> dict:
+    found = [
+        {"check": "at_cutoff", "name": f"n_<{i}>", "verdict": "ALARM", "detail": f"{i} of 900 rows change"}
+        for i in range(n)
+    ]
+    return {"n_alarms": n, "findings": [*found, *LEAKCHECK["findings"]]}
+
+
+def test_an_alarm_of_leakcheck_heads_the_page():
+    page = read(leakcheck=alarms(1))
+    assert page.says("Something knew what it could not know", "n_<0> (at cutoff): 0 of 900 rows change")
+    text = " ".join(page.text.split())
+    assert text.index("Something knew") < text.index("People scored")
+    assert "alarm" in page.cells and not full().says("Something knew")
+    many = read(leakcheck=alarms(30))
+    assert many.says("and 25 more") and many.cells.count("alarm") == 30
+
+
+def test_every_check_of_leakcheck_has_its_line():
+    page = full()
+    assert page.says("Does anything know the future?", "1,000 rows stay as they are", "too few of 315 persons")
+    assert page.cells.count("ok") == 2 and page.cells.count("not judged") == 1
+    assert read(leakcheck={}).says("Leakcheck has not looked")
 
 
 def test_two_nights_are_compared_person_by_person():
@@ -453,6 +480,7 @@ def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatc
     tables.write_json(EVALUATION, tables.REPORTS / "evaluation.json")
     tables.write_json(INGEST, tables.REPORTS / "ingest.json")
     tables.write_json(EXPOSURE, tables.REPORTS / "exposure.json")
+    tables.write_json(LEAKCHECK, tables.REPORTS / "leakcheck.json")
     tables.write(REALISED, tables.REALISED, schema.REALISED)
     tables.write(night["journeys"].astype({"n_events": "int32"}), tables.JOURNEYS, schema.JOURNEYS)
     kept(night["predictions"], tables.PREDICTIONS)

@@ -18,6 +18,7 @@ class Feature:
     words: str
     unit: str
     categories: tuple[str, ...] | None = None
+    attribute: str | None = None  # what of the delivery it is made of, where that is one attribute or number
 
     @property
     def column(self) -> str:

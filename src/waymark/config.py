@@ -480,6 +480,9 @@ class LeakcheckConfig(Section):
     # A feature tells too much where it alone reaches the AUC, and leads all that do not together by the lead.
     alone_auc: float = Field(0.8, gt=0.5, lt=1)
     alone_lead: float = Field(0.1, gt=0, lt=0.5)
+    # So does an attribute that, where all features together reach the AUC, closes so much of the gap between the AUC
+    # without it and 1; and a feature of the user's own.
+    added_gain: float = Field(0.1, gt=0, lt=1)
     n_sigma: float = Field(5, ge=3)  # skill where there can be none is an alarm from so many standard errors on
     fail: bool = False  # an alarm stops the run
 

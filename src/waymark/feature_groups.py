@@ -300,11 +300,11 @@ def attributes(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary)
             here, _ = _latest_two(points, np.where(np.isnan(value), -1, 0))
             at = here[points.last]
             yield (
-                Feature(f"last_{slug}", "attributes", f"the latest {name}", "number"),
+                Feature(f"last_{slug}", "attributes", f"the latest {name}", "number", attribute=name),
                 np.where(at >= 0, value[at], np.nan),
             )
             mean = kernels.running_means(grouped.starts, value)[points.last]
-            yield Feature(f"mean_{slug}", "attributes", f"the mean {name}", "number"), mean
+            yield Feature(f"mean_{slug}", "attributes", f"the mean {name}", "number", attribute=name), mean
 
 
 def _attribute(points: Points, name: str, slug: str, settings: FeaturesConfig, known: tuple[str, ...]) -> Yields:
@@ -317,17 +317,18 @@ def _attribute(points: Points, name: str, slug: str, settings: FeaturesConfig, k
     at = here[points.last]
     before = np.where(at >= 0, earlier[at], -1)
     yield (
-        Feature(f"last_{slug}", "attributes", f"the latest {name}", "category", known),
+        Feature(f"last_{slug}", "attributes", f"the latest {name}", "category", known, name),
         category(np.where(at >= 0, code[at], -1)),
     )
     yield (
-        Feature(f"last_{slug}_before", "attributes", f"the {name} before the latest", "category", known),
+        Feature(f"last_{slug}_before", "attributes", f"the {name} before the latest", "category", known, name),
         category(np.where(before >= 0, code[before], -1)),
     )
     sums = points.window_sums(code, len(known), [])[:, 0]
     for c, mixed in list(enumerate(slugs(known)))[: settings.max_mixed]:
         share = _share(sums[:, c], sums.sum(axis=1))
-        yield Feature(f"share_{slug}_{mixed}", "attributes", f"share of {known[c]} in {name}", "share"), share
+        words = f"share of {known[c]} in {name}"
+        yield Feature(f"share_{slug}_{mixed}", "attributes", words, "share", attribute=name), share
 
 
 def _latest_two(points: Points, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,16 +9,19 @@ from itertools import chain, count
 import numpy as np
 import pandas as pd
 
-import custom_features  # noqa: F401 - registers what `features.custom` may name
 from waymark.catalogue import Feature
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig
 from waymark.console import progress
 from waymark.errors import InputError
 from waymark.eventlog import micro, read_log
 from waymark.feature_groups import CORE, GROUPS
+from waymark.file_watch import opened_files
 from waymark.journeys import StageMap
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
 from waymark.vocabulary import Vocabulary, learn_vocabulary
+
+with opened_files() as OPENED_ON_IMPORT:  # for leakcheck: a table read here could hold the future
+    import custom_features  # noqa: F401 - registers what `features.custom` may name
 
 
 def build_training_features(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from waymark import tables
@@ -22,12 +22,13 @@ class Finding:
     name: str  # the feature, or the column of the targets
     verdict: str  # OK, ALARM or NOT_JUDGED
     detail: str
+    near: float = 0.0  # how near it came to an alarm: of several findings without one the nearest is shown
 
 
 def once(found: Iterable[Finding], checks: Sequence[str]) -> list[Finding]:
-    """Return each alarm once for its check and name, and of a check without one a single finding, as in `checks`."""
+    """Return each alarm once for its check and name, and of a check without one the nearest to it, as in `checks`."""
     kept: dict[tuple[str, str], Finding] = {}
-    found = list(found)
+    found = sorted(found, key=lambda f: -f.near)
     alarmed = {f.check for f in found if f.verdict == ALARM}
     judged = {f.check for f in found if f.verdict != NOT_JUDGED}
     for f in found:
@@ -40,7 +41,11 @@ def once(found: Iterable[Finding], checks: Sequence[str]) -> list[Finding]:
 
 def to_json(found: Sequence[Finding]) -> dict[str, Any]:
     """Return plain values for `tables.write_json`."""
-    return {"n_alarms": sum(f.verdict == ALARM for f in found), "findings": [asdict(f) for f in found]}
+    return {"n_alarms": sum(f.verdict == ALARM for f in found), "findings": [_plain(f) for f in found]}
+
+
+def _plain(finding: Finding) -> dict[str, str]:
+    return {"check": finding.check, "name": finding.name, "verdict": finding.verdict, "detail": finding.detail}
 
 
 def as_text(found: dict[str, Any]) -> str:

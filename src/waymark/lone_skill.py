@@ -18,6 +18,7 @@ from waymark.models import make
 _N_BINS = 32
 _SMOOTHING = 5.0  # rows: the weight of the overall share against that of a bin
 _MIN_CASES = 10
+_MIN_ROWS = 30
 _TREES = {"n_estimators": 40, "n_jobs": 1}
 
 
@@ -76,8 +77,15 @@ def alone(values: np.ndarray, outcomes: Sequence[np.ndarray], half: np.ndarray) 
 
 
 def share_told(values: np.ndarray, by: np.ndarray) -> float:
-    """Return the share of the variance of one feature, in ranks, that another one tells; both (rows,)."""
-    ranks, bins = _bins(values).astype(float), _bins(by)
+    """Return the share of the variance of one feature, in ranks, that another one tells, where both are known.
+
+    Both are (rows,). A feature that does not vary is told by any, one that is hardly known together with the other by
+    none.
+    """
+    known = ~(np.isnan(values) | np.isnan(by))
+    if np.sum(known) < _MIN_ROWS:
+        return 0.0
+    ranks, bins = _bins(values[known]).astype(float), _bins(by[known])
     if ranks.var() == 0:
         return 1.0
     n = np.bincount(bins)
@@ -95,10 +103,53 @@ def _bins(values: np.ndarray) -> np.ndarray:
 
 def together(rows: pd.DataFrame, catalogue: Sequence[Feature], y: np.ndarray, half: np.ndarray, seed: int) -> float:
     """Return the AUC of small boosted trees on the features of `catalogue`; 0.5 where there is none."""
-    if not catalogue:
-        return 0.5
-    found = []
-    for h in (False, True):
+    return mean_auc(y, forecast(rows, catalogue, y, half, seed)[0], half)
+
+
+def forecast(
+    rows: pd.DataFrame, catalogue: Sequence[Feature], y: np.ndarray, half: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what small boosted trees of the other half forecast, (rows,), and what each feature gave them.
+
+    The second array holds shares of the trees' gain, in the order of `catalogue`; they add up to 1.
+    """
+    p, gain = np.full(len(rows), 0.5), np.zeros(len(catalogue))
+    for h in (False, True) if catalogue else ():
         model = make("lightgbm", _TREES, catalogue, seed, target="churn").fit(rows[half != h], y[half != h])
-        found.append(auc(y[half == h].astype(int), model.predict_proba(rows[half == h])))
-    return float(np.mean(found))
+        p[half == h] = model.predict_proba(rows[half == h])[:, 1]
+        gain += model.trees_.booster_.feature_importance("gain")
+    return p, gain / max(gain.sum(), np.finfo(float).tiny)
+
+
+def mean_auc(y: np.ndarray, p: np.ndarray, half: np.ndarray) -> float:
+    """Return the AUC of the forecasts `p`, the mean of both halves."""
+    return float(
+        np.mean([auc(y[half == h].astype(int), np.column_stack([1 - p, p])[half == h]) for h in (False, True)])
+    )
+
+
+def lead(y: np.ndarray, p: np.ndarray, q: np.ndarray, half: np.ndarray, person: np.ndarray) -> tuple[float, float]:
+    """Return by how much the mean AUC of the forecasts `p` exceeds that of `q`, and the standard error of that.
+
+    `person` says whose row it is: rows of one person err together.
+
+    References
+    ----------
+    DeLong, DeLong, Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver operating
+    characteristic curves. Obuchowski (1997), Nonparametric analysis of clustered ROC curve data: the sums by person.
+    """
+    leads, errors = [], np.zeros(len(y))
+    for h in (False, True):
+        rows = half == h
+        gained = _placed(y[rows], p[rows]) - _placed(y[rows], q[rows])
+        leads.append(gained[y[rows]].mean())
+        errors[rows] = (gained - leads[-1]) / np.where(y[rows], y[rows].sum(), (~y[rows]).sum())
+    by_person = np.bincount(pd.factorize(person)[0], errors)
+    return float(np.mean(leads)), float(np.sqrt(np.sum(by_person**2)) / 2)
+
+
+def _placed(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return, for each row, the share of the rows of the other outcome that `p` puts on the right side of it."""
+    ranks = pd.Series(p)
+    below = (ranks.rank() - ranks.groupby(y).rank()).to_numpy() / np.where(y, (~y).sum(), y.sum())
+    return np.where(y, below, 1 - below)

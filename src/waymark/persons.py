@@ -39,7 +39,7 @@ def list_person_changes(identities: Identities, cutoff: int) -> pd.DataFrame:
     """
     begins, ends = _night_after(identities.linked_from), _night_after(identities.linked_until)
     nights = np.unique(np.concatenate([begins, ends]))
-    component = _ever_linked(identities)
+    component = ever_linked(identities)
     found = [_changes(_part(identities, np.zeros(0, np.int64)), 0)]
     for night in nights[nights <= cutoff]:
         # News changes only those whom some link, in force or not, leads to.
@@ -54,9 +54,13 @@ def _night_after(times: np.ndarray) -> np.ndarray:
     return np.where(times == _NEVER, _NEVER, (np.minimum(times, _NEVER - 2 * _DAY) // _DAY + 1) * _DAY)
 
 
-def _ever_linked(identities: Identities) -> np.ndarray:
-    """Return a code for each identifier, shared by all that any links join, whenever and under whatever rule."""
-    everything = IdentityConfig(shared_devices="none", max_persons_per_id=len(identities.person_ids) + 2)
+def ever_linked(identities: Identities, max_persons_per_id: int | None = None) -> np.ndarray:
+    """Return a code for each identifier, shared by all that any links join, whenever and whatever device is shared.
+
+    Ids that more than `max_persons_per_id` are linked to join nobody; None sets no limit.
+    """
+    most = max_persons_per_id or len(identities.person_ids) + 2
+    everything = IdentityConfig(shared_devices="none", max_persons_per_id=most)
     return replace(identities, linked_until=np.full_like(identities.linked_until, _NEVER), rules=everything).people(
         _NEVER
     )

@@ -9,6 +9,7 @@ import pandas as pd
 from waymark.report import overview, quality, tonight, words
 from waymark.report.flows import count_flows
 from waymark.report.journey import journey
+from waymark.report.leaks import leak_warning, leaks
 from waymark.report.markup import Markup, paragraph, tag
 from waymark.report.outlook import Outlook
 from waymark.report.people import who_is_who
@@ -22,6 +23,7 @@ CONTENTS = {
     "models": "Against baselines",
     "calibration": "Calibration",
     "realised": "Past nights",
+    "leaks": "Leaks",
     "slices": "By stage",
     "moves": "What moves it",
     "nights": "Against last night",
@@ -41,6 +43,7 @@ def build_page(
     evaluation: Mapping[str, Any],
     ingest: Mapping[str, Any],
     exposure: Mapping[str, Any],
+    leakcheck: Mapping[str, Any],
     realised: pd.DataFrame,
     journeys: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -59,6 +62,8 @@ def build_page(
         As written by the steps evaluate, ingest and score. What is absent is left out of the page or said to be.
     exposure
         As `exposure.measure_exposure` returns it.
+    leakcheck
+        As `findings.to_json` returns it; an alarm heads the page.
     realised
         Rows of `schema.REALISED`, of any source and night.
     journeys, predictions
@@ -80,6 +85,7 @@ def build_page(
     before = None if previous is None else _outlook(previous, horizon_days, names)
     flows = count_flows(journeys, cutoff_time, path, outlook.is_likely_silent)
     body = [
+        leak_warning(leakcheck),
         overview.tiles(outlook, evaluation, ingest),
         overview.what_ran(source, cutoff_time, ingest, manifest, settings, _stamps(predictions)),
         overview.reconciliation(ingest),
@@ -87,6 +93,7 @@ def build_page(
         quality.against_baselines(evaluation),
         quality.calibration(evaluation),
         came_out(realised, source, cutoff_time),
+        leaks(leakcheck),
         quality.slices(evaluation),
         quality.importance(evaluation),
         tonight.against_last_night(outlook, before),

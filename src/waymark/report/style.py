@@ -41,7 +41,7 @@ h1 { margin: 0 0 14px; font-size: clamp(1.6rem, 4.4vw, 2.35rem); line-height: 1.
 .lede { max-width: 84ch; margin: 8px 0 0; font-size: 1.04rem; line-height: 1.6; }
 .lede + .lede { color: var(--band-soft); }
 nav.contents { position: sticky; top: 0; z-index: 5; background: var(--paper); border-bottom: 1px solid var(--line); }
-nav.contents ul { display: flex; gap: 4px 20px; margin: 0; padding: 0; overflow-x: auto; white-space: nowrap;
+nav.contents ul { display: flex; gap: 4px 16px; margin: 0; padding: 0; overflow-x: auto; white-space: nowrap;
   list-style: none; scrollbar-width: none; }
 nav.contents a { display: block; padding: 11px 0; color: var(--soft); text-decoration: none; font-size: .88rem; }
 nav.contents a:hover { color: var(--ink); text-decoration: underline; }

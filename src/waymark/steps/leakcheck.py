@@ -2,9 +2,10 @@
 
 import logging
 
-from waymark import catalogue, config, findings, leakcheck, tables
+from waymark import catalogue, config, findings, leak_subject, leakcheck, tables
 from waymark.clock import TrainClock
 from waymark.console import timed
+from waymark.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -13,12 +14,13 @@ def main() -> None:
     """Check a sample of persons, print a small table and write what was found."""
     with timed(log, "leakcheck") as facts:
         settings = config.load(config.LeakcheckConfig, "leakcheck")
-        subject = leakcheck.Subject(
+        subject = leak_subject.Subject(
             events=tables.read(tables.EVENTS),
             links=tables.read(tables.LINKS),
             features=tables.read(tables.FEATURES / "train.parquet"),
             targets=tables.read(tables.TARGETS),
             catalogue=catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
+            vocabulary=Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
             clock=TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json")),
             journey=config.load(config.JourneyConfig, "journey"),
             features_config=config.load(config.FeaturesConfig, "features"),

@@ -30,6 +30,7 @@ def main() -> None:
             evaluation=tables.read_json(tables.REPORTS / "evaluation.json"),
             ingest=tables.read_json(tables.REPORTS / "ingest.json"),
             exposure=tables.read_json(tables.REPORTS / "exposure.json"),
+            leakcheck=tables.read_json(tables.REPORTS / "leakcheck.json"),
             realised=tables.read(tables.REALISED),
             journeys=tables.read(tables.JOURNEYS),
             predictions=predictions,
