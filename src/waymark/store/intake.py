@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from waymark.sources.settling import ACCEPTED, Settled
 from waymark.store import compaction
 from waymark.store.buckets import Bucket, Ids, read_ids, write_ids
-from waymark.store.hashes import hash_texts
+from waymark.store.hashes import distinct, hash_texts
 from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
 from waymark.store.ledgers import write_ledger
 from waymark.store.manifest import Manifest
@@ -127,12 +127,9 @@ class Intake:
     def _pull_kept(self, news: News) -> pa.Table:
         """Take out the kept rows of things that the news tells of, and of those that shared a part with them."""
         found, rows = [], news.rows
-        known = {"key": np.zeros(0, np.uint64), "part_key": np.zeros(0, np.uint64)}
-        while rows.num_rows:
-            hashes = {"key": hash_texts(rows["thing"]), "part_key": hash_texts(rows[news.part])}
-            wanted = {column: np.setdiff1d(h, known[column]) for column, h in hashes.items()}
-            known = {column: np.union1d(known[column], h) for column, h in hashes.items()}
-            rows = together(self._pull_keys(news.feed, wanted))
+        while rows.num_rows and self.manifest.rows.get(news.feed):
+            wanted = {"key": hash_texts(rows["thing"]), "part_key": hash_texts(rows[news.part])}
+            rows = together(self._pull_keys(news.feed, {column: distinct(h) for column, h in wanted.items()}))
             found.append(rows)
         rows = together(found)
         if not rows.num_rows:
@@ -157,7 +154,7 @@ class Intake:
             if not kept.num_rows
             else pa.chunked_array([*news.rows["thing"].chunks, *kept["thing"].chunks])
         )
-        wanted = np.unique(hash_texts(told))
+        wanted = distinct(hash_texts(told))
 
         def is_meant(things: pa.Table) -> np.ndarray:
             return _are_in(news.kind.thing_texts(things), told)
