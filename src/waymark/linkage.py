@@ -42,6 +42,11 @@ _BY_FREQUENCY = ("name", "email", "exact")  # equal values of these say more, th
 _ROW = "row"  # splink's name of a record: its place in the sorted records
 
 
+def link_customers(settings: LinkageConfig | None, folder: Path) -> pd.DataFrame | None:
+    """Return the likely pairs of the customer records below `folder`; None where linkage is off."""
+    return None if settings is None else link_records(read_records(settings, folder), settings)
+
+
 def read_records(settings: LinkageConfig, folder: Path = Path()) -> pd.DataFrame:
     """Read the file of records below `folder`: the columns that the settings name, of a CSV all as text.
 

@@ -118,3 +118,28 @@ def settle_links(rows: pa.Table, feed_name: str) -> Settled:
     links = links.append_column("source", pa.array([feed_name] * links.num_rows, pa.string()))
     links = links.append_column("probability", pa.nulls(links.num_rows, pa.float64()))
     return Settled(links, pa.array(status, pa.string()), pa.nulls(rows.num_rows, pa.string()))
+
+
+def linked_rows(links: pd.DataFrame | None) -> pa.Table:
+    """Return links that no file told of (rows of `schema.LINKS`) as rows with `thing`, `file` and `line`."""
+    kinds = {"id_a": pa.string(), "id_b": pa.string(), "kind": pa.string(), "source": pa.string()}
+    if links is None:
+        links = pd.DataFrame(columns=list(schema.LINKS.columns))
+    table = pa.table({name: pa.Array.from_pandas(links[name], type=kind) for name, kind in kinds.items()})
+    known = pd.to_datetime(links["known_time"], utc=True).to_numpy("datetime64[us]").astype(np.int64)
+    table = table.append_column("known_time", pa.array(known, pa.int64()))
+    table = table.append_column("probability", pa.array(links["probability"].to_numpy(np.float64), from_pandas=True))
+    said = (table[c].cast(pa.string()) for c in (*_LINK, "source", "probability"))
+    things = pc.binary_join_element_wise(*said, "\n", null_handling="replace")
+    n = table.num_rows
+    return (
+        table.append_column("thing", things)
+        .append_column("file", pa.repeat("", n))
+        .append_column("line", pa.array(np.zeros(n, np.int64)))
+    )
+
+
+def settle_linked(rows: pa.Table) -> Settled:
+    """Settle rows of `linked_rows`: each is a link."""
+    n = rows.num_rows
+    return Settled(rows.select(list(schema.LINKS.columns)), pa.repeat(ACCEPTED, n), pa.nulls(n, pa.string()))

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from waymark import config, console, schema, tables
+from waymark.linkage import link_customers
 from waymark.store.landing import ingest
 from waymark.store.report import report, summary
 from waymark.store.store import Store
@@ -14,8 +15,9 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Read the landing folder as the source's mapping says; nothing is in force before all of it is good."""
     with console.timed(log, "ingest") as facts:
-        source = config.load(config.SourceConfig, "source")
-        ingest(Path(config.value("landing")), source, config.load(config.IdentityConfig, "identity"), tables.STORE)
+        source, rules = config.load(config.SourceConfig, "source"), config.load(config.IdentityConfig, "identity")
+        landing = Path(config.value("landing"))
+        ingest(landing, source, rules, tables.STORE, linked=link_customers(rules.linkage, landing))
         store = Store()
         account = report(store.manifest, store.facts, source)
         tables.write(store.rejects(), tables.REJECTS, schema.REJECTS)

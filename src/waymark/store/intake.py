@@ -148,7 +148,7 @@ class Intake:
         return found
 
     def _pull_held(self, news: News, kept: pa.Table) -> pa.Table:
-        """Take out of the buckets what will be settled anew; return the rows of things of one row, those `kept` apart."""
+        """Take out of the buckets what will be settled anew; return the rows of things that are one, but for `kept` ones."""
         told = (
             news.rows["thing"]
             if not kept.num_rows

@@ -11,6 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from waymark import tables
 from waymark.config import FileLayout, IdentityConfig, SourceConfig
 from waymark.console import progress
@@ -26,25 +30,35 @@ from waymark.sources.settling import (
     DUPLICATE,
     event_rows,
     link_rows,
+    linked_rows,
     rows_of_events,
     settle_events,
+    settle_linked,
     settle_links,
 )
 from waymark.store.intake import Intake, News
 from waymark.store.kinds import EVENTS, TOLD
 from waymark.store.manifest import Manifest
 from waymark.store.rejects import add_rejects, conflicts
+from waymark.store.segments import live_rows, together
 
 BATCH_ROWS = 1_000_000  # taken in together: what bounds the memory of a first night
 BUCKET_ROWS = 3_000_000  # of a bucket, about: what bounds the memory of every step after
 _PACKED, _PLAIN = 25, 100  # bytes of a delivered row, for a guess at how many buckets there should be
 _CODE = ("sources/*.py", "store/*.py", "identity.py", "ledger.py", "schema.py")
 
+LINKED = "linkage"  # what stands for a feed where links come from no file
+
 log = logging.getLogger(__name__)
 
 
 def ingest(
-    landing: Path, source: SourceConfig, rules: IdentityConfig, root: Path, n_buckets: int | None = None
+    landing: Path,
+    source: SourceConfig,
+    rules: IdentityConfig,
+    root: Path,
+    n_buckets: int | None = None,
+    linked: pd.DataFrame | None = None,
 ) -> Manifest:
     """Take what is new in the folder `landing` into the store at `root`.
 
@@ -58,6 +72,8 @@ def ingest(
     ----------
     n_buckets
         How many a new store has; by default, as many as the delivered files seem to fill.
+    linked
+        Rows of `schema.LINKS` that come from no file: likely pairs of customer records.
 
     Raises
     ------
@@ -67,13 +83,17 @@ def ingest(
     """
     layouts: Mapping[str, FileLayout] = {**source.feeds, **source.links}
     files = {name: find_files(landing, name, layout) for name, layout in layouts.items()}
-    manifest = _begin(root, landing, files, _fingerprint(source, rules), n_buckets)
+    rows = linked_rows(linked)
+    manifest = _begin(root, landing, files, _fingerprint(source, rules), rows, n_buckets)
     new = [(name, file) for name, names in files.items() for file in names if file not in manifest.taken.get(name, {})]
-    if new:
+    likely = rows.filter(pc.invert(pc.is_in(rows["thing"], _linked_before(root, manifest))))
+    if new or likely.num_rows:
         deliveries = {name: Delivery(name, layout) for name, layout in layouts.items()}
         intake = Intake(root, manifest, hub_size(rules) + 1)
         for batch in _batches(landing, source, new, deliveries):
             intake.take(batch)
+        if likely.num_rows:
+            intake.take([News(LINKED, TOLD, likely, settle_linked, None)])
         intake.finish()
         _account(manifest, landing, new, deliveries, intake.accounts)
         add_rejects(root, manifest, deliveries)
@@ -91,11 +111,18 @@ def ingest(
 
 
 def _begin(
-    root: Path, landing: Path, files: Mapping[str, Sequence[str]], fingerprint: str, n_buckets: int | None
+    root: Path,
+    landing: Path,
+    files: Mapping[str, Sequence[str]],
+    fingerprint: str,
+    linked: pa.Table,
+    n_buckets: int | None,
 ) -> Manifest:
     """Return the store as it is, or a new one where what it holds is no longer what lies in the landing folder."""
     old = Manifest.read(root)
     why = _why_anew(root, landing, old, files, fingerprint) if old else ""
+    if old and not why and not pc.all(pc.is_in(_linked_before(root, old), linked["thing"].combine_chunks())).as_py():
+        why = "likely pairs of customer records are no longer what they were"
     if old and not why:
         return old
     if why:
@@ -122,6 +149,12 @@ def _why_anew(root: Path, landing: Path, old: Manifest, files: Mapping[str, Sequ
             if not is_same or (seen.get(file) != _time(path) and tables.sha256(path) != account["sha256"]):
                 return f"{file} has changed"
     return ""
+
+
+def _linked_before(root: Path, manifest: Manifest) -> pa.Array:
+    """Return what makes each of the links one that came from no file."""
+    found = together(live_rows(root, s, ["thing"]) for s in manifest.rows.get(LINKED, []))
+    return found["thing"].combine_chunks() if found.num_rows else pa.array([], pa.string())
 
 
 def _seen(root: Path) -> Path:
@@ -224,6 +257,8 @@ def _account(
             **dict.fromkeys((ACCEPTED, DUPLICATE, CONFLICT), 0),
         }
     for (name, file, status), n in changes.items():
+        if name == LINKED:
+            continue
         manifest.taken[name][file][status] += n
     for name, delivery in deliveries.items():
         facts = manifest.feeds.setdefault(name, {"filled": [], "clocks": []})

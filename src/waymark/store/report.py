@@ -15,7 +15,7 @@ from waymark.store.manifest import Manifest
 
 
 def report(manifest: Manifest, facts: StoreFacts, source: SourceConfig) -> dict[str, Any]:
-    """Return plain values: rows by file, feed and in all, events, links, refusals by rule, and what there is of each."""
+    """Return plain values: rows by file, by feed and in all; events, links, refusals by rule; types and actors."""
     layouts = {**source.feeds, **source.links}
     files = [
         {"feed": name, "file": file, **account_of(taken)}

@@ -82,8 +82,8 @@ class Routes:
     def join(self, one: np.ndarray, two: np.ndarray, n_rows: Callable[[np.ndarray], np.ndarray]) -> Moves:
         """Join the components of each `one[i]` and `two[i]`, and return who has to move where.
 
-        `n_rows` tells how many rows some identifiers have. Of the components that become one, the one with most rows stays
-        where it is (of equal ones, the one with the least name), so that only the smaller ones move.
+        `n_rows` tells how many rows some identifiers have. Of the components that become one, the one with most rows
+        stays where it is (of equal ones, the one with the least name), so that only the smaller ones move.
         """
         a, b = self.roots_of(one), self.roots_of(two)
         apart = a != b

@@ -1,7 +1,7 @@
 """Segments: immutable Parquet files of coded rows, and the positions in them that no longer count.
 
-A segment is written once, under a name that no earlier one had; what a night changes is a new segment, and a new list of
-the positions that it took out of older ones. Nothing is in force before the manifest names it.
+A segment is written once, under a name that no earlier one had; what a night changes is a new segment, and a new list
+of the positions that it took out of older ones. Nothing is in force before the manifest names it.
 """
 
 from __future__ import annotations
