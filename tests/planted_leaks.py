@@ -10,7 +10,7 @@ import pandas as pd
 import by_hand
 from by_hand import SHOP, time
 from waymark import features, targets
-from waymark.clock import TrainClock, set_train_clock
+from waymark.clock import TableFacts, TrainClock, set_train_clock
 from waymark.config import SplitConfig, TargetsConfig
 from waymark.leak_subject import Subject
 from waymark.ledger import link_identities
@@ -66,7 +66,7 @@ def subject(
     """Return the tables of a project on `events`; labels come from `target` and are told to be those of `TARGETS`."""
     links = link_identities(events)
     split = SPLIT if kind == "snapshots" else SplitConfig(kind="cases")
-    known = clock or set_train_clock(events, split, TARGETS)
+    known = clock or set_train_clock(TableFacts(events), split, TARGETS)
     settings = by_hand.settings(points=kind, groups=[*by_hand.GROUPS, "custom"], custom=list(custom))
     nights = (*known.train_cutoffs, *known.test_cutoffs)
     rows, catalogue, words = features.build_training_features(events, links, nights, known.as_of, SHOP, settings)

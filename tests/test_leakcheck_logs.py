@@ -43,7 +43,7 @@ def subject_of(source: str, landing: Path) -> tuple[leak_subject.Subject, Settin
     cfg = settings_of(source, landing)
     events = ingest(landing, cfg.source).events
     links = link_identities(events)
-    known = clock.set_train_clock(events, cfg.split, cfg.targets)
+    known = clock.set_train_clock(clock.TableFacts(events), cfg.split, cfg.targets)
     nights = (*known.train_cutoffs, *known.test_cutoffs)
     rows, catalogue, words = features.build_training_features(
         *(clock.known_before(events, known.as_of), links, nights, known.as_of, cfg.journey, cfg.features, cfg.identity),

@@ -11,7 +11,7 @@ import yaml
 from pandas.testing import assert_frame_equal
 
 from waymark import config, tables
-from waymark.clock import ScoreClock, TrainClock, known_before, set_score_clock, set_train_clock
+from waymark.clock import ScoreClock, TableFacts, TrainClock, known_before, set_score_clock, set_train_clock
 from waymark.features import build_features, build_training_features
 from waymark.ledger import link_identities
 from waymark.targets import build_targets
@@ -39,9 +39,9 @@ def night(delivered) -> Night:
     by_then = known_before(events, end)
     split, targets = section(settings, config.SplitConfig, "split"), section(settings, config.TargetsConfig, "targets")
     links = link_identities(by_then)
-    score = set_score_clock(by_then, config.ClockConfig(cutoff_time="latest"), links)
+    score = set_score_clock(TableFacts(by_then, links), config.ClockConfig(cutoff_time="latest"))
     assert score.cutoff_time == end
-    return score, set_train_clock(by_then, split, targets, links)
+    return score, set_train_clock(TableFacts(by_then, links), split, targets)
 
 
 def made(events: pd.DataFrame, settings: dict, night: Night) -> dict[str, pd.DataFrame]:

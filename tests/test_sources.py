@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 
 from ingested import ingest
 from waymark import schema
-from waymark.clock import known_before, latest_cutoff
+from waymark.clock import TableFacts, known_before, latest_cutoff
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
 
@@ -577,7 +577,7 @@ def test_a_file_is_known_when_the_moment_in_its_name_has_passed(tmp_path, name, 
 def test_the_first_night_after_a_day_of_delivery_sees_it_and_none_before(tmp_path, zone, first):
     feed = {"delivered": r"(\d{4}-\d\d-\d\d)", "time_zone": zone}
     events = ingest_text(tmp_path, "at,known,who\n2024-01-02,,ann\n", "2024-01-05.csv", **VISIT, **feed).events
-    night = latest_cutoff(events)
+    night = latest_cutoff(TableFacts(events))
     assert night == pd.Timestamp(first, tz="UTC")
     assert len(known_before(events, night)) == 1
     assert known_before(events, night - pd.Timedelta(days=1)).empty
@@ -607,7 +607,7 @@ def test_an_event_from_the_future_of_its_delivery_is_accepted_up_to_the_limit(tm
     result = ingest_text(tmp_path, text, **VISIT, max_clock_skew_minutes=limit)
     assert ("ann" in result.events["customer_id"].tolist()) == is_accepted
     assert result.rejects["rule"].tolist() == ["clock_skew"] * (not is_accepted)
-    night = latest_cutoff(result.events)
+    night = latest_cutoff(TableFacts(result.events))
     assert night == pd.Timestamp("2024-01-03" if is_accepted else "2024-01-02", tz="UTC")  # a booking moves no night
     assert_adds_up(result)
 
@@ -629,7 +629,7 @@ def test_the_date_of_a_file_also_tells_a_wrong_clock(tmp_path):
 
 def test_without_a_second_clock_the_future_cannot_be_told(tmp_path):
     events = ingest_text(tmp_path, "at,known,who\n2042-01-02,,ann\n", **VISIT, max_clock_skew_minutes=0).events
-    assert latest_cutoff(events) == pd.Timestamp("2042-01-03", tz="UTC")
+    assert latest_cutoff(TableFacts(events)) == pd.Timestamp("2042-01-03", tz="UTC")
 
 
 def test_a_booking_that_is_cancelled_before_it_happens_never_happens(tmp_path):

@@ -148,7 +148,7 @@ class Intake:
         return found
 
     def _pull_held(self, news: News, kept: pa.Table) -> pa.Table:
-        """Take out of the buckets what will be settled anew; return the rows of things that are one, but for `kept` ones."""
+        """Take what will be settled anew out of the buckets; return the rows of things that are one row, not `kept`."""
         told = (
             news.rows["thing"]
             if not kept.num_rows
