@@ -94,12 +94,12 @@ def test_an_impossible_night_is_named_with_the_choices(night, words):
 
 
 def test_no_event_at_all_is_no_night():
-    for clock in (
+    for make in (
         lambda e: set_score_clock(e, LATEST),
         lambda e: set_train_clock(e, by_hand.split(), by_hand.targets()),
     ):
         with pytest.raises(InputError, match=r"no event was accepted.*rejects"):
-            clock(events())
+            make(events())
 
 
 def test_an_event_at_the_cut_off_is_not_known_before_it():
@@ -146,8 +146,8 @@ def test_one_event_of_a_wrong_year_moves_no_night():
 @pytest.mark.parametrize(
     ("others", "cutoff"),
     [
-        (["bob 2026-02-11T15:00 web view"], "2026-02-12"),  # a year's pause, to the hour
-        (["bob 2026-02-11T15:01 web view"], "2025-02-12"),
+        (["bob 2026-02-11T23:59 web view"], "2026-02-12"),  # a year's pause, to the day
+        (["bob 2026-02-12T00:00 web view"], "2025-02-12"),
         ([FAR, "bob 2098-05-05 web view"], "2099-05-06"),  # two in a thousand are too many to be strays
         (["bob 2025-06-01 web view", FAR], "2025-06-02"),
         (["bob 2024-01-01 web view known=2099-05-05"], "2025-02-12"),

@@ -39,7 +39,7 @@ from waymark.errors import InputError
 from waymark.eventlog import micro
 from waymark.file_watch import opened_files
 from waymark.findings import ALARM, NOT_JUDGED, OK, Finding
-from waymark.kernels import DAY
+from waymark.kernels.jit import DAY
 from waymark.ledger import link_identities
 from waymark.points import Points
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from waymark import kernels
 from waymark.config import IdentityConfig
 from waymark.errors import InputError
+from waymark.kernels import buckets, unions
 from waymark.ledger import ANONYMOUS, CARRIED, CUSTOMER, ENDS
 
 NEVER = np.iinfo(np.int64).max
@@ -52,11 +52,22 @@ class Identities:
 
     def persons(self, cutoff: int) -> np.ndarray:
         """Return the person code of each event as known before `cutoff` (microseconds)."""
+        owner, people = self.owners(cutoff)
+        return people[owner]
+
+    def owners(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the identifier that each event belongs to as known before `cutoff`, and the person code of each.
+
+        Both are int32. An event is its customer's, else its device's, unless a rule gives it to somebody else.
+        """
         people, is_shared = self._stitch(cutoff)
-        own = np.where(self.customer >= 0, self.customer, self.anonymous)
         if self.rules.shared_devices == "last_auth" and is_shared.any():
-            own = self._last_authenticated(own, is_shared, cutoff)
-        return people[own]
+            return self._last_authenticated(self._carried, is_shared, cutoff), people
+        return self._carried, people
+
+    @cached_property
+    def _carried(self) -> np.ndarray:
+        return np.where(self.customer >= 0, self.customer, self.anonymous)
 
     def are_identified(self, cutoff: int) -> np.ndarray:
         """Say which persons have a customer id as known before `cutoff`, by code."""
@@ -120,7 +131,7 @@ class Identities:
         if parents is None:
             parents = np.arange(len(self.person_ids), dtype=np.int32)
         new = np.flatnonzero(self._lasts[done:n]) + done
-        kernels.join(parents, self.low[new], self.high[new])
+        unions.join(parents, self.low[new], self.high[new])
         self.grown.clear()
         self.grown[n] = parents
         others = ~self._lasts[:n] & ~(self.linked_until[:n] < cutoff)
@@ -138,8 +149,8 @@ class Identities:
         lasts = (self.linked_until == NEVER) & ~has_many[self.low] & ~has_many[self.high]
         if self.rules.shared_devices != "none":
             devices = np.arange(n_ids, dtype=np.int32)
-            kernels.join(devices, self.low[~is_login], self.high[~is_login])
-            _, is_shared = _served(kernels.roots(devices)[self.high[is_login]], self.low[is_login], n_ids)
+            unions.join(devices, self.low[~is_login], self.high[~is_login])
+            _, is_shared = _served(unions.roots(devices)[self.high[is_login]], self.low[is_login], n_ids)
             lasts[is_login] &= ~is_shared
         return lasts
 
@@ -148,13 +159,13 @@ class Identities:
         parents = parents.copy()
         # Customers may be one through links of their own; only then is it known how many persons a device serves.
         is_login = (low < self.n_customers) & (high >= self.n_customers)
-        kernels.join(parents, low[~is_login], high[~is_login])
-        root = kernels.roots(parents)
+        unions.join(parents, low[~is_login], high[~is_login])
+        root = unions.roots(parents)
         customer, device = root[low[is_login]], root[high[is_login]]
         is_shared, of_shared = _served(device, customer, len(root))
         joins = np.ones(len(device), bool) if self.rules.shared_devices == "none" else ~of_shared
-        kernels.join(parents, customer[joins], device[joins])
-        return kernels.roots(parents), is_shared[root]
+        unions.join(parents, customer[joins], device[joins])
+        return unions.roots(parents), is_shared[root]
 
     def _are_crowded(self, low: np.ndarray, high: np.ndarray, parents: np.ndarray) -> np.ndarray:
         """Say which anonymous ids have links to more than `max_persons_per_id` persons, told apart without them."""
@@ -268,7 +279,7 @@ def build_identities(
         (links.one, links.known_time),
         (links.two, links.known_time),
     ):
-        np.minimum.at(known_from, codes[codes >= 0], when[codes >= 0])
+        buckets.least_at(known_from, codes, when)
     low, high = np.minimum(links.one, links.two), np.maximum(links.one, links.two)
     is_erasure, is_end, is_carried = (np.isin(links.kind, kinds) for kinds in (["erase"], ENDS, CARRIED))
     until = np.where(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from waymark import kernels, schema
+from waymark import schema
+from waymark.kernels import unions
 
 CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
 ENDS = ("withdraw", "erase")  # kinds of rows that end links: those that events carry, or all
@@ -70,7 +71,7 @@ def link_coded(rows: pd.DataFrame, told: pd.DataFrame, n_ids: int) -> pd.DataFra
         How many codes there are.
     """
     anonymous, customer = (rows[c].to_numpy(np.int32) for c in _PAIR)
-    first, is_special = kernels.first_links(
+    first, is_special = unions.first_links(
         anonymous,
         customer,
         np.where(rows["is_customer"], 0, 1).astype(np.int8),

@@ -48,8 +48,8 @@ def encode(rows: pa.Table, names: Names, customer: np.ndarray, anonymous: np.nda
         "customer": customer.astype(np.int32),
         "anonymous": anonymous.astype(np.int32),
         "actor": pc.index_in(rows["actor"], pa.array(schema.ACTORS)).cast(pa.int8()),
-        # Only whether two events share a session is ever asked; zero is none.
-        "session": np.append(hash_names(session.to_numpy(zero_copy_only=False)) | np.uint64(1), np.uint64(0))[place],
+        # Only whether two events share a session is ever asked.
+        "session": np.append((hash_names(_objects(session)) >> np.uint64(1)).astype(np.int64), -1)[place],
         "session_id": rows["session_id"],
         "value_cents": rows["value_cents"],
     }
@@ -153,7 +153,8 @@ def tally(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> Counter[str]:
 
 def _content(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> np.ndarray:
     """Return a uint64 hash of what each event says, but for where it was delivered and when it ceased to hold."""
-    columns = {name: (values := coded[name].to_numpy(), values != 0) for name in ("key", "session")}
+    session = coded["session"].to_numpy()
+    columns = {"key": (coded["key"].to_numpy(), _ALL), "session": (session, session >= 0)}
     columns |= {name: (micros_of(coded[name]), _ALL) for name in ("event_time", "known_time")}
     columns["sequence"] = coded["sequence"].to_numpy(), _ALL
     for name in ("customer", "anonymous"):
@@ -172,3 +173,7 @@ def _content(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> np.ndarray
 def _by_code(codes: pa.ChunkedArray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     places = codes.to_numpy()
     return np.append(hashes, np.uint64(0))[places], places >= 0
+
+
+def _objects(texts: pa.Array) -> np.ndarray:
+    return texts.to_numpy(zero_copy_only=False).astype(object, copy=False)

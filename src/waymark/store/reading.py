@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from waymark import kernels, schema
+from waymark import schema
 from waymark.config import IdentityConfig
-from waymark.eventlog import EventLog
+from waymark.eventlog import EventLog, code_type
 from waymark.identity import EventIds, Links, build_identities
+from waymark.kernels import buckets
 from waymark.ledger import ANONYMOUS
 from waymark.store.buckets import Bucket, Ids, read_ids
 from waymark.store.events import NEVER, micros_of
 from waymark.store.kinds import EVENTS, TOLD
 from waymark.store.ledgers import CUSTOMER_ACTS
 from waymark.store.manifest import Manifest
+from waymark.store.names import Names
 from waymark.store.order import order_events
 from waymark.store.segments import damaged, dead_positions, live_rows, read_segment, take_rows, together
 
@@ -31,18 +34,15 @@ def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig 
     bucket, names = manifest.buckets[number], manifest.new_names()
     ids = read_ids(root, bucket)
     column = _columns(root, bucket, ids)
-    is_anonymous = _are_anonymous(ids)
+    is_anonymous = pc.starts_with(ids.texts, ANONYMOUS).to_numpy()
     by_kind = np.argsort(is_anonymous, kind="stable")  # customers first
     code = np.full(len(by_kind) + 1, -1, np.int32)
     code[by_kind] = np.arange(len(by_kind))
-    event_types, type_place = names.in_order("event_type")
-    channels, channel_place = names.in_order("channel")
-    is_customers = column["actor"] == CUSTOMER_ACTS
     times = [column[c] for c in ("event_time", "known_time", "superseded_time")]
     identities = build_identities(
         ids.texts.take(pa.array(by_kind)).to_numpy().astype(object, copy=False),
         int((~is_anonymous).sum()),
-        EventIds(code[column["customer"]], code[column["anonymous"]], *times, is_customers),
+        EventIds(code[column["customer"]], code[column["anonymous"]], *times, column["actor"] == CUSTOMER_ACTS),
         _links(root, bucket, code),
         rules,
         ids.is_foreign[by_kind],
@@ -53,72 +53,70 @@ def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig 
         known_time=times[1],
         superseded_time=times[2],
         sequence=column["sequence"],
-        event_type=type_place[column["event_type"]],
-        event_types=event_types,
-        channel=channel_place[column["channel"]],
-        channels=channels,
-        is_customer=is_customers,
-        actor=np.array(schema.ACTORS, object)[column["actor"]],
+        **_named(names, column, "event_type"),
+        **_named(names, column, "channel"),
+        actor=column["actor"],
         is_first_told=column["is_first"],
-        session=np.where(column["session"] == 0, -1, (column["session"] >> np.uint64(1)).astype(np.int64)),
+        session=column["session"],
         value_cents=np.where(value == NEVER, 0, value),
         has_value=value != NEVER,
         attributes={
-            name.removeprefix("attr_"): (place[column[name]], texts)
+            name.removeprefix("attr_"): tuple(_named(names, column, name).values())
             for name in sorted(column)
             if name.startswith("attr_")
-            for texts, place in [names.in_order(name)]
         },
         numbers={name.removeprefix("num_"): column[name] for name in sorted(column) if name.startswith("num_")},
         identities=identities,
     )
 
 
+def _named(names: Names, column: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
+    """Return a column as codes into the sorted names of its kind, and those names, by the names of the log's fields."""
+    texts, place = names.in_order(kind)
+    small = place.astype(code_type(len(texts)))
+    return {kind: small[column[kind]], f"{kind}s": texts}
+
+
 def _columns(root: Path, bucket: Bucket, ids: Ids) -> dict[str, np.ndarray]:
     """Return the columns that are computed with, in the order of an event log."""
-    parts, where = [], []
-    for i, segment in enumerate(bucket.events):
+    parts = []
+    for segment in bucket.events:
         names = pq.read_schema(root / segment.file).names
-        table = read_segment(root, segment, [c for c in names if c not in _NOT_READ])
-        alive = np.delete(np.arange(segment.n_rows), dead_positions(root, segment))
-        parts.append(table.take(pa.array(alive)) if len(alive) < segment.n_rows else table)
-        where.append((np.full(len(alive), i, np.int32), alive))
-    if not parts:
-        parts, where = [_NO_EVENTS], [(np.zeros(0, np.int32), np.zeros(0, np.int64))]
+        parts.append(read_segment(root, segment, [c for c in names if c not in _NOT_READ]))
+    parts = parts or [_NO_EVENTS]
     column = {name: _plain(values) for name, values in _aligned(parts).items()}
-    segment_of, position = (np.concatenate(a) for a in zip(*where, strict=True))
-    customer, anonymous = column["customer"], column["anonymous"]
-    component = ids.component[np.where(customer >= 0, customer, anonymous)]
-    order, _ = kernels.group_order(component, len(ids.component))
-    order = _in_time(root, bucket, column, component, order, segment_of, position)
+    n_rows = [part.num_rows for part in parts]
+    segment_of = np.repeat(np.arange(len(parts), dtype=np.int32), n_rows)
+    position = np.concatenate([np.arange(n, dtype=np.int32) for n in n_rows])
+    is_dead = np.zeros(len(position), bool)
+    for segment, begin in zip(bucket.events, np.cumsum([0, *n_rows]), strict=False):
+        is_dead[begin + dead_positions(root, segment)] = True
+    order, is_unsorted = buckets.arrange(
+        *(column["customer"], column["anonymous"], ids.component, is_dead),
+        *(column["event_time"], column["sequence"], segment_of, position),
+    )
+    if is_unsorted.any():
+        order = _sorted(root, bucket, column, ids.component, order, is_unsorted, segment_of, position)
     return {name: values[order] for name, values in column.items()}
 
 
-def _in_time(
+def _sorted(
     root: Path,
     bucket: Bucket,
-    column: dict[str, np.ndarray],
+    column: Mapping[str, np.ndarray],
     component: np.ndarray,
     order: np.ndarray,
+    is_unsorted: np.ndarray,
     segment_of: np.ndarray,
     position: np.ndarray,
 ) -> np.ndarray:
-    """Sort the components that are not yet in the order of time: those with events in several segments.
+    """Return `order` with the events of some components sorted: those that came in several nights, most of them.
 
-    Within a segment events lie in order. Where two follow each other at one moment that do not lie side by side there,
-    only their ids tell which is the first.
+    Only where two events of one moment came apart do their ids have to be read to tell which is the first.
     """
-    c, t, s = component[order], column["event_time"][order], column["sequence"][order]
-    same = c[1:] == c[:-1]
-    is_tie = (t[1:] == t[:-1]) & (s[1:] == s[:-1])
-    lie_apart = (segment_of[order][1:] != segment_of[order][:-1]) | (position[order][1:] != position[order][:-1] + 1)
-    is_later = (t[1:] > t[:-1]) | ((t[1:] == t[:-1]) & (s[1:] > s[:-1]))
-    is_wrong = same & ~is_later & (~is_tie | lie_apart)
-    if not is_wrong.any():
-        return order
-    unsorted = np.zeros(int(component.max()) + 1, bool)
-    unsorted[c[1:][is_wrong]] = True
-    at = np.flatnonzero(unsorted[c])
+    customer = column["customer"][order]
+    owner = component[np.where(customer >= 0, customer, column["anonymous"][order])]
+    at = np.flatnonzero(is_unsorted[owner])
     rows = order[at]
 
     def event_ids(asked: np.ndarray) -> pa.Array:
@@ -131,10 +129,9 @@ def _in_time(
                 texts[mine] = take_rows(root, segment, position[asked_rows[mine]], ["event_id"])["event_id"].to_pylist()
         return pa.array(texts, pa.string())
 
-    known = column["known_time"][rows]
-    sorted_rows = rows[order_events(c[at], t[at], s[at], known, event_ids)]
+    by = (column[c][rows] for c in ("event_time", "sequence", "known_time"))
     out = order.copy()
-    out[at] = sorted_rows
+    out[at] = rows[order_events(owner[at], *by, event_ids)]
     return out
 
 
@@ -156,6 +153,8 @@ def _aligned(parts: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
 def _plain(values: pa.ChunkedArray) -> np.ndarray:
     """Return a column as an array; a missing time or amount is `NEVER`, a missing number NaN."""
     kind = values.type
+    if len(values) and values.null_count == len(values) and not pa.types.is_floating(kind):
+        return np.full(len(values), NEVER)
     if pa.types.is_timestamp(kind):
         return micros_of(values)
     if pa.types.is_floating(kind):
@@ -172,14 +171,10 @@ _NO_EVENTS = pa.table(
         "is_first": pa.array([], pa.bool_()),
         "actor": pa.array([], pa.int8()),
         "sequence": pa.array([], pa.int64()),
-        "session": pa.array([], pa.uint64()),
+        "session": pa.array([], pa.int64()),
         "value_cents": pa.array([], pa.int64()),
     }
 )
-
-
-def _are_anonymous(ids: Ids) -> np.ndarray:
-    return np.array([t.startswith(ANONYMOUS) for t in ids.texts.to_pylist()], bool)
 
 
 def _links(root: Path, bucket: Bucket, code: np.ndarray) -> Links:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from waymark import kernels
+from waymark.kernels import unions
 
 _NONE = np.zeros(0, np.uint64)
 
@@ -92,8 +92,8 @@ class Routes:
             return Moves.none()
         parents = np.arange(len(names), dtype=np.int32)
         left, right = np.split(codes.astype(np.int32), 2)
-        kernels.join(parents, left, right)
-        group = kernels.roots(parents)
+        unions.join(parents, left, right)
+        group = unions.roots(parents)
         members = self.members_of(names)
         part = np.searchsorted(names, self.roots_of(members))  # which of the joined components each member is of
         rows = np.bincount(part, n_rows(members), len(names))
