@@ -12,7 +12,7 @@ from waymark.eventlog import micro, read_log
 from waymark.journeys import StageMap
 from waymark.ledger import link_identities
 from waymark.points import every_event
-from waymark.splits import case_folds, cutoff_folds
+from waymark.splits import case_folds, cutoff_folds, order_cases, split_cases
 
 
 def folds(*lines: str, label: str | None = "2024-01-01", **changed: object) -> dict[str, list[str]]:
@@ -21,7 +21,8 @@ def folds(*lines: str, label: str | None = "2024-01-01", **changed: object) -> d
     arrays = read_log(log, link_identities(log))
     points = every_event(arrays, StageMap(arrays, ACTIVITIES), micro(time("2030-01-01")))
     label_time = points.grouped.time if label is None else np.full(len(points), micro(time(label)))
-    fold = case_folds(points, label_time, by_hand.split("cases", **changed))
+    split = by_hand.split("cases", **changed)
+    fold = case_folds(points, label_time, split, split_cases(order_cases(points, split), split))
     return pd.Series(fold).groupby(points.person_ids).agg(list).rename(lambda p: p.removeprefix("customer:")).to_dict()
 
 

@@ -12,7 +12,7 @@ from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig
 from waymark.console import progress
 from waymark.custom import compute
 from waymark.errors import InputError
-from waymark.eventlog import micro, read_log
+from waymark.eventlog import EventLog, micro, read_log
 from waymark.feature_groups import feature_table
 from waymark.file_watch import opened_files
 from waymark.journeys import StageMap
@@ -24,6 +24,8 @@ from waymark.walks import Result
 
 with opened_files() as OPENED_ON_IMPORT:  # for leakcheck: a table read here could hold the future
     import custom_features  # noqa: F401 - registers what `features.custom` may name
+
+NO_CUTOFF = "no training cut-off; see split.n_train, split.min_history_days and targets.horizon_days"
 
 
 def build_training_features(
@@ -66,20 +68,41 @@ def build_training_features(
         The categories, for scoring with the same ones.
     """
     log = read_log(events, links, rules)
-    stage_map = StageMap(log, journey)
-    vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, micro(learn_until or as_of))
-    if settings.points == "every_event":
-        nights = [every_event(log, stage_map, micro(as_of))]
-    else:
-        nights = (snapshot(log, stage_map, micro(t)) for t in progress(list(cutoff_times), "features"))
-    parts = []
-    for points in nights:
-        is_in = in_population(points, settings.population, points.cutoff)
-        parts.append(describe(points.keep(is_in), settings, vocabulary))
+    if vocabulary is None:
+        until = micro(learn_until or as_of)
+        vocabulary = learn_vocabulary(log, StageMap(log, journey), settings, until)
+    ends = [as_of] if settings.points == "every_event" else progress(list(cutoff_times), "features")
+    parts = [describe_past(log, end, journey, settings, vocabulary) for end in ends]
     if not parts:
-        raise InputError("no training cut-off; see split.n_train, split.min_history_days and targets.horizon_days")
+        raise InputError(NO_CUTOFF)
     frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
     return frame, parts[0][1], vocabulary
+
+
+def describe_past(
+    log: EventLog, end: pd.Timestamp, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary
+) -> tuple[pd.DataFrame, list[Feature]]:
+    """Describe everybody of the population at a past night, or at every event before a time.
+
+    Parameters
+    ----------
+    log
+        Events of whole persons.
+    end
+        The night; where every event is a point, the end of those that are described.
+    journey, settings, vocabulary
+        As for `build_training_features`.
+
+    Returns
+    -------
+    features : pandas.DataFrame
+        Rows of `schema.FEATURES`.
+    catalogue : list of Feature
+        What each of its `f_` columns is.
+    """
+    make = every_event if settings.points == "every_event" else snapshot
+    points = make(log, StageMap(log, journey), micro(end))
+    return describe(points.keep(in_population(points, settings.population, points.cutoff)), settings, vocabulary)
 
 
 def build_features(
@@ -115,10 +138,17 @@ def build_features(
         What each of its `f_` columns is.
     """
     log = read_log(events, links, rules)
-    stage_map = StageMap(log, journey)
+    if vocabulary is None:
+        vocabulary = learn_vocabulary(log, StageMap(log, journey), settings, micro(cutoff_time))
+    return describe_tonight(log, cutoff_time, journey, settings, vocabulary)
+
+
+def describe_tonight(
+    log: EventLog, cutoff_time: pd.Timestamp, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary
+) -> tuple[pd.DataFrame, list[Feature]]:
+    """Describe everybody of the population as of one cut-off; see `build_features`. `log` holds whole persons."""
     cutoff = micro(cutoff_time)
-    vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, cutoff)
-    points = (latest_event if settings.points == "every_event" else snapshot)(log, stage_map, cutoff)
+    points = (latest_event if settings.points == "every_event" else snapshot)(log, StageMap(log, journey), cutoff)
     points = points.keep(in_population(points, settings.population, np.full(len(points), cutoff)))
     frame, catalogue = describe(points, settings, vocabulary)
     return frame.assign(cutoff_time=pd.Timestamp(cutoff_time).as_unit("us")), catalogue

@@ -46,6 +46,11 @@ class Identities:
     stitched: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
     grown: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def own_ids(self) -> np.ndarray:
+        """The identifiers that are nobody's elsewhere."""
+        return self.person_ids[~self.is_foreign] if self.is_foreign.any() else self.person_ids
+
     def people(self, cutoff: int) -> np.ndarray:
         """Return the person code of each identifier as known before `cutoff` (microseconds)."""
         return self._stitch(cutoff)[0]

@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 
 from waymark import schema
-from waymark.clock import TrainClock, known_before
+from waymark.clock import TrainClock
 from waymark.config import IdentityConfig, JourneyConfig, SplitConfig, TargetsConfig
 from waymark.errors import InputError
 from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.journeys import StageMap
 from waymark.kernels.jit import DAY
 from waymark.points import every_event
-from waymark.splits import TRAIN, case_folds, cases_that_test, cutoff_folds, rank_cases
+from waymark.splits import TRAIN, CaseSplit, case_folds, cutoff_folds, order_cases, ranks_of, split_cases
 
 STAY, END = "stay", "end"
+NOBODY = "no training cut-off has a person in features.population; widen it or deliver more history"
 
 
 def build_targets(
@@ -72,17 +73,29 @@ def build_snapshot_targets(
         Rows of `schema.TARGETS`. What a person did is what the identities known at the end of the horizon say.
     """
     if points.empty:
-        raise InputError("no training cut-off has a person in features.population; widen it or deliver more history")
-    log = read_log(known_before(events, as_of), links, rules)
+        raise InputError(NOBODY)
+    return deal_nights(follow_nights(points, read_log(events, links, rules), as_of, journey, settings), test_cutoffs)
+
+
+def follow_nights(
+    points: pd.DataFrame, log: EventLog, as_of: pd.Timestamp, journey: JourneyConfig, settings: TargetsConfig
+) -> pd.DataFrame:
+    """Say what the persons of `log` did after the nights of `points`; those of others are left out.
+
+    Rows of `schema.TARGETS` but for what `deal_nights` adds.
+    """
+    mine = points[points["person_id"].isin(log.identities.own_ids)]
     stage_map = StageMap(log, journey)
-    parts = [
-        _after_night(rows, cutoff, log, stage_map, micro(as_of), settings)
-        for cutoff, rows in points.groupby("cutoff_time", sort=True)
-    ]
-    targets = pd.concat(parts, ignore_index=True)
-    targets["fold"] = cutoff_folds(targets["cutoff_time"], test_cutoffs)
-    targets["split_rank"] = targets["cutoff_time"].rank(method="dense").astype("int64") - 1
-    return targets[list(schema.TARGETS.columns)]
+    nights = mine.groupby("cutoff_time", sort=True)
+    parts = [_after_night(rows, cutoff, log, stage_map, micro(as_of), settings) for cutoff, rows in nights]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def deal_nights(targets: pd.DataFrame, test_cutoffs: tuple[pd.Timestamp, ...]) -> pd.DataFrame:
+    """Deal out the rows of all persons (of `follow_nights`) to training and test, by night."""
+    fold = cutoff_folds(targets["cutoff_time"], test_cutoffs)
+    rank = targets["cutoff_time"].rank(method="dense").astype("int64") - 1
+    return targets.assign(fold=fold, split_rank=rank)[list(schema.TARGETS.columns)]
 
 
 def _after_night(
@@ -188,7 +201,29 @@ def build_event_targets(
     which cases train and which test. With its embargo, a row that trains is mature for churn only if its horizon had
     passed when the first test case began: those who came back were known earlier than the silent.
     """
-    log = read_log(known_before(events, as_of), links, rules)
+    log = read_log(events, links, rules)
+    cases = split_cases(list_cases(log, as_of, journey, split), split)
+    return follow_events(points, log, as_of, journey, settings, split, cases)
+
+
+def list_cases(log: EventLog, as_of: pd.Timestamp, journey: JourneyConfig, split: SplitConfig) -> pd.DataFrame:
+    """Return rows of `splits.order_cases` for the cases of `log` known before `as_of`."""
+    return order_cases(every_event(log, StageMap(log, journey), micro(as_of)), split)
+
+
+def follow_events(
+    points: pd.DataFrame,
+    log: EventLog,
+    as_of: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: TargetsConfig,
+    split: SplitConfig,
+    cases: CaseSplit,
+) -> pd.DataFrame:
+    """Say what came after each event of `log`, for those of `points`: rows of `schema.TARGETS`.
+
+    `cases` says which cases train and which test, those of other logs among them.
+    """
     walk = every_event(log, StageMap(log, journey), micro(as_of))
     time, now, group = walk.grouped.time, micro(as_of), walk.group
     horizon = settings.horizon_days * int(DAY)
@@ -203,8 +238,8 @@ def build_event_targets(
     status = np.select(
         [has_next, has_ended & ends_count, has_ended], ["mature", "mature", "not_applicable"], default="immature"
     )
-    fold = case_folds(walk, np.where(has_next, time[after], time + horizon), split)
-    tests_begin = cases_that_test(walk, split)[1] if split.embargo else now
+    fold = case_folds(walk, np.where(has_next, time[after], time + horizon), split, cases)
+    tests_begin = cases.tests_begin if split.embargo else now
     is_mature = walk.cutoff + horizon <= np.where(fold == TRAIN, min(tests_begin, now), now)
     is_silent = (back < 0) | (time[back] - walk.cutoff >= horizon)
     targets = pd.DataFrame(
@@ -217,11 +252,12 @@ def build_event_targets(
             "is_silent": pd.array(np.where(is_mature, is_silent, None), "boolean"),
             "churn_status": pd.array(np.where(is_mature, "mature", "immature").astype(object), "str"),
             "fold": pd.array(fold, "str"),
-            "split_rank": rank_cases(walk, split)[group],
+            "split_rank": ranks_of(walk, cases)[group],
         }
     )
     keys = list(schema.TARGETS.key)
-    return points[keys].merge(targets, on=keys, how="left", validate="one_to_one")[list(schema.TARGETS.columns)]
+    mine = points.loc[points["person_id"].isin(log.identities.own_ids), keys]
+    return mine.merge(targets, on=keys, how="left", validate="one_to_one")[list(schema.TARGETS.columns)]
 
 
 def _next_where(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:

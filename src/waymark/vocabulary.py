@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,48 +43,88 @@ class Vocabulary:
         return cls(**{**values, **lists, "attributes": attributes})
 
 
+Counts = dict[str, dict[str, int]]  # kind of name -> name -> how often it occurs
+
+
 def learn_vocabulary(log: EventLog, stage_map: StageMap, settings: FeaturesConfig, as_of: int) -> Vocabulary:
     """Learn the categories from the events of `log` that happened and were known before `as_of` (microseconds)."""
+    return choose_vocabulary([count_names(log, stage_map, as_of)], settings)
+
+
+def count_names(log: EventLog, stage_map: StageMap, as_of: int) -> Counts:
+    """Count the names that events of `log` carry which happened and were known before `as_of` (microseconds).
+
+    The counts of several logs add up.
+    """
     grouped = group_by_person(log, log.visible(as_of), as_of)
     events = stage_map.columns(grouped)
     stage = stage_map.stage_codes(events)
     types, channels = log.kinds.event_type[events.kind], log.kinds.channel[events.kind]
     valued = types[events.value_cents != 0]
     ways = {n: _ways(stage_map.stages, grouped.starts, stage, n) for n in (2, 3)}
-    is_present = np.bincount(stage, minlength=len(stage_map.stages)) > 0
-    return Vocabulary(
-        counted_types=_commonest(log.event_types, types, settings.max_counted),
-        type_categories=_commonest(log.event_types, types, settings.max_categories),
-        counted_channels=_commonest(log.channels, channels, settings.max_counted),
-        channel_categories=_commonest(log.channels, channels, settings.max_categories),
-        stages=tuple(s for s, there in zip(stage_map.stages, is_present, strict=True) if there),
-        transitions=most_frequent(*ways[2], settings.max_categories),
-        two_transitions=most_frequent(*ways[3], settings.max_categories),
-        attributes={
-            name: _commonest(names, codes[grouped.index], settings.max_categories)
+    return {
+        "types": _counted(log.event_types, types),
+        "valued": _counted(log.event_types, valued),
+        "channels": _counted(log.channels, channels),
+        "stages": dict(
+            zip(stage_map.stages, np.bincount(stage, minlength=len(stage_map.stages)).tolist(), strict=True)
+        ),
+        "ways of two": _added(*ways[2]),
+        "ways of three": _added(*ways[3]),
+        "numbers": dict.fromkeys(log.numbers, 1),
+        **{
+            f"attribute {name}": _counted(names, codes[grouped.index])
             for name, (codes, names) in log.attributes.items()
         },
-        numbers=tuple(log.numbers),
-        valued_types=_commonest(log.event_types, valued, settings.max_counted),
+    }
+
+
+def choose_vocabulary(counts: Iterable[Counts], settings: FeaturesConfig) -> Vocabulary:
+    """Choose the categories from the counts of some logs, whose stages and attributes are the same."""
+    total: dict[str, Counter[str]] = {}
+    for of_log in counts:
+        for kind, found in of_log.items():
+            names = total.setdefault(kind, Counter())
+            for name, n in found.items():
+                names[name] += n
+
+    def most(kind: str, at_most: int) -> tuple[str, ...]:
+        return most_frequent(total[kind], at_most)
+
+    attributes = sorted(kind for kind in total if kind.startswith("attribute "))
+    return Vocabulary(
+        counted_types=most("types", settings.max_counted),
+        type_categories=most("types", settings.max_categories),
+        counted_channels=most("channels", settings.max_counted),
+        channel_categories=most("channels", settings.max_categories),
+        stages=tuple(stage for stage, n in total["stages"].items() if n),
+        transitions=most("ways of two", settings.max_categories),
+        two_transitions=most("ways of three", settings.max_categories),
+        attributes={k.removeprefix("attribute "): most(k, settings.max_categories) for k in attributes},
+        numbers=tuple(sorted(total["numbers"])),
+        valued_types=most("valued", settings.max_counted),
     )
 
 
-def most_frequent(names: Sequence[str], counts: Sequence[int], at_most: int) -> tuple[str, ...]:
-    """Return the commonest of `names`, by count and then by name; the rarer ones together are the last, `OTHER`.
+def most_frequent(counts: Mapping[str, int], at_most: int) -> tuple[str, ...]:
+    """Return the commonest names, by count and then by name; the rarer ones together are the last, `OTHER`.
 
-    A name that is there twice counts as the sum; one that never occurs is left out.
+    A name that never occurs is left out.
     """
-    total: Counter[str] = Counter()
-    for name, count in zip(names, counts, strict=True):
-        if count:
-            total[name] += int(count)
-    ordered = sorted(total, key=lambda name: (-total[name], name))
+    ordered = sorted((name for name, n in counts.items() if n), key=lambda name: (-counts[name], name))
     return tuple(ordered) if len(ordered) <= at_most else (*ordered[: at_most - 1], OTHER)
 
 
-def _commonest(names: Sequence[str], codes: np.ndarray, at_most: int) -> tuple[str, ...]:
+def _counted(names: Sequence[str], codes: np.ndarray) -> dict[str, int]:
     counts = np.bincount(codes.astype(np.int64) + 1, minlength=len(names) + 1)[1:]  # -1 has no name
-    return most_frequent(names, counts, at_most)
+    return {names[i]: int(counts[i]) for i in np.flatnonzero(counts)}
+
+
+def _added(names: Sequence[str], counts: np.ndarray) -> dict[str, int]:
+    total: Counter[str] = Counter()  # stages with arrows in their names may make two ways one
+    for name, n in zip(names, counts.tolist(), strict=True):
+        total[name] += n
+    return dict(total)
 
 
 def _ways(stages: Sequence[str], starts: np.ndarray, stage: np.ndarray, n: int) -> tuple[list[str], np.ndarray]:
