@@ -93,7 +93,7 @@ def draw_log(n: int, seed: int = 7) -> EventLog:
         channel=rng.integers(-1, N_CHANNELS, n).astype(np.int16),
         channels=np.array([f"c{i}" for i in range(N_CHANNELS)], object),
         actor=(rng.random(n) < BY_BRAND).astype(np.int8),
-        session=np.full(n, -1, np.int32),
+        session=np.full(n, -1, np.int64),
         superseded_time=never,
         is_first_told=np.ones(n, bool),
         value_cents=np.where(kind == PAID, rng.integers(100, 10_000, n), 0),

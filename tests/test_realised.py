@@ -15,6 +15,7 @@ from by_hand import ACTIVITIES, SHOP, time
 from project import N_DAYS, OPENED, Project, deliver, finished_shop
 from waymark import schema, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
+from waymark.eventlog import read_log
 from waymark.ledger import link_identities
 from waymark.realised import grade_nights, nights_to_grade, read_grades
 
@@ -72,7 +73,8 @@ def publish(
 
 def grade(root: Path, *lines: str, tonight: pd.Timestamp = RIPE, done: pd.DataFrame | None = None) -> pd.DataFrame:
     log = by_hand.events(*(lines or (*BEFORE, *AFTER)))
-    return grade_nights(nights_to_grade(tonight, "shop", root), log, link_identities(log), done)
+    nights = nights_to_grade(tonight, "shop", root)
+    return grade_nights(nights, lambda rules: [read_log(log, link_identities(log), rules)], done)
 
 
 def of(grades: pd.DataFrame, target: str, role: str = "champion") -> dict[str, Any]:

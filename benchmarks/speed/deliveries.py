@@ -1,7 +1,7 @@
 """A year of daily files of a brand that never was: as many events as are asked for, drawn without a loop over them.
 
-Few persons do much and many do little (a power law). Each has one to three devices, signs in on one of them at some time,
-and from then on mostly acts signed in. Some events come days late, some twice.
+Few persons do much and many do little (a power law). Each has one to three devices, signs in on one of them at some
+time, and from then on mostly acts signed in. Some events come days late, some twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRICED = 3  # the type that has a value
 
 
 def deliver(folder: Path, n_events: int, seed: int = 7, days: range | None = None) -> None:
-    """Write the files of some days, by default of all, as `YYYY-MM-DD.parquet`; a file holds what was received that day."""
+    """Write `YYYY-MM-DD.parquet` for some days, by default for all: what was received that day."""
     folder.mkdir(parents=True, exist_ok=True)
     per_day, n_persons = n_events // DAYS, max(n_events // EVENTS_PER_PERSON, 10)
     late: dict[int, list[pa.Table]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
@@ -13,6 +14,7 @@ from waymark.eventlog import EventLog, group_by_person
 from waymark.identity import Identities
 from waymark.journeys import StageMap
 
+_COUNTS = ("n_persons", "n_events_moved", "n_persons_concerned", "n_stages_changed")
 SHARED_DEVICES = get_args(IdentityConfig.model_fields["shared_devices"].annotation)
 
 
@@ -49,6 +51,19 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
             {"shared_devices": rules.shared_devices} | without | under(max_persons_per_id=no_limit),
         ],
     }
+
+
+def add_up(measured: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `measure_exposure` would say of several logs together, whose persons are others."""
+    first, *others = measured
+    total = {**first, "rules": [dict(rule) for rule in first["rules"]]}
+    for other in others:
+        for name in ("n_events", "n_shared_devices", "n_crowded_ids"):
+            total[name] += other[name]
+        for rule, of_other in zip(total["rules"], other["rules"], strict=True):
+            for name in _COUNTS:
+                rule[name] += of_other[name]
+    return total
 
 
 @dataclass(frozen=True)

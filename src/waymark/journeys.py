@@ -172,7 +172,11 @@ def build_journeys(
     pandas.DataFrame
         Rows of `schema.JOURNEYS`.
     """
-    log = read_log(events, links, rules)
+    return list_visits(read_log(events, links, rules), journey, cutoff_time)
+
+
+def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp) -> pd.DataFrame:
+    """List the visits of the persons of `log`; see `build_journeys`."""
     cutoff = micro(cutoff_time)
     grouped = group_by_person(log, log.visible(cutoff), cutoff)
     stage_map = StageMap(log, journey)

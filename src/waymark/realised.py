@@ -6,7 +6,7 @@ more, so that a grade, once given, stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,13 @@ import pandas as pd
 import yaml
 
 from waymark import config, metrics, schema, tables
-from waymark.clock import ScoreClock, TrainClock, known_before
-from waymark.eventlog import micro, read_log
+from waymark.clock import ScoreClock, TrainClock
+from waymark.eventlog import EventLog, micro
 from waymark.journeys import StageMap
 from waymark.points import latest_event
 from waymark.scoring import FORECASTS, MANIFEST, SETTINGS
-from waymark.targets import END, STAY, build_event_targets, build_snapshot_targets
+from waymark.splits import split_cases
+from waymark.targets import END, STAY, follow_events, follow_nights, list_cases
 
 _DIGITS = 6  # what is written; sums may differ beyond from machine to machine
 
@@ -83,17 +84,18 @@ def read_grades(path: Path = tables.REALISED) -> pd.DataFrame | None:
     return tables.read(path) if path.exists() else None
 
 
-def grade_nights(
-    nights: list[Night], events: pd.DataFrame, links: pd.DataFrame, done: pd.DataFrame | None = None
-) -> pd.DataFrame:
+Logs = Callable[[config.IdentityConfig], Iterable[EventLog]]  # rules of identity -> all events, a bucket at a time
+
+
+def grade_nights(nights: list[Night], logs: Logs, done: pd.DataFrame | None = None) -> pd.DataFrame:
     """Grade every night.
 
     Parameters
     ----------
     nights
         As `nights_to_grade` returns them.
-    events, links
-        Rows of `schema.EVENTS` and `schema.LINKS`, in any order.
+    logs
+        Returns all events under the rules of a night.
     done
         What this returned before. Its grades stay, those of other nights and sources too; only a night whose forecasts
         were made anew is graded anew.
@@ -110,14 +112,15 @@ def grade_nights(
         files = {(role, night.manifest["sha256"][file]) for role, file in night.files.items()}
         key = (night.manifest["source"], night.cutoff_time)
         if {(row["role"], row["forecast_sha256"]) for row in kept.get(key, [])} != files:
-            kept[key] = _grade(night, events, links)
+            kept[key] = _grade(night, logs)
     grades = pd.DataFrame([row for rows in kept.values() for row in rows], columns=list(schema.REALISED.columns))
     return grades.sort_values(list(schema.REALISED.key), ignore_index=True)
 
 
-def _grade(night: Night, events: pd.DataFrame, links: pd.DataFrame) -> list[dict[str, Any]]:
+def _grade(night: Night, logs: Logs) -> list[dict[str, Any]]:
     predictions = tables.read(night.folder / FORECASTS["champion"])
-    truth = _what_happened(night, predictions, events, links).set_index("person_id")
+    rules = night.section(config.IdentityConfig, "identity")
+    truth = pd.concat([_what_happened(night, predictions, log) for log in logs(rules)]).set_index("person_id")
     times = {"source": night.manifest["source"], "cutoff_time": night.cutoff_time, "known_until": night.known_until}
     rows = []
     for role, file in night.files.items():
@@ -130,15 +133,13 @@ def _grade(night: Night, events: pd.DataFrame, links: pd.DataFrame) -> list[dict
     return rows
 
 
-def _what_happened(night: Night, predictions: pd.DataFrame, events: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `schema.TARGETS`, one for each person of the night, as known when the horizon had passed."""
+def _what_happened(night: Night, predictions: pd.DataFrame, log: EventLog) -> pd.DataFrame:
+    """Return rows of `schema.TARGETS`, one for each person of the night in `log`, as known when its horizon had passed."""
     journey = night.section(config.JourneyConfig, "journey")
-    rules = night.section(config.IdentityConfig, "identity")
     targets = night.section(config.TargetsConfig, "targets")
     if night.section(config.FeaturesConfig, "features").points == "snapshots":
         points = predictions[["person_id", "cutoff_time", "stage"]].assign(prefix_length=np.int32(0))
-        return build_snapshot_targets(points, events, links, night.known_until, journey, targets, (), rules)
-    log = read_log(known_before(events, night.cutoff_time), links, rules)
+        return follow_nights(points, log, night.known_until, journey, targets)
     latest = latest_event(log, StageMap(log, journey), micro(night.cutoff_time))
     points = pd.DataFrame(
         {
@@ -150,7 +151,8 @@ def _what_happened(night: Night, predictions: pd.DataFrame, events: pd.DataFrame
     points = points[points["person_id"].isin(predictions["person_id"])]
     # Nothing is trained here, so no row is held back from a test.
     split = night.section(config.SplitConfig, "split").model_copy(update={"embargo": False})
-    return build_event_targets(points, events, links, night.known_until, journey, targets, split, rules)
+    cases = split_cases(list_cases(log, night.known_until, journey, split), split)
+    return follow_events(points, log, night.known_until, journey, targets, split, cases)
 
 
 def _silence(

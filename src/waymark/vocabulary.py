@@ -62,20 +62,17 @@ def count_names(log: EventLog, stage_map: StageMap, as_of: int) -> Counts:
     types, channels = log.kinds.event_type[events.kind], log.kinds.channel[events.kind]
     valued = types[events.value_cents != 0]
     ways = {n: _ways(stage_map.stages, grouped.starts, stage, n) for n in (2, 3)}
+    visits = np.bincount(stage, minlength=len(stage_map.stages))
+    attributes = {name: _counted(names, codes[grouped.index]) for name, (codes, names) in log.attributes.items()}
     return {
         "types": _counted(log.event_types, types),
         "valued": _counted(log.event_types, valued),
         "channels": _counted(log.channels, channels),
-        "stages": dict(
-            zip(stage_map.stages, np.bincount(stage, minlength=len(stage_map.stages)).tolist(), strict=True)
-        ),
+        "stages": dict(zip(stage_map.stages, visits.tolist(), strict=True)),
         "ways of two": _added(*ways[2]),
         "ways of three": _added(*ways[3]),
         "numbers": dict.fromkeys(log.numbers, 1),
-        **{
-            f"attribute {name}": _counted(names, codes[grouped.index])
-            for name, (codes, names) in log.attributes.items()
-        },
+        **{f"attribute {name}": counts for name, counts in attributes.items()},
     }
 
 
