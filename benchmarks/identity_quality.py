@@ -17,7 +17,7 @@ from waymark import config
 from waymark.config import IdentityConfig, SimulateConfig
 from waymark.eventlog import micro
 from waymark.identity import Identities, index_identities, link_identities
-from waymark.kernels import DAY
+from waymark.kernels.jit import DAY
 from waymark.simulate.brand import simulate
 
 BASE = Path(__file__).parents[1] / "conf/simulate/base.yaml"

@@ -415,7 +415,7 @@ def test_a_category_and_a_number_of_one_name_are_both_described():
 @example(names=["a_2", "a", "a-"])
 @given(names=st.lists(st.text("ab-_1 2", max_size=4), max_size=8, unique=True))
 def test_names_become_distinct_words(names):
-    words = feature_groups.slugs(names)
+    words = catalogue.slugs(names)
     assert len(set(words)) == len(names)
     assert all(re.fullmatch(r"\w+", w) for w in words)
 

@@ -18,7 +18,7 @@ from waymark.errors import InputError
 from waymark.eventlog import micro
 from waymark.findings import ALARM, OK, Finding
 from waymark.identity import link_identities
-from waymark.kernels import DAY
+from waymark.kernels.jit import DAY
 from waymark.points import Points
 
 SETTINGS = LeakcheckConfig(n_persons=planted_leaks.N_PERSONS, n_cutoffs=2)

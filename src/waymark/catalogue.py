@@ -1,5 +1,6 @@
 """What each feature is: name, group, words, unit, categories. One list serves models, reasons and docs."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +24,19 @@ class Feature:
     def column(self) -> str:
         """The feature's column in the features table."""
         return f"f_{self.name}"
+
+
+def slugs(names: Sequence[str]) -> list[str]:
+    """Turn names into distinct words of ASCII letters, digits and underscores, fit for a column."""
+    taken: set[str] = set()
+    out = []
+    for i, name in enumerate(names):
+        slug = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or str(i)
+        while slug in taken:
+            slug = f"{slug}_{i}"
+        taken.add(slug)
+        out.append(slug)
+    return out
 
 
 def to_json(features: Iterable[Feature]) -> list[dict[str, Any]]:

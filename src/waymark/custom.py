@@ -69,22 +69,27 @@ def _origin(compute: Compute) -> tuple[str, str]:
     return compute.__module__, compute.__qualname__
 
 
-def compute(name: str, points: Points) -> tuple[Feature, np.ndarray]:
-    """Return the feature registered as `name` and its values, (n_points,) float64.
+def find(name: str) -> Registered:
+    """Return the feature registered as `name`, and its function; `InputError` names the choices where there is none."""
+    if name not in REGISTERED:
+        known = ", ".join(sorted(REGISTERED)) or "none"
+        raise InputError(f"features.custom has no {name!r}; src/custom_features.py registers {known}")
+    return REGISTERED[name]
+
+
+def compute(name: str, points: Points) -> np.ndarray:
+    """Return the values of the feature registered as `name`, (n_points,) float64.
 
     Raises
     ------
     InputError
         No feature has this name, its function failed, or it returned something else than one number a point.
     """
-    if name not in REGISTERED:
-        known = ", ".join(sorted(REGISTERED)) or "none"
-        raise InputError(f"features.custom has no {name!r}; src/custom_features.py registers {known}")
-    registered = REGISTERED[name]
+    function = find(name).compute
     if not len(points):
-        return registered.feature, np.zeros(0)
+        return np.zeros(0)
     try:
-        returned = np.asarray(registered.compute(points))
+        returned = np.asarray(function(points))
     except Exception as error:
         raise InputError(f"custom feature {name} failed: {type(error).__name__}: {error}") from error
     if returned.shape != (len(points),) or returned.dtype.kind not in "biuf":
@@ -94,4 +99,4 @@ def compute(name: str, points: Points) -> tuple[Feature, np.ndarray]:
         )
     if np.isinf(returned).any():
         raise InputError(f"custom feature {name} returned infinity; return NaN where nothing is known")
-    return registered.feature, returned.astype(np.float64)
+    return returned.astype(np.float64)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from waymark import identity, kernels, schema
+from waymark import identity, schema
 from waymark.config import IdentityConfig
+from waymark.kernels import grouping
 
 OTHER = "(other)"
-_NEVER = np.iinfo(np.int64).max
+NEVER_ENDS = np.iinfo(np.int64).max
+_CODES = ("int16", "int32")
+_MOST_KINDS = 1 << 22  # a table of all that could be is no larger
+_TYPES = {
+    **dict.fromkeys(("event_time", "known_time", "sequence", "superseded_time", "value_cents"), ("int64",)),
+    **dict.fromkeys(("event_type", "channel"), _CODES),
+    **dict.fromkeys(("is_first_told", "has_value"), ("bool",)),
+    "actor": ("int8",),
+    "session": ("int32",),
+}
 
 
 def microseconds(times: pd.Series | pd.DatetimeIndex) -> np.ndarray:
@@ -26,60 +38,121 @@ def micro(time: pd.Timestamp) -> int:
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Kinds of events: of one type, on one channel, by one actor, all with a value or all without.
+
+    What depends on nothing else is looked up once a kind, not once an event.
+    """
+
+    code: np.ndarray  # (n_events,) int16 or int32: the kind of each event
+    event_type: np.ndarray  # (n_kinds,) int64 code
+    channel: np.ndarray  # (n_kinds,) int64 code, -1 for none
+    actor: np.ndarray  # (n_kinds,) int64 code
+    has_value: np.ndarray  # (n_kinds,) bool
+
+    @property
+    def is_customer(self) -> np.ndarray:
+        """Which kinds the customer did, (n_kinds,) bool."""
+        return self.actor == schema.ACTORS.index("customer")
+
+    def __len__(self) -> int:
+        """Return the number of kinds."""
+        return len(self.event_type)
+
+
+@dataclass(frozen=True)
 class EventLog:
-    """Events in the order of (event_time, sequence, event_id). Each array has one element an event."""
+    """One bucket of events in the order of (event_time, sequence, event_id). Each array has one element an event.
+
+    This is the constructor from coded arrays; `read_log` is the one from tables. Lists of names are sorted, and may
+    hold names that no event of the bucket has: nothing depends on those.
+    """
 
     event_time: np.ndarray  # int64 microseconds
     known_time: np.ndarray  # int64 microseconds
     sequence: np.ndarray  # int64
-    event_type: np.ndarray  # int32 code into `event_types`
+    event_type: np.ndarray  # int16 code into `event_types`, or int32 where those are too many
     event_types: np.ndarray
-    channel: np.ndarray  # int32 code into `channels`, -1 for none
+    channel: np.ndarray  # int16 code into `channels`, or int32; -1 for none
     channels: np.ndarray
-    is_customer: np.ndarray  # bool: the customer acted
-    actor: np.ndarray  # object
+    actor: np.ndarray  # int8 code into `schema.ACTORS`
     session: np.ndarray  # int32 code, -1 for none
-    superseded_time: np.ndarray  # int64 microseconds: when a restatement took the event's place, else never
+    superseded_time: np.ndarray  # int64 microseconds: when a restatement took the event's place, else `NEVER_ENDS`
     is_first_told: np.ndarray  # bool: no restatement of an earlier event
     value_cents: np.ndarray  # int64, 0 for none
     has_value: np.ndarray  # bool: 0 is a value, too
-    attributes: Mapping[str, tuple[np.ndarray, np.ndarray]]  # name -> (int32 codes, their names)
+    attributes: Mapping[str, tuple[np.ndarray, np.ndarray]]  # name -> (int16 or int32 codes, -1 for none; their names)
     numbers: Mapping[str, np.ndarray]  # name -> float64, NaN for none
     identities: identity.Identities
 
     def __post_init__(self) -> None:
-        """Lock the arrays: every night and every feature reads the same ones."""
-        coded = [array for both in self.attributes.values() for array in both]
-        for array in (*vars(self).values(), *coded, *self.numbers.values()):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
+        """Check the types, for which the kernels are compiled, and lock the arrays: every feature reads the same."""
+        coded = {f"attributes[{name}]": codes for name, (codes, _) in self.attributes.items()}
+        columns = {name: getattr(self, name) for name in _TYPES} | coded
+        for name, column in columns.items():
+            allowed = _TYPES.get(name, _CODES)
+            if str(column.dtype) not in allowed or column.shape != self.event_time.shape:
+                raise TypeError(f"{name} is {column.dtype} of shape {column.shape}; it takes {' or '.join(allowed)}")
+        names = [self.event_types, self.channels, *(names for _, names in self.attributes.values())]
+        for array in (*columns.values(), *self.numbers.values(), *names):
+            array.flags.writeable = False
 
     def __len__(self) -> int:
         """Return the number of events."""
         return len(self.event_time)
 
+    @cached_property
+    def is_customer(self) -> np.ndarray:
+        """Which events the customer did, bool."""
+        return self.actor == schema.ACTORS.index("customer")
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """The kind of each event."""
+        return number_kinds(self)
+
     def visible(self, cutoff: int) -> np.ndarray:
         """Return the positions of the events that had happened, and were known and held, before `cutoff` (micros.)."""
-        return np.flatnonzero(self._is_known(cutoff) & ~(self.superseded_time < cutoff))
+        return grouping.seen_before(self.event_time, self.known_time, self.superseded_time, cutoff)
 
     def first_told(self, cutoff: int) -> np.ndarray:
         """Return the positions of the events as they were first told, of those known before `cutoff`."""
-        return np.flatnonzero(self._is_known(cutoff) & self.is_first_told)
+        return grouping.told_before(self.event_time, self.known_time, self.is_first_told, cutoff)
 
-    def _is_known(self, cutoff: int) -> np.ndarray:
-        return (self.event_time < cutoff) & (self.known_time < cutoff)
+
+def number_kinds(log: EventLog) -> Kinds:
+    """Find the kinds of events of a log."""
+    shape = len(log.event_types), len(log.channels) + 1, len(schema.ACTORS), 2
+    n = math.prod(shape)
+    if n <= _MOST_KINDS:
+        code = np.empty(len(log), code_type(n))
+        columns = [c if code.dtype == np.int16 else c.astype(np.int32) for c in (log.event_type, log.channel)]
+        room = np.full(n, -1, np.int32)
+        kinds = grouping.number_kinds(*columns, log.actor, log.has_value, len(log.channels), shape[2], room, code)
+    else:
+        both = np.ravel_multi_index((log.event_type, log.channel + 1, log.actor, log.has_value.astype(int)), shape)
+        kinds, code = np.unique(both, return_inverse=True)
+        code = code.astype(np.int32)
+    event_type, channel, actor, has_value = np.unravel_index(kinds, shape)
+    return Kinds(code, event_type, channel - 1, actor, has_value.astype(bool))
+
+
+def coded(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the code of each value, of the smallest of `_CODES` that holds them, -1 for none; and the sorted names."""
+    codes, names = pd.factorize(values, sort=True)
+    return codes.astype(code_type(len(names))), names.to_numpy(object)
+
+
+def code_type(n_names: int) -> type[np.int16] | type[np.int32]:
+    """Return the type of codes into `n_names` names."""
+    return np.int16 if n_names <= np.iinfo(np.int16).max else np.int32
 
 
 def read_log(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityConfig | None = None) -> EventLog:
     """Turn rows of `schema.EVENTS`, in any order, and of `schema.LINKS` into arrays; `rules` say who is who."""
     events = events.sort_values(list(schema.EVENTS.key), kind="stable", ignore_index=True)
-
-    def coded(column: str) -> tuple[np.ndarray, np.ndarray]:
-        codes, names = pd.factorize(events[column], sort=True)
-        return codes.astype(np.int32), names.to_numpy(object)
-
-    event_type, event_types = coded("event_type")
-    channel, channels = coded("channel")
+    event_type, event_types = coded(events["event_type"])
+    channel, channels = coded(events["channel"])
     return EventLog(
         event_time=microseconds(events["event_time"]),
         known_time=microseconds(events["known_time"]),
@@ -88,14 +161,13 @@ def read_log(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityConfig | 
         event_types=event_types,
         channel=channel,
         channels=channels,
-        is_customer=(events["actor"] == "customer").to_numpy(bool),
-        actor=events["actor"].to_numpy(object),
-        superseded_time=np.where(events["superseded_time"].isna(), _NEVER, microseconds(events["superseded_time"])),
+        actor=pd.Categorical(events["actor"], categories=schema.ACTORS).codes.astype(np.int8),
+        superseded_time=np.where(events["superseded_time"].isna(), NEVER_ENDS, microseconds(events["superseded_time"])),
         is_first_told=~events.sort_values("known_time", kind="stable")["event_id"].duplicated().sort_index().to_numpy(),
-        session=coded("session_id")[0],
+        session=pd.factorize(events["session_id"])[0].astype(np.int32),
         value_cents=events["value_cents"].fillna(0).to_numpy(np.int64),
         has_value=events["value_cents"].notna().to_numpy(bool),
-        attributes={c.removeprefix("attr_"): coded(c) for c in sorted(events) if c.startswith("attr_")},
+        attributes={c.removeprefix("attr_"): coded(events[c]) for c in sorted(events) if c.startswith("attr_")},
         numbers={
             c.removeprefix("num_"): events[c].to_numpy(np.float64) for c in sorted(events) if c.startswith("num_")
         },
@@ -110,9 +182,9 @@ class Grouped:
     `persons[g]` is the person code of group `g`, whose events are `starts[g]:starts[g + 1]`.
     """
 
-    index: np.ndarray
-    starts: np.ndarray
-    persons: np.ndarray
+    index: np.ndarray  # int32
+    starts: np.ndarray  # int64
+    persons: np.ndarray  # int32
     is_identified: np.ndarray  # bool, by group: the person has a customer id
     time: np.ndarray  # int64 microseconds: the clock that orders the events
 
@@ -123,31 +195,72 @@ class Grouped:
 
 
 def group_by_person(log: EventLog, index: np.ndarray, as_of: int, *, when_known: bool = False) -> Grouped:
-    """Group the events at `index` by who they belonged to as known before `as_of` (microseconds).
+    """Group the events at `index` (ascending) by who they belonged to as known before `as_of` (microseconds).
 
     With `when_known` events follow each other as they became known (by the later of the two clocks), else as they
     happened.
     """
-    time = log.event_time[index]
-    if when_known:
-        time = np.maximum(time, log.known_time[index])
-        order = np.lexsort((np.arange(len(index)), time))
-        index, time = index[order], time[order]
-    person = log.identities.persons(as_of)[index]
-    order, starts = kernels.group_order(person, len(log.identities.person_ids))
+    owner, people = log.identities.owners(as_of)
+    grouped, time, starts = grouping.group(
+        index.astype(np.int32, copy=False), owner, people, log.event_time, log.known_time, when_known
+    )
     is_there = np.diff(starts) > 0
     return Grouped(
-        index=index[order],
+        index=grouped,
         starts=np.append(starts[:-1][is_there], starts[-1]),
         persons=np.flatnonzero(is_there).astype(np.int32),
         is_identified=log.identities.are_identified(as_of)[is_there],
-        time=time[order],
+        time=time,
     )
 
 
-def recode(codes: np.ndarray, names: np.ndarray, categories: Sequence[str]) -> np.ndarray:
-    """Return the position of each code's name in `categories`; that of `OTHER`, or -1, where it is not among them."""
+@dataclass(frozen=True)
+class Columns:
+    """Events of some persons, one person after another, and their columns: each is gathered when first asked for.
+
+    `starts` is where each person's events start, `index` where they are in the log; codes are int32.
+    """
+
+    log: EventLog
+    starts: np.ndarray
+    index: np.ndarray
+    time: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return len(self.index)
+
+    def codes(self, column: np.ndarray, none: int = -1) -> np.ndarray:
+        """Return the codes of these events in a column of the log, int32; `none` for none."""
+        return grouping.codes_at(column, self.index, none)
+
+    @cached_property
+    def kind(self) -> np.ndarray:
+        """Codes of `log.kinds`."""
+        return self.codes(self.log.kinds.code)
+
+    @cached_property
+    def session(self) -> np.ndarray:
+        """Codes of session ids, -1 for none."""
+        return self.codes(self.log.session)
+
+    @cached_property
+    def value_cents(self) -> np.ndarray:
+        """Values, 0 for none."""
+        return grouping.values_at(self.log.value_cents, self.kind, self.log.kinds.has_value, self.index)
+
+    def number(self, name: str) -> np.ndarray:
+        """Numbers that events carry, NaN for none, and for all where a source delivers no such column tonight."""
+        if name not in self.log.numbers:
+            return np.full(len(self), np.nan)
+        return grouping.take(self.log.numbers[name], self.index)
+
+
+def places(names: Sequence[str], categories: Sequence[str]) -> np.ndarray:
+    """Return the place of each of `names` in `categories`, int32, and -1 for none, as a code of -1 has it, at the end.
+
+    Names that are not among the categories have the place of `OTHER`, or -1 where there is no such category.
+    """
     place = {name: i for i, name in enumerate(categories)}
     other = place.get(OTHER, -1)
-    table = np.array([place.get(name, other) for name in names] + [-1], np.int32)
-    return table[codes]
+    return np.array([*(place.get(name, other) for name in names), -1], np.int32)

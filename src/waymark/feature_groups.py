@@ -1,352 +1,215 @@
-"""The features, group by group: each function yields what a feature is together with its values.
+"""The table of features: each function yields the rows of a group.
 
-`GROUPS` names the groups as `conf/features/` does. To add a feature, yield it from its group. The words of a count
-begin with what is counted, in the plural: reasons put the number before them.
+A row says what a feature is called, what it is in words, its unit, its categories, and by which measure it is read from
+the events: kernels, catalogue, docs/features.md and reasons all come from here. Names and words are patterns: the
+braces in `n_{type}_{window}` and in `events of type {type} {window}` take the slug and the words of what the row is
+given. The words of a count begin with what is counted, in the plural: reasons put the number before them.
+
+`GROUPS` names the groups as `conf/features/` does. To add a feature, yield a row from its group.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, count
 
-import numpy as np
-
-from waymark import kernels
-from waymark.catalogue import Feature
+from waymark import measures as m
+from waymark import tracks
 from waymark.config import FeaturesConfig
-from waymark.custom import compute
-from waymark.eventlog import recode
-from waymark.journeys import DETOURS, ENTRY, REENTRIES, REGRESSIONS, VISITS
-from waymark.points import Points
-from waymark.vocabulary import Vocabulary, transition_names
-
-Yields = Iterator[tuple[Feature, np.ndarray]]
-
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-DAYPARTS = ("0-4 h", "4-8 h", "8-12 h", "12-16 h", "16-20 h", "20-24 h")
-_HOUR = 3_600_000_000
-_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
+from waymark.custom import find
+from waymark.errors import InputError
+from waymark.feature_rows import Row, Rows, Term, row, terms, windows
+from waymark.kernels import rhythm as r
+from waymark.kernels import stages as s
+from waymark.tracks import ACTIVITIES, DAYPARTS, EVERY, SESSIONS, WEEKDAYS, Track
+from waymark.vocabulary import Vocabulary
+from waymark.walks import VALUE
 
 
-def slugs(names: Sequence[str]) -> list[str]:
-    """Turn names into distinct words of ASCII letters, digits and underscores, fit for a column."""
-    taken: set[str] = set()
-    out = []
-    for i, name in enumerate(names):
-        slug = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or str(i)
-        while slug in taken:
-            slug = f"{slug}_{i}"
-        taken.add(slug)
-        out.append(slug)
-    return out
+def of_types(names: tuple[str, ...]) -> Track:
+    """Return the track of event types."""
+    return Track(tracks.by_type, "events of type {type}", names)
 
 
-def category(codes: np.ndarray) -> np.ndarray:
-    """Return category codes as floats, NaN for -1."""
-    return np.where(codes >= 0, codes, np.nan)
-
-
-def _types(points: Points, categories: Sequence[str]) -> np.ndarray:
-    return recode(points.log.event_type[points.grouped.index], points.log.event_types, categories)
-
-
-def _channels(points: Points, categories: Sequence[str]) -> np.ndarray:
-    return recode(points.log.channel[points.grouped.index], points.log.channels, categories)
-
-
-def _activity(points: Points) -> np.ndarray:
-    return np.where(points.is_customer, 0, -1)
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-
-
-def _spans(settings: FeaturesConfig) -> list[tuple[str, str]]:
-    """Return what `Points.window_sums` adds up over: its name in a column, and in words."""
-    return [*((f"{days}d", f"in the last {_days(days)}") for days in settings.windows_days), ("ever", "so far")]
-
-
-def _days(days: int) -> str:
-    return "day" if days == 1 else f"{days} days"
-
-
-def counts(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def counts(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """How often a person did, or met with, each thing."""
-    types = vocabulary.counted_types
-    sums = points.window_sums(_types(points, types), len(types), settings.windows_days)
-    own = points.window_sums(_activity(points), 1, settings.windows_days)[:, :, 0]
-    for w, (span, when) in enumerate(_spans(settings)):
-        yield Feature(f"n_activities_{span}", "counts", f"activities {when}", "count"), own[:, w]
-        for c, slug in enumerate(slugs(types)):
-            words = f"events of type {types[c]} {when}"
-            yield Feature(f"n_{slug}_{span}", "counts", words, "count"), sums[:, w, c]
+    types = of_types(known.counted_types)
+    for w in windows(settings):
+        yield row("n_activities_{window}", "activities {window}", "count", m.n_events(ACTIVITIES, 0, w), window=w)
+        for code, t in terms(types.names):
+            words, n = "events of type {type} {window}", m.n_events(types, code, w)
+            yield row("n_{type}_{window}", words, "count", n, type=t, window=w)
 
 
-def values(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def values(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """How much money was in it; an event of value 0 had none."""
-    value = points.log.value_cents[points.grouped.index]
-    any_type = np.where(value != 0, 0, -1)
-    sums = points.window_sums(any_type, 1, settings.windows_days, value)[:, :, 0]
-    yield Feature("value_cents_ever", "values", "value so far", "cents"), sums[:, -1]
-    types = vocabulary.valued_types
-    if not types:
+    types = of_types(known.valued_types)
+    *recent, ever = windows(settings)
+    for w in (ever, *recent) if types.names else (ever,):
+        yield row("value_cents_{window}", "value {window}", "cents", m.value(EVERY, 0, w), window=w)
+    if not types.names:
         return
-    for w, days in enumerate(settings.windows_days):
-        yield Feature(f"value_cents_{days}d", "values", f"value in the last {_days(days)}", "cents"), sums[:, w]
-    n = points.window_sums(any_type, 1, [])[:, 0, 0]
-    yield Feature("mean_value_cents", "values", "mean value of an event", "cents"), _share(sums[:, -1], n)
-    here, _ = _latest_two(points, any_type)
-    at = here[points.last]
-    yield Feature("last_value_cents", "values", "the latest value", "cents"), np.where(at >= 0, value[at], np.nan)
-    if len(types) == 1:  # its sums are those above; twins would share the credit of one cause
+    mean = m.mean_number(VALUE, "mean value_cents of the events where it is not 0, so far")
+    last = m.latest_number(VALUE, "value_cents of the latest event where it is not 0")
+    yield row("mean_value_cents", "mean value of an event", "cents", mean)
+    yield row("last_value_cents", "the latest value", "cents", last)
+    if len(types.names) == 1:  # its sums are those above; twins would share the credit of one cause
         return
-    sums = points.window_sums(_types(points, types), len(types), settings.windows_days, value)
-    for w, (span, when) in enumerate(_spans(settings)):
-        for c, slug in enumerate(slugs(types)):
-            words = f"value of {types[c]} events {when}"
-            yield Feature(f"value_cents_{slug}_{span}", "values", words, "cents"), sums[:, w, c]
+    for w in windows(settings):
+        for code, t in terms(types.names):
+            words, value = "value of {type} events {window}", m.value(types, code, w)
+            yield row("value_cents_{type}_{window}", words, "cents", value, type=t, window=w)
 
 
-def recency(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def recency(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """How long ago a person did, or met with, each thing."""
-    own = points.days_since(_activity(points), 1)[:, 0]
-    yield Feature("days_since_last_activity", "recency", "days since the last activity", "days"), own[:, 1]
-    yield Feature("tenure_days", "recency", "days since the first activity", "days"), own[:, 0]
-    types = vocabulary.counted_types
-    since = points.days_since(_types(points, types), len(types))
-    for c, slug in enumerate(slugs(types)):
-        yield Feature(f"days_since_last_{slug}", "recency", f"days since the last {types[c]}", "days"), since[:, c, 1]
+    last = m.of_rhythm(r.SINCE_LAST, f"days from the latest of {ACTIVITIES.words} to the cut-off")
+    first = m.of_rhythm(r.SINCE_FIRST, f"days from the first of {ACTIVITIES.words} to the cut-off")
+    yield row("days_since_last_activity", "days since the last activity", "days", last)
+    yield row("tenure_days", "days since the first activity", "days", first)
+    types = of_types(known.counted_types)
+    for code, t in terms(types.names):
+        yield row("days_since_last_{type}", "days since the last {type}", "days", m.days_since(types, code), type=t)
 
 
-def gaps(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def gaps(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """The rhythm of a person's activities, and the present silence against it."""
-    state = kernels.gap_states(points.grouped.starts, points.grouped.time, points.is_customer)[points.last]
-    mean, sd, last = state[:, 0], state[:, 1], state[:, 2]
-    silence = points.days_since(_activity(points), 1)[:, 0, 1]
-    yield Feature("mean_gap_days", "gaps", "mean time between activities", "days"), mean
-    yield Feature("sd_gap_days", "gaps", "spread of the time between activities", "days"), sd
-    yield Feature("last_gap_days", "gaps", "days between the last two activities", "days"), last
-    yield Feature("last_gap_over_mean", "gaps", "last gap against the person's mean gap", "ratio"), _ratio(last, mean)
-    yield (
-        Feature("silence_over_mean_gap", "gaps", "silence against the person's mean gap", "ratio"),
-        _ratio(silence, mean),
-    )
+    between = "days between activities that follow each other"
+    mean = m.of_rhythm(r.MEAN_GAP, f"mean of the {between}")
+    spread = m.of_rhythm(r.SD_GAP, f"standard deviation (of the population) of the {between}")
+    last = m.of_rhythm(r.LAST_GAP, "days between the latest two activities")
+    last_over_mean = m.of_rhythm(r.LAST_OVER_MEAN, "last_gap_days / mean_gap_days")
+    silence_over_mean = m.of_rhythm(r.SILENCE_OVER_MEAN, "days_since_last_activity / mean_gap_days")
+    yield row("mean_gap_days", "mean time between activities", "days", mean)
+    yield row("sd_gap_days", "spread of the time between activities", "days", spread)
+    yield row("last_gap_days", "days between the last two activities", "days", last)
+    yield row("last_gap_over_mean", "last gap against the person's mean gap", "ratio", last_over_mean)
+    yield row("silence_over_mean_gap", "silence against the person's mean gap", "ratio", silence_over_mean)
 
 
-def last_k(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def last_k(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """The latest events one by one, the latest first, and the time between them."""
-    types = _types(points, vocabulary.type_categories)
-    time = points.grouped.time
     for k in range(1, settings.last_k + 1):
-        at = points.end - k
-        there = at >= points.first
-        words = "the latest event" if k == 1 else f"the event {k - 1} before the latest"
-        yield (
-            Feature(f"last_type_{k}", "last_k", words, "category", vocabulary.type_categories),
-            category(np.where(there, types[np.maximum(at, 0)], -1)),
-        )
+        event = Term(str(k), "the latest event" if k == 1 else f"the event {k - 1} before the latest")
+        types = known.type_categories
+        yield row("last_type_{k}", "{k}", "category", m.latest_type(k, types), types, k=event)
         if k > 1:
-            gap = np.where(
-                there, (time[np.clip(at + 1, 0, len(time) - 1)] - time[np.maximum(at, 0)]) / kernels.DAY, np.nan
-            )
-            yield Feature(f"event_gap_{k - 1}_days", "last_k", f"days between {words} and the next", "days"), gap
+            words = f"days between {event.words} and the next"
+            yield row("event_gap_{k}_days", words, "days", m.latest_gap(k - 1), k=Term(str(k - 1), ""))
 
 
-def transitions(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def transitions(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """The latest changes of stage, in pairs and in threes."""
-    stage, state = points.stage[points.last], points.state[points.last]
-    one, two = transition_names(points.stage_map.stages, stage, state)
-    for name, words, found, known in (
-        ("last_transition", "the latest change of stage", one, vocabulary.transitions),
-        ("last_two_transitions", "the sequence of the latest three stages", two, vocabulary.two_transitions),
-    ):
-        distinct, codes = np.unique(found.astype(str), return_inverse=True)
-        position = recode(codes, distinct, known)
-        yield Feature(name, "transitions", words, "category", known), category(np.where(found == "", -1, position))
+    one = m.of_way(s.TRANSITION, "stage before > present stage", known)
+    two = m.of_way(s.TWO_TRANSITIONS, "stage before that > stage before > present stage", known)
+    yield row("last_transition", "the latest change of stage", "category", one, known.transitions)
+    words = "the sequence of the latest three stages"
+    yield row("last_two_transitions", words, "category", two, known.two_transitions)
 
 
-def stage(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def stage(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """Where a person is on the journey, and how straight the way there was."""
-    state, last = points.state[points.last], points.last
-    names = np.array(points.stage_map.stages, object)
-    known = vocabulary.stages
-    codes = recode(points.stage, names, known)
-    yield Feature("stage", "stage", "the present stage", "category", known), category(codes[last])
-    before = recode(state[:, 1], names, known)
-    yield Feature("previous_stage", "stage", "the stage before", "category", known), category(before)
-    in_stage = (points.cutoff - points.stage_since) / kernels.DAY
-    yield Feature("days_in_stage", "stage", "days in the present stage", "days"), in_stage
-    yield Feature("n_events_in_stage", "stage", "events in the present stage", "count"), last - state[:, ENTRY] + 1
-    for name, words, column in (
-        ("n_visits", "visits to stages so far", VISITS),
-        ("n_regressions", "steps back along the path so far", REGRESSIONS),
-        ("n_reentries", "returns to an earlier stage so far", REENTRIES),
-        ("n_detours", "steps off the path so far", DETOURS),
+    present = m.of_way(s.STAGE, "stage after the latest event", known)
+    previous = m.of_way(s.PREVIOUS, "stage of the visit before the present one", known)
+    entered = m.of_way(s.DAYS_IN_STAGE, "days from the event that entered the present stage to the cut-off", known)
+    yield row("stage", "the present stage", "category", present, known.stages)
+    yield row("previous_stage", "the stage before", "category", previous, known.stages)
+    yield row("days_in_stage", "days in the present stage", "days", entered)
+    for name, words, which in (
+        ("n_events_in_stage", "events in the present stage", s.EVENTS_IN_STAGE),
+        ("n_visits", "visits to stages so far", s.VISITS),
+        ("n_regressions", "steps back along the path so far", s.REGRESSIONS),
+        ("n_reentries", "returns to an earlier stage so far", s.REENTRIES),
+        ("n_detours", "steps off the path so far", s.DETOURS),
     ):
-        yield Feature(name, "stage", words, "count"), state[:, column]
-    entries = np.where(points.state[:, ENTRY] == np.arange(len(points.stage)), codes, -1)
-    visits = points.window_sums(entries, len(known), [])[:, 0]
-    for c, slug in enumerate(slugs(known)):
-        yield Feature(f"n_visits_to_{slug}", "stage", f"visits to the stage {known[c]} so far", "count"), visits[:, c]
+        yield row(name, words, "count", m.of_way(which, f"number of {words}", known))
+    entries = Track(tracks.by_entry, "events that enter the stage {stage}", known.stages)
+    for code, t in terms(known.stages):
+        yield row(
+            "n_visits_to_{stage}", "visits to the stage {stage} so far", "count", m.n_events(entries, code), stage=t
+        )
 
 
-def channels(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def channels(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """Where it happened: an attribute of what happened."""
-    known = vocabulary.counted_channels
-    if not known:
+    used = Track(tracks.by_channel, "events on {channel}", known.counted_channels)
+    if not used.names:
         return
-    codes = _channels(points, known)
-    sums = points.window_sums(codes, len(known), [])[:, 0]
-    for c, slug in enumerate(slugs(known)):
-        share = _share(sums[:, c], sums.sum(axis=1))
-        yield Feature(f"share_channel_{slug}", "channels", f"share of {known[c]} among channels", "share"), share
-    yield Feature("n_channels", "channels", "channels used so far", "count"), (sums > 0).sum(axis=1)
-    own = np.where(points.is_customer, codes, -1)
-    here, earlier = _latest_two(points, own)
-    switched = np.where((own >= 0) & (earlier >= 0) & (own[earlier] != own), 0, -1)
-    switches = points.window_sums(switched, 1, [])[:, 0, 0]
-    yield Feature("n_channel_switches", "channels", "changes of channel so far", "count"), switches
-    categories = vocabulary.channel_categories
-    last = _channels(points, categories)[here[points.last]]
-    yield (
-        Feature("last_channel", "channels", "the latest channel", "category", categories),
-        category(np.where(here[points.last] >= 0, last, -1)),
+    for code, t in terms(used.names):
+        share = m.share(used, code, "events on any of the channels")
+        yield row("share_channel_{channel}", "share of {channel} among channels", "share", share, channel=t)
+    n_used = m.n_classes(used, "number of channels with an event, so far")
+    yield row("n_channels", "channels used so far", "count", n_used)
+    switches = Track(tracks.by_switch, f"{ACTIVITIES.words} on another channel than the last", ("switch",), used.names)
+    yield row("n_channel_switches", "changes of channel so far", "count", m.n_events(switches))
+    own = Track(
+        tracks.by_own_channel, f"the channels of {ACTIVITIES.words}", known.channel_categories, used.names, True
     )
+    yield row("last_channel", "the latest channel", "category", m.latest(own), own.names)
 
 
-def calendar(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def calendar(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """When in the day and the week a person acts, and when the forecast is made. All in UTC."""
-    time = points.grouped.time
-    total = points.window_sums(_activity(points), 1, [])[:, 0, 0]
-    daypart = np.where(points.is_customer, time // (4 * _HOUR) % 6, -1)
-    parts = points.window_sums(daypart, 6, [])[:, 0]
-    for c, slug in enumerate(slugs(DAYPARTS)):
-        yield (
-            Feature(f"share_{slug}", "calendar", f"share of activities at {DAYPARTS[c]} UTC", "share"),
-            _share(parts[:, c], total),
-        )
-    weekday = np.where(points.is_customer, (time // kernels.DAY + _EPOCH_WEEKDAY) % 7, -1)
-    days = points.window_sums(weekday, 7, [])[:, 0]
-    for c, name in enumerate(WEEKDAYS):
-        yield (
-            Feature(f"share_{name.lower()}", "calendar", f"share of activities on {name}s", "share"),
-            _share(days[:, c], total),
-        )
-    today = (points.cutoff // kernels.DAY + _EPOCH_WEEKDAY) % 7
-    yield (
-        Feature("cutoff_weekday", "calendar", "the weekday of the forecast", "category", WEEKDAYS),
-        today.astype(float),
-    )
+    parts = Track(tracks.by_daypart, f"{ACTIVITIES.words} at {{daypart}} UTC", DAYPARTS)
+    for code, t in terms(DAYPARTS):
+        share = m.share(parts, code, ACTIVITIES.words)
+        yield row("share_{daypart}", "share of activities at {daypart} UTC", "share", share, daypart=t)
+    days = Track(tracks.by_weekday, f"{ACTIVITIES.words} on {{weekday}}s (UTC)", WEEKDAYS)
+    for code, name in enumerate(WEEKDAYS):
+        t, share = Term(name.lower(), name), m.share(days, code, ACTIVITIES.words)
+        yield row("share_{weekday}", "share of activities on {weekday}s", "share", share, weekday=t)
+    yield row("cutoff_weekday", "the weekday of the forecast", "category", m.weekday(), WEEKDAYS)
     if settings.points == "every_event":
-        hour = points.cutoff % kernels.DAY / _HOUR
-        yield Feature("cutoff_hour", "calendar", "the time of the latest event", "hours"), hour
+        yield row("cutoff_hour", "the time of the latest event", "hours", m.hour())
 
 
-def decays(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def decays(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """Counts that forget: an event is worth one half for every half-life of its age."""
-    types = vocabulary.counted_types
-    grouped = points.grouped
+    types = of_types(known.counted_types)
     for days in settings.half_lives_days:
-        half_life = float(days * kernels.DAY)
-        for names, codes in ((("activities",), _activity(points)), (types, _types(points, types))):
-            level = kernels.decayed_counts(
-                points.first, points.end, points.cutoff, grouped.time, codes.astype(np.int32), half_life, len(names)
-            )
-            for c, slug in enumerate(slugs(names)):
-                prefix, what = ("decayed_n", "events of type ") if names is types else ("decayed_all", "")
-                words = f"{what}{names[c]}, halved every {_days(days)}"
-                yield Feature(f"{prefix}_{slug}_{days}d", "decays", words, "count"), level[:, c]
+        h = Term(f"{days}d", f"halved every {m.in_days(days)}")
+        own = m.decayed(ACTIVITIES, 0, days)
+        yield row("decayed_all_activities_{half_life}", "activities, {half_life}", "count", own, half_life=h)
+        for code, t in terms(types.names):
+            words, level = "events of type {type}, {half_life}", m.decayed(types, code, days)
+            yield row("decayed_n_{type}_{half_life}", words, "count", level, type=t, half_life=h)
 
 
-def sessions(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def sessions(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """How a person's activities bunch: by the source's session ids, else by gaps longer than the journey allows."""
-    starts = _session_starts(points)
-    sums = points.window_sums(np.where(starts, 0, -1), 1, settings.windows_days)[:, :, 0]
-    for w, (span, when) in enumerate(_spans(settings)):
-        yield Feature(f"n_sessions_{span}", "sessions", f"sessions {when}", "count"), sums[:, w]
-    activities = points.window_sums(_activity(points), 1, [])[:, 0, 0]
-    yield (
-        Feature("activities_per_session", "sessions", "activities in a session", "count"),
-        _share(activities, sums[:, -1]),
-    )
+    for w in windows(settings):
+        yield row("n_sessions_{window}", "sessions {window}", "count", m.n_events(SESSIONS, 0, w), window=w)
+    mean = m.all_for_each(SESSIONS, 0, f"number of {ACTIVITIES.words} / number of sessions, so far")
+    yield row("activities_per_session", "activities in a session", "count", mean)
 
 
-def _session_starts(points: Points) -> np.ndarray:
-    """Say which of the grouped events begin a session, (n_events,) bool."""
-    own = points.is_customer
-    session = points.log.session[points.grouped.index]
-    _, earlier = _latest_two(points, np.where(own, 0, -1))
-    gap = points.grouped.time - points.grouped.time[earlier]
-    long = gap > points.stage_map.journey.session_gap_minutes * 60_000_000
-    same_id = (session >= 0) & (session == session[earlier])
-    both_ids = (session >= 0) & (session[earlier] >= 0)
-    return own & ((earlier < 0) | np.where(both_ids, ~same_id, long))
-
-
-def attributes(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def attributes(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """Whatever else the mapping keeps: last values, and how they mix."""
-    log, grouped = points.log, points.grouped
-    names = [*vocabulary.attributes, *vocabulary.numbers]
-    for i, (name, slug) in enumerate(zip(names, slugs(names), strict=True)):
-        if i < len(vocabulary.attributes):
-            yield from _attribute(points, name, slug, settings, vocabulary.attributes[name])
-        else:
-            value = log.numbers.get(name, np.full(len(log), np.nan))[grouped.index]
-            here, _ = _latest_two(points, np.where(np.isnan(value), -1, 0))
-            at = here[points.last]
-            yield (
-                Feature(f"last_{slug}", "attributes", f"the latest {name}", "number"),
-                np.where(at >= 0, value[at], np.nan),
+    named = [term for _, term in terms([*known.attributes, *known.numbers])]
+    for a, names in zip(named, known.attributes.values(), strict=False):
+        track = Track(tracks.by_attribute, "events where {attribute} is {category}", names, attribute=a.words)
+        latest, before = m.latest(track, "{attribute}"), m.one_before(track, "{attribute}")
+        yield row("last_{attribute}", "the latest {attribute}", "category", latest, names, attribute=a)
+        yield row(
+            "last_{attribute}_before", "the {attribute} before the latest", "category", before, names, attribute=a
+        )
+        for code, t in terms(names)[: settings.max_mixed]:
+            words, share = (
+                "share of {category} in {attribute}",
+                m.share(track, code, "events where {attribute} is told"),
             )
-            mean = kernels.running_means(grouped.starts, value)[points.last]
-            yield Feature(f"mean_{slug}", "attributes", f"the mean {name}", "number"), mean
+            yield row("share_{attribute}_{category}", words, "share", share, attribute=a, category=t)
+    for n in named[len(known.attributes) :]:
+        latest = m.latest_number(n.words, "{number} of the latest event that has one")
+        mean = m.mean_number(n.words, "mean {number} of the events that have one, so far")
+        yield row("last_{number}", "the latest {number}", "number", latest, number=n)
+        yield row("mean_{number}", "the mean {number}", "number", mean, number=n)
 
 
-def _attribute(points: Points, name: str, slug: str, settings: FeaturesConfig, known: tuple[str, ...]) -> Yields:
-    if name in points.log.attributes:
-        codes, names = points.log.attributes[name]
-        code = recode(codes[points.grouped.index], names, known)
-    else:  # a source that tonight delivers no such column
-        code = np.full(len(points.stage), -1, np.int32)
-    here, earlier = _latest_two(points, code)
-    at = here[points.last]
-    before = np.where(at >= 0, earlier[at], -1)
-    yield (
-        Feature(f"last_{slug}", "attributes", f"the latest {name}", "category", known),
-        category(np.where(at >= 0, code[at], -1)),
-    )
-    yield (
-        Feature(f"last_{slug}_before", "attributes", f"the {name} before the latest", "category", known),
-        category(np.where(before >= 0, code[before], -1)),
-    )
-    sums = points.window_sums(code, len(known), [])[:, 0]
-    for c, mixed in list(enumerate(slugs(known)))[: settings.max_mixed]:
-        share = _share(sums[:, c], sums.sum(axis=1))
-        yield Feature(f"share_{slug}_{mixed}", "attributes", f"share of {known[c]} in {name}", "share"), share
-
-
-def _latest_two(points: Points, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each event, where its person's latest event with a code was, itself included, and the one before.
-
-    The second array counts from the event itself where that has a code: it is the latest such event strictly before.
-    -1 where there is none.
-    """
-    starts = np.repeat(points.grouped.starts[:-1], np.diff(points.grouped.starts))
-    position = np.arange(len(code))
-    here = np.maximum.accumulate(np.where(code >= 0, position, -1)) if len(code) else position
-    before = np.concatenate([[-1], here[:-1]])[: len(code)]
-    return np.where(here >= starts, here, -1), np.where(before >= starts, before, -1)
-
-
-def custom(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> Yields:
+def custom(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """What functions of the user's own say; see `waymark.custom`."""
     for name in settings.custom:
-        yield compute(name, points)
+        yield Row(find(name).feature, name, name)
 
 
 GROUPS = {
@@ -373,3 +236,22 @@ CORE = {
     "last_k": {f"last_type_{k}" for k in range(1, 21)},
     "stage": {"stage", "previous_stage"},
 }
+
+
+def feature_table(settings: FeaturesConfig, known: Vocabulary) -> list[Row]:
+    """Return the rows for these settings and categories, each with a name of its own.
+
+    Data may call an event type or an attribute as we call a feature; the later one gets a number then.
+    """
+    unknown = sorted(set(settings.groups) - set(GROUPS))
+    if unknown:
+        raise InputError(f"features.groups has no {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+    found: dict[str, Row] = {}
+    for group in (g for g in GROUPS if g in settings.groups or g in CORE):
+        for one in GROUPS[group](settings, known):
+            name = one.feature.name
+            if group in settings.groups or (name in CORE[group] and name not in found):
+                names = chain([name], (f"{name}_{n}" for n in count(2)))
+                name = next(n for n in names if n not in found)
+                found[name] = replace(one, feature=replace(one.feature, name=name, group=group))
+    return list(found.values())

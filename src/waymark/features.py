@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import replace
-from itertools import chain, count
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -13,12 +11,15 @@ import custom_features  # noqa: F401 - registers what `features.custom` may name
 from waymark.catalogue import Feature
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig
 from waymark.console import progress
+from waymark.custom import compute
 from waymark.errors import InputError
 from waymark.eventlog import micro, read_log
-from waymark.feature_groups import CORE, GROUPS
+from waymark.feature_groups import feature_table
 from waymark.journeys import StageMap
+from waymark.measures import Measure
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
 from waymark.vocabulary import Vocabulary, learn_vocabulary
+from waymark.walking import CHUNK, walk_points
 
 
 def build_training_features(
@@ -70,7 +71,7 @@ def build_training_features(
     parts = []
     for points in nights:
         is_in = in_population(points, settings.population, points.cutoff)
-        parts.append(_describe(points.keep(is_in), settings, vocabulary))
+        parts.append(describe(points.keep(is_in), settings, vocabulary))
     if not parts:
         raise InputError("no training cut-off; see split.n_train, split.min_history_days and targets.horizon_days")
     frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
@@ -115,36 +116,34 @@ def build_features(
     vocabulary = vocabulary or learn_vocabulary(log, stage_map, settings, cutoff)
     points = (latest_event if settings.points == "every_event" else snapshot)(log, stage_map, cutoff)
     points = points.keep(in_population(points, settings.population, np.full(len(points), cutoff)))
-    frame, catalogue = _describe(points, settings, vocabulary)
+    frame, catalogue = describe(points, settings, vocabulary)
     return frame.assign(cutoff_time=pd.Timestamp(cutoff_time).as_unit("us")), catalogue
 
 
-def _describe(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> tuple[pd.DataFrame, list[Feature]]:
-    unknown = sorted(set(settings.groups) - set(GROUPS))
-    if unknown:
-        raise InputError(f"features.groups has no {', '.join(unknown)}; there are {', '.join(GROUPS)}")
-    columns: dict[str, np.ndarray] = {}
-    catalogue: list[Feature] = []
-    for group in (g for g in GROUPS if g in settings.groups or g in CORE):
-        for feature, values in GROUPS[group](points, settings, vocabulary):
-            if group in settings.groups or (feature.name in CORE[group] and feature.column not in columns):
-                catalogue.append(_distinct(feature, columns))
-                columns[catalogue[-1].column] = np.asarray(values, np.float32)
-    names = np.array(points.stage_map.stages, object)
+def describe(
+    points: Points, settings: FeaturesConfig, vocabulary: Vocabulary, size: int = CHUNK
+) -> tuple[pd.DataFrame, list[Feature]]:
+    """Return rows of `schema.FEATURES` for prediction points, and what their `f_` columns are.
+
+    Walks take about `size` events at a time, which changes no byte.
+    """
+    rows = feature_table(settings, vocabulary)
+    measures = [row.source if isinstance(row.source, Measure) else None for row in rows]
+    walked = walk_points(points, measures, vocabulary, size)
+    for row, values in zip(rows, walked.values, strict=True):
+        if isinstance(row.source, str):
+            values[:] = compute(row.source, points)
+    stages = pd.array(points.stage_map.stages, "str")
     keys = {
-        "person_id": pd.array(points.person_ids, "str"),
+        "person_id": pd.array(points.log.identities.person_ids[points.grouped.persons], "str").take(points.group),
         "cutoff_time": _times(points.cutoff),
         "prefix_length": (points.end - points.first).astype(np.int32),
-        "stage": pd.array(names[points.stage[points.last]], "str"),
-        "stage_since": _times(points.stage_since),
+        "stage": stages.take(walked.stage),
+        "stage_since": _times(walked.entered),
     }
-    return pd.DataFrame({**keys, **columns}), catalogue
-
-
-def _distinct(feature: Feature, taken: Container[str]) -> Feature:
-    """Return `feature` with a name of its own: data may call an event type or an attribute as we call a feature."""
-    names = chain([feature.name], (f"{feature.name}_{n}" for n in count(2)))
-    return next(f for f in (replace(feature, name=name) for name in names) if f.column not in taken)
+    # One block, and no copy of it: the columns are rows of what the walk wrote.
+    features = pd.DataFrame(walked.values.T, columns=[row.feature.column for row in rows], copy=False)
+    return pd.concat([pd.DataFrame(keys), features], axis=1), [row.feature for row in rows]
 
 
 def _times(microseconds: np.ndarray) -> pd.DatetimeIndex:

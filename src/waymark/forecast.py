@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from waymark.feature_groups import slugs
+from waymark.catalogue import slugs
 from waymark.targets import END, STAY
 
 SILENT = "silent"

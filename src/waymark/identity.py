@@ -12,9 +12,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from waymark import kernels, schema
+from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.errors import InputError
+from waymark.kernels import unions
 
 CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
 ENDS = ("withdraw", "erase")  # kinds of rows that end links: those that events carry, or all
@@ -127,11 +128,22 @@ class Identities:
 
     def persons(self, cutoff: int) -> np.ndarray:
         """Return the person code of each event as known before `cutoff` (microseconds)."""
+        owner, people = self.owners(cutoff)
+        return people[owner]
+
+    def owners(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the identifier that each event belongs to as known before `cutoff`, and the person code of each.
+
+        Both are int32. An event is its customer's, else its device's, unless a rule gives it to somebody else.
+        """
         people, is_shared = self._stitch(cutoff)
-        own = np.where(self.customer >= 0, self.customer, self.anonymous)
         if self.rules.shared_devices == "last_auth" and is_shared.any():
-            own = self._last_authenticated(own, is_shared, cutoff)
-        return people[own]
+            return self._last_authenticated(self._carried, is_shared, cutoff), people
+        return self._carried, people
+
+    @cached_property
+    def _carried(self) -> np.ndarray:
+        return np.where(self.customer >= 0, self.customer, self.anonymous)
 
     def are_identified(self, cutoff: int) -> np.ndarray:
         """Say which persons have a customer id as known before `cutoff`, by code."""
@@ -171,16 +183,16 @@ class Identities:
         parents = np.arange(len(self.person_ids), dtype=np.int32)
         # Customers may be one through links of their own; only then is it known how many persons a device serves.
         is_login = (low < self.n_customers) & (high >= self.n_customers)
-        kernels.join(parents, low[~is_login], high[~is_login])
-        root = kernels.roots(parents)
+        unions.join(parents, low[~is_login], high[~is_login])
+        root = unions.roots(parents)
         customer, device = root[low[is_login]], root[high[is_login]]
         first, last = np.full(len(root), len(root), np.int32), np.full(len(root), -1, np.int32)
         np.minimum.at(first, device, customer)
         np.maximum.at(last, device, customer)
         is_shared = (last >= 0) & (first != last)
         joins = np.ones(len(device), bool) if self.rules.shared_devices == "none" else ~is_shared[device]
-        kernels.join(parents, customer[joins], device[joins])
-        return kernels.roots(parents), is_shared[root]
+        unions.join(parents, customer[joins], device[joins])
+        return unions.roots(parents), is_shared[root]
 
     def _are_crowded(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Say which anonymous ids have links to more than `max_persons_per_id` persons, told apart without them."""

@@ -8,14 +8,16 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from waymark import kernels, schema
+from waymark import schema
 from waymark.config import RESERVED_STAGES, IdentityConfig, JourneyConfig, StageRule
 from waymark.errors import InputError
-from waymark.eventlog import EventLog, Grouped, group_by_person, micro, read_log
+from waymark.eventlog import Columns, EventLog, Grouped, group_by_person, micro, read_log
+from waymark.kernels import stages as kernels
 
 EVENT_TYPE = "{event_type}"
 # Columns of `kernels.stage_states`.
 ENTRY, BEFORE, BEFORE_THAT, VISITS, REGRESSIONS, REENTRIES, DETOURS = range(7)
+_LEAST, _MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -38,52 +40,51 @@ class StageMap:
         return [i for i, s in enumerate(self.stages) if s in RESERVED_STAGES]
 
     @cached_property
-    def _matches(self) -> list[np.ndarray]:
-        """For each rule, which events it matches, the count so far left aside."""
-        return [self._matching(rule) for rule in self.journey.rules]
+    def _rules(self) -> kernels.Rules:
+        """The rules by kind of event, as the kernel takes them."""
+        log, kinds, place = self.log, self.log.kinds, {s: i for i, s in enumerate(self.stages)}
+        types = [log.event_types[t] for t in kinds.event_type]
+        channels = [None if c < 0 else log.channels[c] for c in kinds.channel]
+        actors = [schema.ACTORS[a] for a in kinds.actor]
+        known = list(zip(types, actors, channels, kinds.has_value, strict=True))
+        asked = [[r for r in self.journey.rules if _may_match(r, *kind)] for kind in known]
+        flat = [(rule, name) for rules, name in zip(asked, types, strict=True) for rule in rules]
+        counted = sorted({name for r, name in flat if r.count_at_least or r.count_at_most})
+        return kernels.Rules(
+            plain=np.array([self._plain(rules, name) for rules, name in zip(asked, types, strict=True)], np.int32),
+            first=np.cumsum([0, *map(len, asked)]),
+            stage=np.array([place[name if r.stage == EVENT_TYPE else r.stage] for r, name in flat], np.int32),
+            asks_value=np.array([_asks_value(r) for r, _ in flat], bool),
+            value_from=np.array([_or(r.value_cents_at_least, _LEAST) for r, _ in flat], np.int64),
+            value_to=np.array([_or(r.value_cents_at_most, _MOST) for r, _ in flat], np.int64),
+            count_from=np.array([_or(r.count_at_least, 0) for r, _ in flat], np.int64),
+            count_to=np.array([_or(r.count_at_most, _MOST) for r, _ in flat], np.int64),
+            counter=np.array([counted.index(t) if t in counted else len(counted) for t in types], np.int32),
+            n_counters=len(counted) + 1,
+        )
 
-    @cached_property
-    def _stage_of_rule(self) -> list[np.ndarray]:
-        """For each rule, the stage code it gives to each event type."""
-        place = {s: i for i, s in enumerate(self.stages)}
-        types = self.log.event_types
-        return [
-            np.array([place[t if r.stage == EVENT_TYPE else r.stage] for t in types], np.int32)
-            for r in self.journey.rules
-        ]
+    def _plain(self, rules: list[StageRule], event_type: str) -> int:
+        """Return the stage code that events of a kind give, `kernels.ASK` where it hangs on more than the kind."""
+        if not rules:
+            return -1
+        if _asks_value(rules[0]) or rules[0].count_at_least or rules[0].count_at_most:
+            return kernels.ASK
+        return self.stages.index(event_type if rules[0].stage == EVENT_TYPE else rules[0].stage)
 
-    def _matching(self, rule: StageRule) -> np.ndarray:
-        log = self.log
-        match = np.isin(log.actor.astype(str), rule.actor)
-        if rule.event_type is not None:
-            match &= np.isin(log.event_types.astype(str), rule.event_type)[log.event_type]
-        if rule.channel is not None:
-            match &= np.append(np.isin(log.channels.astype(str), rule.channel), False)[log.channel]
-        if rule.value_cents_at_least is not None:
-            match &= log.has_value & (log.value_cents >= rule.value_cents_at_least)
-        if rule.value_cents_at_most is not None:
-            match &= log.has_value & (log.value_cents <= rule.value_cents_at_most)
-        return match
+    def stage_codes(self, grouped: Grouped | Columns) -> np.ndarray:
+        """Return the stage code after each event of `grouped`: that of the first rule that matches, else as before.
 
-    def stage_codes(self, grouped: Grouped) -> np.ndarray:
-        """Return the stage code after each event of `grouped`: that of the first rule that matches, else as before."""
-        return self._filled(self.reached(grouped), grouped.starts)
+        Before the first event that a rule matches, a person is at the initial stage.
+        """
+        stage = self.reached(grouped)
+        kernels.carry_on(grouped.starts, stage, self.stages.index(self.journey.initial))
+        return stage
 
-    def reached(self, grouped: Grouped) -> np.ndarray:
+    def reached(self, grouped: Grouped | Columns) -> np.ndarray:
         """Return the stage code that each event of `grouped` itself gives its person, -1 where no rule matches it."""
-        event_type = self.log.event_type[grouped.index]
-        counts = None
-        stage = np.full(len(grouped.index), -1, np.int32)
-        is_free = np.ones(len(grouped.index), bool)
-        for rule, matches, of_type in zip(self.journey.rules, self._matches, self._stage_of_rule, strict=True):
-            match = matches[grouped.index] & is_free
-            if rule.count_at_least is not None or rule.count_at_most is not None:
-                if counts is None:
-                    counts = kernels.count_so_far(grouped.starts, event_type, len(self.log.event_types))
-                match &= counts >= (rule.count_at_least or 0)
-                match &= counts <= (rule.count_at_most or np.iinfo(np.int64).max)
-            stage[match] = of_type[event_type[match]]
-            is_free &= ~match
+        events, rules = self.columns(grouped), self._rules
+        value = events.value_cents if rules.asks_value.any() else np.zeros(0, np.int64)
+        stage = kernels.reach(events.starts, events.kind, value, tuple(rules))
         for code in self._reserved:
             if (stage == code).any():
                 raise InputError(
@@ -92,23 +93,58 @@ class StageMap:
                 )
         return stage
 
-    def _filled(self, stage: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Carry each stage on to the person's next events; before the first, the person is at the initial stage."""
-        begins = np.zeros(len(stage), bool)
-        begins[starts[:-1]] = True
-        stage = np.where(begins & (stage < 0), self.stages.index(self.journey.initial), stage).astype(np.int32)
-        last = np.maximum.accumulate(np.where(stage >= 0, np.arange(len(stage)), 0)) if len(stage) else stage
-        return stage[last]
+    def columns(self, grouped: Grouped | Columns) -> Columns:
+        """Return the columns of the events of `grouped`."""
+        if isinstance(grouped, Columns):
+            return grouped
+        return Columns(self.log, grouped.starts, grouped.index, grouped.time)
+
+    @cached_property
+    def design(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the design says of changes of stage.
+
+        Returns
+        -------
+        place : ndarray
+            (n_stages,) int32: the place of each stage in `steps`; all that the design does not name share the last one.
+        steps : ndarray
+            (1 + n_places, n_places) int8: what is wrong with a change from one place to another, `kernels.REGRESSION`
+            and `kernels.DETOUR` added up; row 0 is from nowhere.
+        """
+        path, allowed = self.journey.path, self.journey.allowed
+        named = list(
+            dict.fromkeys([*path, *allowed, *(after for following in allowed.values() for after in following)])
+        )
+        steps = np.zeros((len(named) + 2, len(named) + 1), np.int8)
+        for i, before in enumerate(named, start=1):
+            is_back = [before in path and s in path and path.index(s) < path.index(before) for s in named]
+            is_off = [before in allowed and s not in allowed[before] for s in [*named, None]]
+            steps[i, :-1] += kernels.REGRESSION * np.array(is_back, np.int8)
+            steps[i] += kernels.DETOUR * np.array(is_off, np.int8)
+        place = {s: i for i, s in enumerate(named)}
+        return np.array([place.get(s, len(named)) for s in self.stages], np.int32), steps
 
     def states(self, grouped: Grouped, stage: np.ndarray) -> np.ndarray:
         """Return `kernels.stage_states` for the events of `grouped`."""
-        names, journey = self.stages, self.journey
-        position = np.array([journey.path.index(s) if s in journey.path else -1 for s in names], np.int64)
-        allowed = np.array(
-            [[s not in journey.allowed or after in journey.allowed[s] for after in names] for s in names],
-            bool,
-        )
-        return kernels.stage_states(grouped.starts, stage, position, allowed.reshape(len(names), len(names)))
+        return kernels.stage_states(grouped.starts, stage, *self.design)
+
+
+def _may_match(rule: StageRule, event_type: str, actor: str, channel: str | None, has_value: bool) -> bool:
+    """Say whether an event of a kind may match a rule, depending on how much its value is, and on the count so far."""
+    return (
+        actor in rule.actor
+        and (rule.event_type is None or event_type in rule.event_type)
+        and (rule.channel is None or channel in rule.channel)
+        and (has_value or not _asks_value(rule))
+    )
+
+
+def _asks_value(rule: StageRule) -> bool:
+    return rule.value_cents_at_least is not None or rule.value_cents_at_most is not None
+
+
+def _or(bound: int | None, other: int) -> int:
+    return other if bound is None else bound
 
 
 def build_journeys(

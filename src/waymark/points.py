@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from waymark import kernels
 from waymark.config import PopulationConfig
 from waymark.eventlog import EventLog, Grouped, group_by_person
 from waymark.journeys import ENTRY, StageMap
+from waymark.kernels import points as kernels
+from waymark.kernels.jit import DAY, EVER, NEVER
 
 _BEFORE_ANY_LINK = np.iinfo(np.int64).min
 
@@ -21,10 +23,8 @@ class Points:
     log: EventLog
     stage_map: StageMap
     grouped: Grouped
-    stage: np.ndarray  # (n_events,) stage code after each event
-    state: np.ndarray  # (n_events, 7) see kernels.stage_states
-    group: np.ndarray  # (n_points,) whose events
-    end: np.ndarray  # (n_points,)
+    group: np.ndarray  # (n_points,) whose events, ascending
+    end: np.ndarray  # (n_points,) ascending
     cutoff: np.ndarray  # (n_points,) int64 microseconds
 
     def __len__(self) -> int:
@@ -40,6 +40,16 @@ class Points:
     def last(self) -> np.ndarray:
         """Position of the last event each point sees."""
         return self.end - 1
+
+    @cached_property
+    def stage(self) -> np.ndarray:
+        """Stage code after each of the grouped events, (n_events,)."""
+        return self.stage_map.stage_codes(self.grouped)
+
+    @cached_property
+    def state(self) -> np.ndarray:
+        """What is known of the way through the stages after each of the grouped events: see `StageMap.states`."""
+        return self.stage_map.states(self.grouped, self.stage)
 
     @property
     def person_ids(self) -> np.ndarray:
@@ -58,14 +68,16 @@ class Points:
 
     def keep(self, mask: np.ndarray) -> Points:
         """Return the points where `mask` holds."""
+        if mask.all():
+            return self
         return replace(self, group=self.group[mask], end=self.end[mask], cutoff=self.cutoff[mask])
 
     def window_sums(
         self, category: np.ndarray, n_categories: int, windows_days: list[int], weight: np.ndarray | None = None
     ) -> np.ndarray:
         """Sum by category over windows, the whole history last: (n_points, n_windows + 1, n_categories) int64."""
-        windows = np.array([d * kernels.DAY for d in windows_days] + [kernels.EVER], np.int64)
-        weight = np.ones(len(category), np.int64) if weight is None else weight
+        windows = np.array([d * DAY for d in windows_days] + [EVER], np.int64)
+        weight = np.ones(len(category), np.int64) if weight is None else np.array(weight, np.int64)
         return kernels.window_sums(
             self.first,
             self.end,
@@ -88,7 +100,7 @@ def snapshot(log: EventLog, stage_map: StageMap, cutoff: int) -> Points:
     """Return one point for each person with an event that had happened and was known before `cutoff`."""
     grouped = group_by_person(log, log.visible(cutoff), cutoff)
     n = len(grouped.persons)
-    return _points(log, stage_map, grouped, np.arange(n), grouped.starts[1:], np.full(n, cutoff, np.int64))
+    return Points(log, stage_map, grouped, np.arange(n), grouped.starts[1:], np.full(n, cutoff, np.int64))
 
 
 def every_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
@@ -99,7 +111,7 @@ def every_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
     """
     grouped = group_by_person(log, log.first_told(as_of), _BEFORE_ANY_LINK, when_known=True)
     end = np.arange(1, len(grouped.index) + 1)
-    return _points(log, stage_map, grouped, grouped.group, end, grouped.time + 1)
+    return Points(log, stage_map, grouped, grouped.group, end, grouped.time + 1)
 
 
 def latest_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
@@ -108,28 +120,23 @@ def latest_event(log: EventLog, stage_map: StageMap, as_of: int) -> Points:
     return points.keep(points.end == points.grouped.starts[points.group + 1])
 
 
-def _points(
-    log: EventLog, stage_map: StageMap, grouped: Grouped, group: np.ndarray, end: np.ndarray, cutoff: np.ndarray
-) -> Points:
-    stage = stage_map.stage_codes(grouped)
-    state = stage_map.states(grouped, stage)
-    return Points(log, stage_map, grouped, stage, state, group, end, cutoff)
-
-
 def in_population(points: Points, population: PopulationConfig, now: np.ndarray) -> np.ndarray:
     """Say which points have customer activity behind them and belong to the configured population.
 
     `now` is the time, in int64 microseconds, from which the last activity's age is counted.
     """
-    activity = points.days_since(np.where(points.is_customer, 0, -1), 1)[:, 0, 1]
-    age_days = activity + (now - points.cutoff) / kernels.DAY
-    eligible = ~np.isnan(activity)
+    log, grouped = points.log, points.grouped
+    types = log.event_types[log.kinds.event_type].astype(str)
+    wanted = np.isin(types, population.event_types or [])
+    latest, has_wanted = kernels.activity_before(
+        *(grouped.starts, points.group, points.end, grouped.time),
+        *(points.stage_map.columns(grouped).kind, log.kinds.is_customer, wanted),
+    )
+    eligible = latest != NEVER
     if population.active_within_days is not None:
-        eligible &= age_days <= population.active_within_days
+        eligible &= now - latest <= population.active_within_days * DAY
     if population.identified_only:
-        eligible &= points.grouped.is_identified[points.group]
+        eligible &= grouped.is_identified[points.group]
     if population.event_types is not None:
-        wanted = np.isin(points.log.event_types.astype(str), population.event_types)
-        category = np.where(wanted[points.log.event_type[points.grouped.index]] & points.is_customer, 0, -1)
-        eligible &= points.window_sums(category, 1, [])[:, -1, 0] > 0
+        eligible &= has_wanted
     return eligible

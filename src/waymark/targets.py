@@ -11,7 +11,7 @@ from waymark.config import IdentityConfig, JourneyConfig, SplitConfig, TargetsCo
 from waymark.errors import InputError
 from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.journeys import StageMap
-from waymark.kernels import DAY
+from waymark.kernels.jit import DAY
 from waymark.points import every_event
 from waymark.splits import TRAIN, case_folds, cases_that_test, cutoff_folds, rank_cases
 

@@ -1,0 +1,146 @@
+"""Measures: what one number about a person at a point is, in words, and which walk reads it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from waymark.tracks import Track
+from waymark.vocabulary import Vocabulary
+from waymark.walks import (
+    DISTINCT,
+    TOTAL,
+    Clock,
+    Decay,
+    Latest,
+    LatestGaps,
+    LatestTypes,
+    Numbers,
+    Rhythm,
+    Since,
+    Tally,
+    Walk,
+    Way,
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number about a person at a point."""
+
+    formula: str  # in words; a name in braces is what the feature's name has there
+    walk: Walk
+    operands: tuple  # what the walk is asked for
+
+
+@dataclass(frozen=True)
+class Window:
+    """The last `days` before a point, half-open; the whole history where there are none."""
+
+    days: int | None
+
+    @property
+    def slug(self) -> str:
+        """The window in a feature's name."""
+        return "ever" if self.days is None else f"{self.days}d"
+
+    @property
+    def words(self) -> str:
+        """The window in words."""
+        return "so far" if self.days is None else f"in the last {in_days(self.days)}"
+
+
+def in_days(days: int) -> str:
+    """Write a number of days: `day`, `30 days`."""
+    return "day" if days == 1 else f"{days} days"
+
+
+def n_events(track: Track, code: int = 0, window: Window | None = None) -> Measure:
+    """How many events of a class there were in a window; so far, where none is given."""
+    days, when = (None, "so far") if window is None else (window.days, "{window}")
+    return Measure(f"number of {track.words}, {when}", Tally(track), (code, days, None))
+
+
+def value(track: Track, code: int, window: Window) -> Measure:
+    """The values of the events of a class in a window, added up."""
+    return Measure(f"sum of value_cents of {track.words}, {{window}}", Tally(track, True), (code, window.days, None))
+
+
+def n_classes(track: Track, formula: str) -> Measure:
+    """How many classes of a track there were so far."""
+    return Measure(formula, Tally(track), (DISTINCT, None, None))
+
+
+def share(track: Track, code: int, of: str) -> Measure:
+    """The share of a class in all events that have one; `of` says what those are."""
+    return Measure(f"number of {track.words} / number of {of}, so far", Tally(track), (code, None, TOTAL))
+
+
+def all_for_each(track: Track, code: int, formula: str) -> Measure:
+    """How many events there were for each of one class, so far."""
+    return Measure(formula, Tally(track), (TOTAL, None, code))
+
+
+def days_since(track: Track, code: int) -> Measure:
+    """Days from the latest event of a class to the point."""
+    return Measure(f"days from the latest of {track.words} to the cut-off", Since(track), (code,))
+
+
+def decayed(track: Track, code: int, days: int) -> Measure:
+    """How many events of a class there were, each worth one half for every `days` of its age."""
+    formula = f"sum over {track.words} so far of 0.5 ** (age in days at the cut-off / {{half_life}})"
+    return Measure(formula, Decay(track, days), (code,))
+
+
+def latest(track: Track, what: str = "") -> Measure:
+    """The class of the latest event that has one."""
+    return Measure(f"the latest of {what or track.words}", Latest(track), (0,))
+
+
+def one_before(track: Track, what: str = "") -> Measure:
+    """The class of the event with one before the latest that has one."""
+    return Measure(f"the one before the latest of {what or track.words}", Latest(track), (1,))
+
+
+def latest_number(name: str, formula: str) -> Measure:
+    """The latest of a number that events carry; for `VALUE`, their value where it is not 0."""
+    return Measure(formula, Numbers(name), (0,))
+
+
+def mean_number(name: str, formula: str) -> Measure:
+    """The mean so far of a number that events carry."""
+    return Measure(formula, Numbers(name), (1,))
+
+
+def latest_type(k: int, categories: tuple[str, ...]) -> Measure:
+    """The type of the `k`-th latest event."""
+    return Measure("type of the {k}th latest event", LatestTypes(categories), (k,))
+
+
+def latest_gap(k: int) -> Measure:
+    """Days from the event before the `k`-th latest to that."""
+    return Measure("days from the event before the {k}th latest to that", LatestGaps(), (k,))
+
+
+def of_rhythm(which: int, formula: str) -> Measure:
+    """A number of the rhythm of activities: `rhythm.MEAN_GAP` and the others."""
+    return Measure(formula, Rhythm(), (which,))
+
+
+def of_way(which: int, formula: str, known: Vocabulary) -> Measure:
+    """A number of the way through the stages: `stages.STAGE` and the others."""
+    return Measure(formula, way(known), (which,))
+
+
+def way(known: Vocabulary) -> Way:
+    """Return the walk along the stages."""
+    return Way(known.stages, known.transitions, known.two_transitions)
+
+
+def weekday() -> Measure:
+    """The weekday of the cut-off."""
+    return Measure("weekday of the cut-off (UTC)", Clock(), (0,))
+
+
+def hour() -> Measure:
+    """The hour of the cut-off."""
+    return Measure("hours from midnight (UTC) to the cut-off", Clock(), (1,))

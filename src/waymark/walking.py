@@ -1,0 +1,64 @@
+"""Walking over a log: by some persons at a time, so that what lies between events and numbers stays in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from waymark.eventlog import Columns
+from waymark.kernels import grouping
+from waymark.measures import Measure, way
+from waymark.points import Points
+from waymark.tracks import Chunk, Find, People, Track
+from waymark.vocabulary import Vocabulary
+from waymark.walks import Reads, Result, Walk
+
+CHUNK = 1 << 16  # events worked on at a time: few enough for the cache, enough to make calls from Python cheap
+_LINE = 16  # float32 in a line of the cache
+
+
+def walk_points(points: Points, measures: Sequence[Measure | None], known: Vocabulary, size: int = CHUNK) -> Result:
+    """Read out every measure at each of `points`; the rows of None hold nothing.
+
+    About `size` events are worked on at a time, and at least those of one person; how many has no say in the result.
+    """
+    reads: dict[Walk, Reads] = {way(known): []}  # which also tells the stage at each point
+    for row, measure in enumerate(measures):
+        if measure is not None:
+            reads.setdefault(measure.walk, []).append((measure.operands, row))
+    runs = [walk.prepare(asked, points.stage_map) for walk, asked in reads.items()]
+    n = len(points)
+    result = Result(_rows(len(measures) + 1, n), np.empty(n, np.int32), np.empty(n, np.int64))
+    for chunk in _chunks(points, size):
+        for run in runs:
+            run(chunk, result)
+    return Result(result.values[:-1, :n], result.stage, result.entered)
+
+
+def _chunks(points: Points, size: int) -> Iterator[Chunk]:
+    """Yield the events and points of some persons after another."""
+    grouped, stage_map, n = points.grouped, points.stage_map, len(points)
+    finders: dict[Track, Find] = {}
+    first = np.flatnonzero(np.append(True, points.group[1:] != points.group[:-1])[:n])
+    groups, first = points.group[first], np.append(first, n)
+    ends = points.end[first[1:] - 1]
+    n_events = np.cumsum(ends - grouped.starts[groups])
+    begin = 0
+    while begin < len(groups):
+        so_far = n_events[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(n_events, so_far + size, side="right")))
+        these, here = groups[begin:end], slice(first[begin], first[end])
+        starts, index, time = grouping.select(these, grouped.starts, ends[begin:end], grouped.index, grouped.time)
+        columns = Columns(points.log, starts, index, time)
+        point_starts = first[begin : end + 1] - first[begin]
+        shift = np.repeat(grouped.starts[these] - starts[:-1], np.diff(point_starts))
+        people = People(starts, time, point_starts, points.end[here] - shift, points.cutoff[here], int(first[begin]))
+        yield Chunk(people, columns, stage_map.stage_codes(columns), stage_map, finders)
+        begin = end
+
+
+def _rows(n: int, width: int) -> np.ndarray:
+    """Return room for `n` rows of float32 that begin on different lines of the cache: a point writes to all of them."""
+    lines = -(-width // _LINE)
+    return np.empty((n, (lines + 1 - lines % 2) * _LINE), np.float32)
