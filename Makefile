@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY := passive
 RUN := $(BIN)/python src/run.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup setup-linkage choose repro replay nightly leakcheck test test-slow lint format docs lock benchmark-linkage benchmark-stitching benchmark-identity mlflow lab clean
+.PHONY: help setup setup-linkage choose repro replay nightly leakcheck test test-slow lint format docs lock benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
@@ -64,13 +64,14 @@ test-slow: $(STAMP)              ## the slow ones: pipelines, experiments, real 
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(STAMP)                   ## ruff, without changing anything
-	$(BIN)/ruff check src tests notebooks && $(BIN)/ruff format --check src tests notebooks
+	$(BIN)/ruff check src tests benchmarks notebooks && $(BIN)/ruff format --check src tests benchmarks notebooks
 
 format: $(STAMP)                 ## ruff, with its fixes
-	$(BIN)/ruff check --fix src tests notebooks; $(BIN)/ruff format src tests notebooks
+	$(BIN)/ruff check --fix src tests benchmarks notebooks; $(BIN)/ruff format src tests benchmarks notebooks
 
-docs: $(STAMP)                   ## write docs/tables.md from schema.py
+docs: $(STAMP)                   ## write docs/tables.md and docs/features.md from schema.py and the table of features
 	$(RUN) waymark.table_docs
+	$(RUN) waymark.feature_docs
 
 lock: $(STAMP)                   ## resolve pyproject.toml anew; no index address may get into the lock files
 	$(LOCK) --extra dev -o requirements.lock
@@ -85,6 +86,9 @@ benchmark-stitching: $(STAMP)    ## cost of stitching, from 1 to 10 million link
 
 benchmark-identity: $(STAMP)     ## precision and recall of persons on the simulated brand; ARGS is its seed
 	$(BIN)/python benchmarks/identity_quality.py $(ARGS)
+
+benchmark-kernels: $(STAMP)      ## cost of the features of a bucket of events, beside DuckDB's read and sort (two minutes)
+	$(BIN)/python benchmarks/kernels.py $(ARGS)
 
 mlflow: $(STAMP)                 ## the experiment store in a browser, on this machine only
 	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,11 +25,15 @@ from waymark import catalogue, feature_groups, tables
 from waymark.clock import known_before
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.errors import InputError
-from waymark.features import build_features, build_training_features
+from waymark.eventlog import micro, read_log
+from waymark.features import build_features, build_training_features, describe
 from waymark.identity import link_identities
-from waymark.vocabulary import Vocabulary
+from waymark.journeys import StageMap
+from waymark.points import every_event, latest_event, snapshot
+from waymark.vocabulary import Vocabulary, learn_vocabulary
 
 EVERYTHING = by_hand.settings()
+ONE_WINDOW = by_hand.settings(windows_days=[7])
 CROWDED = by_hand.settings(max_categories=2, max_counted=2, max_mixed=1, last_k=1)
 EVERY_EVENT = by_hand.settings(points="every_event")
 KEYS = ["person_id", "cutoff_time", "prefix_length"]
@@ -138,6 +144,78 @@ def test_what_comes_after_the_first_test_changes_no_category_of_training(log, la
     )
     assert one[1:] == two[1:]
     assert bytes_of(one[0]) == bytes_of(two[0])
+
+
+def arrays(events: pd.DataFrame, **changed: Any) -> StageMap:
+    """Return the log as arrays, with its stages."""
+    return StageMap(replace(read_log(events, link_identities(events)), **changed), SHOP)
+
+
+def described(stage_map: StageMap, settings: FeaturesConfig, size: int = 1 << 16) -> pd.DataFrame:
+    vocabulary = learn_vocabulary(stage_map.log, stage_map, settings, micro(CUTOFF))
+    choose = snapshot if settings.points == "snapshots" else every_event
+    return describe(choose(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary, size)[0]
+
+
+@pytest.mark.parametrize("settings", [ONE_WINDOW, EVERY_EVENT], ids=["snapshots", "every_event"])
+@given(log=random_logs.rows(), size=st.integers(1, 40))
+def test_how_many_events_are_walked_over_at_a_time_changes_no_byte(settings, log, size):
+    stage_map = arrays(random_logs.table(log))
+    assert bytes_of(described(stage_map, settings, size)) == bytes_of(described(stage_map, settings))
+
+
+@pytest.mark.parametrize("settings", [ONE_WINDOW, EVERY_EVENT], ids=["snapshots", "every_event"])
+@given(log=random_logs.rows(), more=st.lists(st.text("abmvxz", min_size=1, max_size=3)))
+def test_names_that_no_event_has_change_no_byte(settings, log, more):
+    """A bucket's lists of names may be those of all buckets."""
+    stage_map = arrays(random_logs.table(log))
+    given = stage_map.log
+
+    def with_more(codes: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        longer = np.array(sorted({*names, *more}), object)
+        place = np.append(np.searchsorted(longer.astype(str), names.astype(str)), -1)
+        return place[codes].astype(codes.dtype), longer
+
+    event_type, event_types = with_more(given.event_type, given.event_types)
+    channel, channels = with_more(given.channel, given.channels)
+    longer = {
+        "event_type": event_type,
+        "event_types": event_types,
+        "channel": channel,
+        "channels": channels,
+        "attributes": {name: with_more(*coded) for name, coded in given.attributes.items()},
+    }
+    for journey in (SHOP, ACTIVITIES):
+        one, other = StageMap(given, journey), StageMap(replace(given, **longer), journey)
+        assert bytes_of(described(one, settings)) == bytes_of(described(other, settings))
+
+
+@given(log=random_logs.rows(), journey=st.sampled_from([SHOP, ACTIVITIES]))
+def test_a_persons_latest_point_of_many_is_the_snapshot_right_after_it(log, journey):
+    """Where events are known at once and persons have one id: rolling windows and bins then say the same."""
+    cases = [
+        e | {"anonymous_id": None, "customer_id": e["customer_id"] or "x", "known_time": e["event_time"]} for e in log
+    ]
+    stage_map = StageMap(arrays(random_logs.table(cases)).log, journey)
+    for settings in (ONE_WINDOW, EVERYTHING):
+        vocabulary = learn_vocabulary(stage_map.log, stage_map, settings, micro(CUTOFF))
+        rolling, _ = describe(every_event(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary)
+        latest, _ = describe(latest_event(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary)
+        ends = rolling.groupby("person_id").tail(1)
+        assert bytes_of(ends) == bytes_of(latest)
+        for cutoff in ends["cutoff_time"].unique()[:3]:
+            then, _ = describe(snapshot(stage_map.log, stage_map, micro(cutoff)), settings, vocabulary)
+            mine = then[then["person_id"].isin(ends.loc[ends["cutoff_time"] == cutoff, "person_id"])]
+            assert bytes_of(mine) == bytes_of(ends[ends["cutoff_time"] == cutoff])
+
+
+def test_two_buckets_in_two_threads_give_the_bytes_of_one_after_the_other():
+    buckets = [arrays(random_logs.table(random_logs._log(seed, n=3000))) for seed in (1, 2)]
+    for settings in (EVERYTHING, EVERY_EVENT):
+        alone = [bytes_of(described(b, settings, 100)) for b in buckets]
+        with ThreadPoolExecutor(2) as pool:
+            together = [bytes_of(t) for t in pool.map(lambda b: described(b, settings, 100), buckets * 2)]  # noqa: B023
+        assert together == alone * 2
 
 
 # --- the plain reference --------------------------------------------------------------------------------------------

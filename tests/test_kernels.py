@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernels as benchmark
 from waymark.kernels import decays, grouping, latest, points, rhythm, tallies
 from waymark.kernels.jit import DAY, EVER
 
@@ -335,3 +336,10 @@ def test_after_the_warm_up_nothing_is_compiled():
     subprocess.run([sys.executable, "src/run.py", "waymark.kernels"], cwd=ROOT, check=True, capture_output=True)
     done = subprocess.run([sys.executable, "-c", USE_EVERYTHING], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout == ""
+
+
+def test_the_benchmark_prints_its_table():
+    page = benchmark.show(3000)
+    assert "every_event, all shipped: 215 features" in page
+    assert page.count("all of it") == 4
+    assert page.count("the same bytes") == 2

@@ -1,6 +1,11 @@
 from pathlib import Path
 
-from waymark import schema, table_docs
+import pytest
+
+import by_hand
+from waymark import feature_docs, schema, table_docs
+from waymark.config import FeaturesConfig
+from waymark.feature_groups import GROUPS, feature_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,3 +19,20 @@ def test_every_table_and_column_is_there():
     for table in (t for t in vars(schema).values() if isinstance(t, schema.Table)):
         section = page.split(f"## {table.name}\n")[1].split("\n## ")[0]
         assert all(f"| `{column}` |" in section for column in table.columns)
+
+
+def test_the_page_of_features_is_what_their_table_says():
+    assert (ROOT / "docs/features.md").read_text(encoding="utf-8") == feature_docs.render(ROOT / "conf"), (
+        "run `make docs`"
+    )
+
+
+@pytest.mark.parametrize("points", ["snapshots", "every_event"])
+def test_every_feature_has_a_line_with_its_group_formula_and_unit(points):
+    chosen: FeaturesConfig = by_hand.settings(points=points, groups=list(GROUPS))
+    lines = feature_docs.render(ROOT / "conf").splitlines()
+    for row in feature_table(chosen, feature_docs.EXAMPLE):
+        line = next(line for line in lines if line.startswith(f"| `{row.pattern}` | {row.feature.group}"))
+        assert f"| {row.source.formula} | {row.feature.unit} |" in line
+        braces = {part.split("}")[0] for part in row.source.formula.split("{")[1:]}
+        assert all(f"{{{name}}}" in row.pattern for name in braces), "the formula says what the name says"

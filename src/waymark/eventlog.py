@@ -88,13 +88,17 @@ class EventLog:
     def __post_init__(self) -> None:
         """Check the types, for which the kernels are compiled, and lock the arrays: every feature reads the same."""
         coded = {f"attributes[{name}]": codes for name, (codes, _) in self.attributes.items()}
-        columns = {name: getattr(self, name) for name in _TYPES} | coded
+        numbers = {f"numbers[{name}]": column for name, column in self.numbers.items()}
+        types = _TYPES | dict.fromkeys(coded, _CODES) | dict.fromkeys(numbers, ("float64",))
+        columns = {name: getattr(self, name) for name in _TYPES} | coded | numbers
         for name, column in columns.items():
-            allowed = _TYPES.get(name, _CODES)
+            allowed = types[name]
             if str(column.dtype) not in allowed or column.shape != self.event_time.shape:
                 raise TypeError(f"{name} is {column.dtype} of shape {column.shape}; it takes {' or '.join(allowed)}")
+            if not column.flags.c_contiguous:
+                raise TypeError(f"{name} is not contiguous; np.ascontiguousarray makes it so")
         names = [self.event_types, self.channels, *(names for _, names in self.attributes.values())]
-        for array in (*columns.values(), *self.numbers.values(), *names):
+        for array in (*columns.values(), *names):
             array.flags.writeable = False
 
     def __len__(self) -> int:
@@ -126,7 +130,9 @@ def number_kinds(log: EventLog) -> Kinds:
     n = math.prod(shape)
     if n <= _MOST_KINDS:
         code = np.empty(len(log), code_type(n))
-        columns = [c if code.dtype == np.int16 else c.astype(np.int32) for c in (log.event_type, log.channel)]
+        columns = [c.astype(code.dtype, copy=False) for c in (log.event_type, log.channel)]
+        for column in columns:
+            column.flags.writeable = False  # as those are that were not copied
         room = np.full(n, -1, np.int32)
         kinds = grouping.number_kinds(*columns, log.actor, log.has_value, len(log.channels), shape[2], room, code)
     else:

@@ -115,14 +115,14 @@ def stage(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     yield row("stage", "the present stage", "category", present, known.stages)
     yield row("previous_stage", "the stage before", "category", previous, known.stages)
     yield row("days_in_stage", "days in the present stage", "days", entered)
-    for name, words, which in (
-        ("n_events_in_stage", "events in the present stage", s.EVENTS_IN_STAGE),
-        ("n_visits", "visits to stages so far", s.VISITS),
-        ("n_regressions", "steps back along the path so far", s.REGRESSIONS),
-        ("n_reentries", "returns to an earlier stage so far", s.REENTRIES),
-        ("n_detours", "steps off the path so far", s.DETOURS),
+    for name, words, which, formula in (
+        ("n_events_in_stage", "events in the present stage", s.EVENTS_IN_STAGE, "events since the present stage began"),
+        ("n_visits", "visits to stages so far", s.VISITS, "visits to stages, the present one included"),
+        ("n_regressions", "steps back along the path so far", s.REGRESSIONS, "changes to a stage earlier on the path"),
+        ("n_reentries", "returns to an earlier stage so far", s.REENTRIES, "changes to a stage visited before"),
+        ("n_detours", "steps off the path so far", s.DETOURS, "changes that `allowed` of the journey does not list"),
     ):
-        yield row(name, words, "count", m.of_way(which, f"number of {words}", known))
+        yield row(name, words, "count", m.of_way(which, f"number of {formula}", known))
     entries = Track(tracks.by_entry, "events that enter the stage {stage}", known.stages)
     for code, t in terms(known.stages):
         yield row(

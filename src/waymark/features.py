@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from waymark.measures import Measure
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
 from waymark.vocabulary import Vocabulary, learn_vocabulary
 from waymark.walking import CHUNK, walk_points
+from waymark.walks import Result
 
 
 def build_training_features(
@@ -129,22 +130,27 @@ def describe(
     """
     rows = feature_table(settings, vocabulary)
     measures = [row.source if isinstance(row.source, Measure) else None for row in rows]
-    walked = walk_points(points, measures, vocabulary, size)
-    for row, values in zip(rows, walked.values, strict=True):
+    result = walk_points(points, measures, vocabulary, size)
+    for row, values in zip(rows, result.values, strict=True):
         if isinstance(row.source, str):
             values[:] = compute(row.source, points)
-    stages = pd.array(points.stage_map.stages, "str")
+    features = [row.feature for row in rows]
+    return assemble(points, features, result), features
+
+
+def assemble(points: Points, features: Sequence[Feature], result: Result) -> pd.DataFrame:
+    """Return rows of `schema.FEATURES`, whose features are the rows of `result.values`, without a copy of those."""
+    names = points.log.identities.person_ids[points.grouped.persons]
     keys = {
-        "person_id": pd.array(points.log.identities.person_ids[points.grouped.persons], "str").take(points.group),
+        "person_id": pd.array(names, "str").take(points.group),
         "cutoff_time": _times(points.cutoff),
         "prefix_length": (points.end - points.first).astype(np.int32),
-        "stage": stages.take(walked.stage),
-        "stage_since": _times(walked.entered),
+        "stage": pd.array(points.stage_map.stages, "str").take(result.stage),
+        "stage_since": _times(result.entered),
     }
-    # One block, and no copy of it: the columns are rows of what the walk wrote.
-    features = pd.DataFrame(walked.values.T, columns=[row.feature.column for row in rows], copy=False)
-    return pd.concat([pd.DataFrame(keys), features], axis=1), [row.feature for row in rows]
+    columns = pd.DataFrame(result.values.T, columns=[f.column for f in features], copy=False)
+    return pd.concat([pd.DataFrame(keys, copy=False), columns], axis=1)
 
 
 def _times(microseconds: np.ndarray) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(microseconds.astype("datetime64[us]")).tz_localize("UTC")
+    return pd.DatetimeIndex(microseconds.view("datetime64[us]")).tz_localize("UTC")

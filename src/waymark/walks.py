@@ -21,7 +21,6 @@ from waymark.vocabulary import transition_tables
 
 TOTAL, DISTINCT = -2, -1  # instead of a class: all classes together, and how many of them occurred
 VALUE = ""  # the value of events among the numbers they carry, none of which is called so
-_FEW = 6  # classes: running sums of so few cost less than to begin anew for each person, measured
 _HOUR, _EPOCH_WEEKDAY = DAY // 24, 3  # 1970-01-01 was a Thursday, and Monday is 0
 
 
@@ -88,7 +87,8 @@ class Tally:
         def run(chunk: Chunk, result: Result) -> None:
             begins, classes = chunk.window_starts(windows), chunk.classes(self.track)
             weight = chunk.columns.value_cents if self.is_value else np.zeros(0, np.int64)
-            if n > _FEW and len(chunk.people.ends) == len(chunk.people.starts) - 1:
+            # Sums that run on through all persons cost by class, those that begin anew for each also by window.
+            if n > 2 + len(days) and len(chunk.people.ends) == len(chunk.people.starts) - 1:
                 tallies.tally_once(tuple(chunk.people), begins, classes, n, weight, numbers, result.values)
             else:
                 sums = np.empty((n + 1, len(classes) + 1), np.int64 if self.is_value else np.int32)
