@@ -67,6 +67,12 @@ def room(events: dict[str, np.ndarray], n: int) -> np.ndarray:
     return np.full((n, len(events["end"]) + 4), -77, np.float32)
 
 
+def group(*args: np.ndarray | bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `grouping.group` writes and returns, in the room it asks for."""
+    person, index, time = (np.empty(len(args[0]), kind) for kind in (np.int32, np.int32, np.int64))
+    return index, time, grouping.group(*args, person, index, time)
+
+
 def seen(events: dict[str, np.ndarray], p: int, code: int | None = None) -> np.ndarray:
     """Return the positions of the events that a point sees, of one class or of any."""
     i = np.arange(events["first"][p], events["end"][p])
@@ -98,7 +104,7 @@ def test_events_are_grouped_in_the_order_they_had_or_became_known(person, late, 
     known_time = event_time + np.array(late[:n], np.int64)
     for array in (event_time, known_time):
         array.flags.writeable = False
-    index, time, starts = grouping.group(np.arange(n, dtype=np.int32), owner, people, event_time, known_time, known)
+    index, time, starts = group(np.arange(n, dtype=np.int32), owner, people, event_time, known_time, known)
     clock = known_time if known else event_time
     assert index.tolist() == sorted(range(n), key=lambda i: (people[person[i]], clock[i], i))
     assert time.tolist() == clock[index].tolist()
@@ -112,7 +118,7 @@ def test_a_history_told_backwards_is_sorted_all_the_same(n):
     for array in (event_time, known_time):
         array.flags.writeable = False
     nobody_else = np.zeros(n, np.int32), np.zeros(1, np.int32)
-    index, time, _ = grouping.group(np.arange(n, dtype=np.int32), *nobody_else, event_time, known_time, True)
+    index, time, _ = group(np.arange(n, dtype=np.int32), *nobody_else, event_time, known_time, True)
     assert index.tolist() == np.lexsort((np.arange(n), known_time)).tolist()
     assert time.tolist() == sorted(known_time)
 

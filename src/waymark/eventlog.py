@@ -117,11 +117,13 @@ class EventLog:
 
     def visible(self, cutoff: int) -> np.ndarray:
         """Return the positions of the events that had happened, and were known and held, before `cutoff` (micros.)."""
-        return grouping.seen_before(self.event_time, self.known_time, self.superseded_time, cutoff)
+        out = np.empty(len(self), np.int32)
+        return out[: grouping.seen_before(self.event_time, self.known_time, self.superseded_time, cutoff, out)]
 
     def first_told(self, cutoff: int) -> np.ndarray:
         """Return the positions of the events as they were first told, of those known before `cutoff`."""
-        return grouping.told_before(self.event_time, self.known_time, self.is_first_told, cutoff)
+        out = np.empty(len(self), np.int32)
+        return out[: grouping.told_before(self.event_time, self.known_time, self.is_first_told, cutoff, out)]
 
 
 def number_kinds(log: EventLog) -> Kinds:
@@ -207,9 +209,10 @@ def group_by_person(log: EventLog, index: np.ndarray, as_of: int, *, when_known:
     happened.
     """
     owner, people = log.identities.owners(as_of)
-    grouped, time, starts = grouping.group(
-        index.astype(np.int32, copy=False), owner, people, log.event_time, log.known_time, when_known
-    )
+    n, index = len(index), index.astype(np.int32, copy=False)
+    # Room from NumPy lies on large pages, which random writes want; what kernels take for themselves does not.
+    person, grouped, time = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
+    starts = grouping.group(index, owner, people, log.event_time, log.known_time, when_known, person, grouped, time)
     is_there = np.diff(starts) > 0
     return Grouped(
         index=grouped,
@@ -238,7 +241,9 @@ class Columns:
 
     def codes(self, column: np.ndarray, none: int = -1) -> np.ndarray:
         """Return the codes of these events in a column of the log, int32; `none` for none."""
-        return grouping.codes_at(column, self.index, none)
+        out = np.empty(len(self), np.int32)
+        grouping.codes_at(column, self.index, none, out)
+        return out
 
     @cached_property
     def kind(self) -> np.ndarray:

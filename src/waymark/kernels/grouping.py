@@ -37,30 +37,28 @@ def number_kinds(event_type, channel, actor, has_value, n_channels, n_actors, ki
 
 
 @jit
-def seen_before(event_time, known_time, superseded_time, cutoff):
-    """Return the positions, int32, of the events that had happened, were known, and held before `cutoff`."""
-    out = np.empty(len(event_time), np.int32)
+def seen_before(event_time, known_time, superseded_time, cutoff, out):
+    """Write the positions of the events that had happened, were known, and held before `cutoff`; return how many."""
     n = 0
     for i in range(len(event_time)):
-        out[n] = i  # written in any case and kept if it counts: there is no branch to guess wrong
+        out[at(n)] = i  # written in any case and kept if it counts: there is no branch to guess wrong
         n += (event_time[i] < cutoff) & (known_time[i] < cutoff) & (superseded_time[i] >= cutoff)
-    return out[:n]
+    return n
 
 
 @jit
-def told_before(event_time, known_time, is_first_told, cutoff):
-    """Return the positions, int32, of the events as they were first told, of those known before `cutoff`."""
-    out = np.empty(len(event_time), np.int32)
+def told_before(event_time, known_time, is_first_told, cutoff, out):
+    """Write the positions of the events as they were first told, of those known before `cutoff`; return how many."""
     n = 0
     for i in range(len(event_time)):
-        out[n] = i
+        out[at(n)] = i
         n += (event_time[i] < cutoff) & (known_time[i] < cutoff) & is_first_told[i]
-    return out[:n]
+    return n
 
 
 @jit
-def group(index, owner, people, event_time, known_time, when_known):
-    """Group events by person, in the order they have.
+def group(index, owner, people, event_time, known_time, when_known, person, grouped, time):
+    """Group events by person, in the order they have; return where each person code's begin, (n_people + 1,) int64.
 
     Parameters
     ----------
@@ -71,26 +69,19 @@ def group(index, owner, people, event_time, known_time, when_known):
     event_time, known_time
         Of each event of the log.
     when_known
-        Whether a person's events follow each other as they became known (the later of the two times).
-
-    Returns
-    -------
-    index : ndarray
-        Positions in the log, (n,) int32.
-    time : ndarray
-        The clock that orders the events, (n,) int64.
-    starts : ndarray
-        Where the events of each person code start, (len(people) + 1,) int64.
+        Whether a person's events follow each other as they became known (by the later of the two times).
+    person
+        Room for work, (n,) int32.
+    grouped, time
+        The positions in the log, (n,) int32, and the times by which events are ordered, (n,) int64, are written here.
     """
-    person = np.empty(len(index), np.int32)
     place = np.zeros(len(people) + 1, np.int64)
     for j in range(len(index)):
         person[j] = people[at(owner[at(index[j])])]
-        place[person[j] + 1] += 1
+        place[at(person[j] + 1)] += 1
     for p in range(len(people)):
         place[p + 1] += place[p]
     starts = place.copy()
-    grouped, time = np.empty(len(index), np.int32), np.empty(len(index), np.int64)
     for j in range(len(index)):
         i, p = at(index[j]), at(person[j])
         to = at(place[p])
@@ -100,7 +91,7 @@ def group(index, owner, people, event_time, known_time, when_known):
     if when_known:
         for p in range(len(people)):
             _sort(grouped[starts[p] : starts[p + 1]], time[starts[p] : starts[p + 1]])
-    return grouped, time, starts
+    return starts
 
 
 @jit
@@ -138,13 +129,11 @@ def select(groups, starts, ends, index, time):
 
 
 @jit
-def codes_at(column, index, none):
-    """Return the codes of a column of the log, of whichever small type, at the events of `index`; `none` for -1."""
-    out = np.empty(len(index), np.int32)
+def codes_at(column, index, none, out):
+    """Write the codes of a column of the log, of whichever small type, at the events of `index`; `none` for -1."""
     for i in range(len(index)):
         code = column[at(index[i])]
         out[i] = code if code >= 0 else none
-    return out
 
 
 @jit
