@@ -48,12 +48,12 @@ class StageMap:
         actors = [schema.ACTORS[a] for a in kinds.actor]
         known = list(zip(types, actors, channels, kinds.has_value, strict=True))
         asked = [[r for r in self.journey.rules if _may_match(r, *kind)] for kind in known]
-        flat = [(rule, name) for rules, name in zip(asked, types, strict=True) for rule in rules]
-        counted = sorted({name for r, name in flat if r.count_at_least or r.count_at_most})
+        flat = [(rule, t) for rules, t in zip(asked, types, strict=True) for rule in rules]
+        counted = sorted({t for r, t in flat if r.count_at_least or r.count_at_most})
         return kernels.Rules(
-            plain=np.array([self._plain(rules, name) for rules, name in zip(asked, types, strict=True)], np.int32),
+            plain=np.array([_plain(rules, t, place) for rules, t in zip(asked, types, strict=True)], np.int32),
             first=np.cumsum([0, *map(len, asked)]),
-            stage=np.array([place[name if r.stage == EVENT_TYPE else r.stage] for r, name in flat], np.int32),
+            stage=np.array([place[_stage(r, t)] for r, t in flat], np.int32),
             asks_value=np.array([_asks_value(r) for r, _ in flat], bool),
             value_from=np.array([_or(r.value_cents_at_least, _LEAST) for r, _ in flat], np.int64),
             value_to=np.array([_or(r.value_cents_at_most, _MOST) for r, _ in flat], np.int64),
@@ -62,14 +62,6 @@ class StageMap:
             counter=np.array([counted.index(t) if t in counted else len(counted) for t in types], np.int32),
             n_counters=len(counted) + 1,
         )
-
-    def _plain(self, rules: list[StageRule], event_type: str) -> int:
-        """Return the stage code that events of a kind give, `kernels.ASK` where it hangs on more than the kind."""
-        if not rules:
-            return -1
-        if _asks_value(rules[0]) or rules[0].count_at_least or rules[0].count_at_most:
-            return kernels.ASK
-        return self.stages.index(event_type if rules[0].stage == EVENT_TYPE else rules[0].stage)
 
     def stage_codes(self, grouped: Grouped | Columns) -> np.ndarray:
         """Return the stage code after each event of `grouped`: that of the first rule that matches, else as before.
@@ -137,6 +129,19 @@ def _may_match(rule: StageRule, event_type: str, actor: str, channel: str | None
         and (rule.channel is None or channel in rule.channel)
         and (has_value or not _asks_value(rule))
     )
+
+
+def _plain(rules: list[StageRule], event_type: str, place: dict[str, int]) -> int:
+    """Return the stage code that events of a kind give, `kernels.ASK` where it hangs on more than the kind."""
+    if not rules:
+        return -1
+    if _asks_value(rules[0]) or rules[0].count_at_least or rules[0].count_at_most:
+        return kernels.ASK
+    return place[_stage(rules[0], event_type)]
+
+
+def _stage(rule: StageRule, event_type: str) -> str:
+    return event_type if rule.stage == EVENT_TYPE else rule.stage
 
 
 def _asks_value(rule: StageRule) -> bool:
