@@ -389,6 +389,8 @@ class FeaturesConfig(Section):
     max_categories: int = Field(60, ge=1, le=250)  # per column; the rarer ones are one category together
     max_counted: int = Field(24, ge=1, le=250)  # event types and channels with counts of their own
     max_mixed: int = Field(8, ge=0, le=250)  # categories of an attribute with a share of their own
+    # About; above it, training and testing see half the persons, or a quarter, ... null: all, whatever they weigh.
+    max_train_rows: int | None = Field(2_000_000, ge=1000)
     population: PopulationConfig
 
     @field_validator("windows_days", "half_lives_days")
@@ -500,6 +502,14 @@ class ReportConfig(Section):
     max_flows: int = Field(24, ge=1)  # transitions drawn in the journey map
 
 
+class EngineConfig(Section):
+    """Where the work is done. No result depends on it."""
+
+    kind: Literal["local", "dask"]
+    workers: int | None = Field(None, ge=1)  # threads, or processes of Dask on this machine; by default, one a core
+    address: str | None = None  # of a running scheduler of Dask; by default, one is started for as long as it is needed
+
+
 class SimulateConfig(Section):
     """The simulated brand."""
 
@@ -536,6 +546,7 @@ class Settings(Section):
     leakcheck: LeakcheckConfig
     tracking: TrackingConfig
     report: ReportConfig
+    engine: EngineConfig
 
     @model_validator(mode="after")
     def _points_fit_split(self) -> "Settings":

@@ -13,10 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from waymark.config import EngineConfig
+from waymark.config import EngineConfig, load
 from waymark.errors import InputError
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def chosen() -> EngineConfig:
+    """Return the engine that resolved.yaml names. No step depends on it, for DVC: no result does."""
+    return load(EngineConfig, "engine")
 
 
 def over(settings: EngineConfig, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -30,7 +35,7 @@ def over(settings: EngineConfig, work: Callable[[Item], Result], items: Iterable
         A function of a module (or a `functools.partial` of one): workers elsewhere import it by its name.
     """
     if settings.kind == "local":
-        with ThreadPoolExecutor(settings.workers) as pool:
+        with ThreadPoolExecutor(settings.workers or os.cpu_count()) as pool:
             yield from pool.map(work, items)
     else:
         with dask_client(settings) as client:
@@ -69,7 +74,10 @@ def dask_client(settings: EngineConfig) -> Iterator[Any]:
     else:
         with (
             LocalCluster(
-                n_workers=settings.workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+                n_workers=settings.workers or os.process_cpu_count(),
+                threads_per_worker=1,
+                dashboard_address=None,
+                host="127.0.0.1",
             ) as cluster,
             Client(cluster) as client,
         ):

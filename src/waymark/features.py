@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig
 from waymark.console import progress
 from waymark.custom import compute
 from waymark.errors import InputError
-from waymark.eventlog import EventLog, micro, read_log
+from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.feature_groups import feature_table
 from waymark.file_watch import opened_files
 from waymark.journeys import StageMap
@@ -80,7 +81,12 @@ def build_training_features(
 
 
 def describe_past(
-    log: EventLog, end: pd.Timestamp, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary
+    log: EventLog,
+    end: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: FeaturesConfig,
+    vocabulary: Vocabulary,
+    is_drawn: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, list[Feature]]:
     """Describe everybody of the population at a past night, or at every event before a time.
 
@@ -92,6 +98,8 @@ def describe_past(
         The night; where every event is a point, the end of those that are described.
     journey, settings, vocabulary
         As for `build_training_features`.
+    is_drawn
+        Which persons, by their codes; everybody by default. See `draw`.
 
     Returns
     -------
@@ -102,7 +110,32 @@ def describe_past(
     """
     make = every_event if settings.points == "every_event" else snapshot
     points = make(log, StageMap(log, journey), micro(end))
+    if is_drawn is not None:
+        points = points.keep(is_drawn[points.grouped.persons[points.group]])
     return describe(points.keep(in_population(points, settings.population, points.cutoff)), settings, vocabulary)
+
+
+def draw(log: EventLog, n_halvings: int) -> np.ndarray | None:
+    """Draw a half of a half ... of all persons by a hash of their ids: bool, by person code; None where all are.
+
+    Whoever is of the half of a half is of the half, too.
+    """
+    if not n_halvings:
+        return None
+    return pd.util.hash_array(log.identities.person_ids, categorize=False) >> np.uint64(64 - n_halvings) == 0
+
+
+def count_halvings(n_points: int, at_most: int | None) -> int:
+    """Return how often `draw` has to halve for at most so many of `n_points` training points, about."""
+    return 0 if at_most is None or n_points <= at_most else math.ceil(math.log2(n_points / at_most))
+
+
+def count_points(log: EventLog, ends: Sequence[pd.Timestamp], settings: FeaturesConfig) -> int:
+    """Return how many training points `log` has at most: its events, or its persons of the last night at each of them."""
+    last = micro(ends[-1])
+    if settings.points == "every_event":
+        return len(log.first_told(last))
+    return len(ends) * len(group_by_person(log, log.visible(last), last).persons)
 
 
 def build_features(

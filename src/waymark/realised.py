@@ -134,7 +134,7 @@ def _grade(night: Night, logs: Logs) -> list[dict[str, Any]]:
 
 
 def _what_happened(night: Night, predictions: pd.DataFrame, log: EventLog) -> pd.DataFrame:
-    """Return rows of `schema.TARGETS`, one for each person of the night in `log`, as known when its horizon had passed."""
+    """Return rows of `schema.TARGETS`, one a person of the night in `log`, as known when its horizon had passed."""
     journey = night.section(config.JourneyConfig, "journey")
     targets = night.section(config.TargetsConfig, "targets")
     if night.section(config.FeaturesConfig, "features").points == "snapshots":

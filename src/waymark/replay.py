@@ -2,7 +2,7 @@
 
     python src/run.py waymark.replay cutoff_date=2025-09-28
 
-Everything that the night stands on is made anew in a temporary folder by the steps themselves: events, links,
+Everything that the night stands on is made anew in a temporary folder by the steps themselves: the store,
 features, targets, models and predictions, with the settings and the clocks that the night kept. Nothing of the project
 is touched.
 """
@@ -19,11 +19,14 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from waymark import config, schema, tables
-from waymark.clock import ScoreClock, TrainClock, known_before, version_as_of
+from waymark import config, tables
+from waymark.clock import ScoreClock, TrainClock
 from waymark.errors import InputError
+from waymark.linkage import link_customers
 from waymark.scoring import FORECASTS, MANIFEST, SETTINGS
-from waymark.sources.ingest import ingest
+from waymark.store.landing import ingest
+from waymark.store.report import clockless, report
+from waymark.store.store import Store
 
 _STEPS = (
     *("features_train", "targets", "train next_stage", "train churn"),
@@ -46,25 +49,23 @@ def replay(published: Path, folder: Path) -> Path:
     settings = yaml.safe_load((published / SETTINGS).read_text(encoding="utf-8"))
     train_clock = TrainClock.from_json(manifest["clocks"]["train"])
     score_clock = ScoreClock.from_json(manifest["clocks"]["score"])
-    end = max(train_clock.as_of, score_clock.cutoff_time)
     landing = Path(settings["landing"]).resolve()
     settings["landing"] = str(landing)
     with chdir(folder):
         tables.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), config.RESOLVED)
-        ingested = ingest(landing, config.load(config.SourceConfig, "source"))
-        told = ingested.links[ingested.links["known_time"] < end]
-        tables.write(known_before(ingested.events, end), tables.EVENTS, schema.EVENTS)
-        tables.write(told, tables.TOLD_LINKS, schema.LINKS)
-        _run("identify")
-        events, links = tables.read(tables.EVENTS), tables.read(tables.LINKS)
+        source, rules = config.load(config.SourceConfig, "source"), config.load(config.IdentityConfig, "identity")
+        ingest(landing, source, rules, tables.STORE, linked=link_customers(rules.linkage, landing))
+        store = Store()
+        account = report(store.manifest, store.facts, source)
         for name, clock, time in (
             ("train", train_clock, train_clock.as_of),
             ("score", score_clock, score_clock.cutoff_time),
         ):
-            if version_as_of(events, links, time) != clock.data_version:
+            if store.facts.version_as_of(time) != clock.data_version:
                 raise InputError(
                     f"{landing} no longer holds what the night {published.name} saw before {time:%Y-%m-%d}: files were"
-                    f" changed or taken away, {_came_later(ingested.clockless)}or the code that reads them is another"
+                    f" changed or taken away, {_came_later(clockless(account))}or the code that reads"
+                    " them is another"
                 )
             tables.write_json(clock.to_json(), tables.CLOCK / f"{name}.json")
         for step in _STEPS:

@@ -7,13 +7,13 @@ from pathlib import Path
 from waymark import schema, tables
 
 PATHS = {
-    "events": tables.EVENTS,
+    "events": f"{tables.STORE}, read by `Store().events()`",
     "rejects": tables.REJECTS,
-    "links": tables.LINKS,
+    "links": f"{tables.STORE}, read by `Store().links()`",
     "identifiers": tables.IDENTIFIERS,
     "person_changes": tables.PERSON_CHANGES,
     "journeys": tables.JOURNEYS,
-    "features": tables.FEATURES / "{train,score}.parquet",
+    "features": f"{tables.FEATURES}/train/<night>.parquet, {tables.FEATURES}/score.parquet",
     "targets": tables.TARGETS,
     "predictions": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "predictions.parquet",
     "baseline": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "baseline.parquet",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,7 @@ from waymark import schema
 from waymark.errors import InputError
 
 STORE = Path("data/store")
-EVENTS = Path("data/events.parquet")
 REJECTS = Path("data/rejects.parquet")
-TOLD_LINKS = Path("data/told_links.parquet")
-LINKS = Path("data/links.parquet")
 IDENTIFIERS = Path("data/identifiers.parquet")
 PERSON_CHANGES = Path("data/person_changes.parquet")
 JOURNEYS = Path("data/journeys.parquet")
@@ -30,6 +27,8 @@ MODELS = Path("models")
 PREDICTIONS = Path("data/predictions")
 REPORTS = Path("reports")
 REALISED = Path("reports/realised.parquet")
+
+GROUP_ROWS = 1 << 17  # rows that are written, and may be read, at a time
 
 
 @contextmanager
@@ -44,38 +43,108 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write(frame: pd.DataFrame, path: Path, table: schema.Table) -> int:
-    """Write `frame` as Parquet, sorted by key, and return its number of rows.
+def write(frame: pd.DataFrame, path: Path, table: schema.Table, note: str = "") -> int:
+    """Write `frame` as Parquet, sorted by key, and return its number of rows; `read_note` returns the note.
 
     The same rows give the same bytes. Pages carry checksums: a flipped bit is an error on reading, not a value.
     """
     arrow = schema.to_arrow(frame, table)
-    arrow = arrow.replace_schema_metadata({_SEAL: _seal(arrow.schema, arrow.num_rows)})
-    with atomic(path) as temporary:
-        pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
+    write_sorted([arrow], arrow.schema, arrow.num_rows, path, note)
     return arrow.num_rows
 
 
+def write_sorted(chunks: Iterable[pa.Table], columns: pa.Schema, n_rows: int, path: Path, note: str = "") -> None:
+    """Write the rows of `chunks`, which are checked, in order, and `n_rows` together.
+
+    How they are cut into chunks changes no byte.
+    """
+    metadata = {_SEAL: _seal(columns, n_rows), **({_NOTE: note.encode()} if note else {})}
+    how = {"compression": "zstd", "write_page_checksum": True}
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, columns.with_metadata(metadata), **how) as writer:
+        left = columns.empty_table()
+        for chunk in chunks:
+            left = pa.concat_tables([left, chunk])
+            while left.num_rows >= GROUP_ROWS:
+                writer.write_table(left[:GROUP_ROWS].combine_chunks())
+                left = left[GROUP_ROWS:]
+        if left.num_rows or not n_rows:
+            writer.write_table(left.combine_chunks())
+
+
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table that `write` wrote; raise `InputError` where it is missing or damaged."""
+    """Read a table that `write` wrote, or a folder of such files below each other, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged, or has not all of `columns`.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("*.parquet"))
+        if not files:
+            raise InputError(f"{path} holds no table; `dvc repro -P` makes it")
+        return pd.concat([read(file, columns) for file in files], ignore_index=True)
+    with _opened(path) as file:
+        _check_columns(path, file.schema_arrow.names, columns)
+        return file.read(columns).to_pandas()
+
+
+def read_in_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a table `GROUP_ROWS` at a time; see `read`."""
+    for i in range(n_groups(path)):
+        yield read_group(path, i, columns)
+
+
+def n_rows(path: Path) -> int:
+    """Return the number of rows of a table."""
+    with _opened(path) as file:
+        return file.metadata.num_rows
+
+
+def n_groups(path: Path) -> int:
+    """Return the number of groups of rows in a table."""
+    with _opened(path) as file:
+        return file.num_row_groups
+
+
+def read_group(path: Path, i: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the rows of group `i` of a table; see `read`."""
+    with _opened(path) as file:
+        _check_columns(path, file.schema_arrow.names, columns)
+        return file.read_row_group(i, columns).to_pandas()
+
+
+def read_note(path: Path) -> str:
+    """Return the note that a table was written with, "" where it is missing, damaged or has none."""
+    try:
+        with _opened(path) as file:
+            return (file.schema_arrow.metadata or {}).get(_NOTE, b"").decode()
+    except InputError:
+        return ""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a table; whatever is wrong with it, then or on reading, is an `InputError`."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             seal = (file.schema_arrow.metadata or {}).get(_SEAL)
             if seal != _seal(file.schema_arrow, file.metadata.num_rows):
                 raise OSError("its columns are not those that were written")
-            known = file.schema_arrow.names
-            arrow = file.read(columns)
+            yield file
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `dvc repro -P` makes it") from None
     except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"{path} is damaged ({str(error)[:120]}); delete it and run `dvc repro -P`") from None
-    missing = sorted(set(columns or []) - set(known))
+
+
+def _check_columns(path: Path, known: Sequence[str], asked: Sequence[str] | None) -> None:
+    missing = sorted(set(asked or []) - set(known))
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}; it has {', '.join(known)}")
-    return arrow.to_pandas()
 
 
-_SEAL = b"waymark.seal"
+_SEAL, _NOTE = b"waymark.seal", b"waymark.note"
 
 
 def _seal(columns: pa.Schema, n_rows: int) -> bytes:

@@ -14,7 +14,7 @@ def main() -> None:
     """Judge the models of both targets and write what was found."""
     with timed(log, "evaluate") as facts:
         cfg = config.load(config.EvaluateConfig, "evaluate")
-        features, targets = tables.read(tables.FEATURES / "train.parquet"), tables.read(tables.TARGETS)
+        features, targets = tables.read(tables.FEATURES / "train"), tables.read(tables.TARGETS)
         known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
         seed = config.value("seed")
         found = evaluation.evaluate(

@@ -1,12 +1,18 @@
 """DVC step: the features of tonight."""
 
 import logging
+from functools import partial
+
+import pandas as pd
 
 from waymark import schema, tables
-from waymark.clock import ScoreClock, known_before
+from waymark.clock import ScoreClock
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, load
 from waymark.console import timed
-from waymark.features import build_features
+from waymark.engine import chosen
+from waymark.features import describe_tonight
+from waymark.parts import Out, Part, make_tables
+from waymark.store.store import Store
 from waymark.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -15,17 +21,30 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Write tonight's features."""
     with timed(log, "features score") as facts:
-        tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
-        features, _ = build_features(
-            known_before(tables.read(tables.EVENTS), tonight),
-            tables.read(tables.LINKS),
-            tonight,
+        store = Store(tables.STORE, load(IdentityConfig, "identity"))
+        work = partial(
+            describe,
+            store,
+            ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time,
             load(JourneyConfig, "journey"),
             load(FeaturesConfig, "features"),
             Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
-            load(IdentityConfig, "identity"),
         )
-        facts.append(f"{tables.write(features, tables.FEATURES / 'score.parquet', schema.FEATURES):,} persons")
+        out = Out(tables.FEATURES / "score.parquet", schema.FEATURES)
+        [n], _ = make_tables(chosen(), work, store.buckets, [out])
+        facts.append(f"{n:,} persons")
+
+
+def describe(
+    store: Store,
+    tonight: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: FeaturesConfig,
+    vocabulary: Vocabulary,
+    bucket: int,
+) -> Part:
+    """Return the features of the persons of a bucket."""
+    return Part([describe_tonight(store.log(bucket), tonight, journey, settings, vocabulary)[0]])
 
 
 if __name__ == "__main__":

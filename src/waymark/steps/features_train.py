@@ -1,34 +1,119 @@
-"""DVC step: the features of past nights, for training and testing."""
+"""DVC step: the features of past nights, for training and testing.
 
+Those of a night are kept for as long as nothing changes that they hang on.
+"""
+
+import hashlib
+import json
 import logging
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from waymark import catalogue, schema, tables
-from waymark.clock import TrainClock, known_before
-from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, load
+from waymark.clock import TrainClock
+from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, Section, load
 from waymark.console import timed
-from waymark.features import build_training_features
+from waymark.engine import chosen, over
+from waymark.errors import InputError
+from waymark.eventlog import micro
+from waymark.feature_groups import feature_table
+from waymark.features import NO_CUTOFF, count_halvings, count_points, describe_past, draw
+from waymark.journeys import StageMap
+from waymark.parts import Out, Part, make_tables
+from waymark.store.store import Store
+from waymark.vocabulary import Counts, Vocabulary, choose_vocabulary, count_names
 
 log = logging.getLogger(__name__)
+
+KEPT = tables.FEATURES / "train"
 
 
 def main() -> None:
     """Write the training features, their catalogue and the vocabulary."""
     with timed(log, "features train") as facts:
         clock = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
-        features, known, vocabulary = build_training_features(
-            known_before(tables.read(tables.EVENTS), clock.as_of),
-            tables.read(tables.LINKS),
-            (*clock.train_cutoffs, *clock.test_cutoffs),
-            clock.as_of,
-            load(JourneyConfig, "journey"),
-            load(FeaturesConfig, "features"),
-            load(IdentityConfig, "identity"),
-            learn_until=clock.learn_until,
-        )
-        n = tables.write(features, tables.FEATURES / "train.parquet", schema.FEATURES)
+        journey, settings = load(JourneyConfig, "journey"), load(FeaturesConfig, "features")
+        engine, store = chosen(), Store(tables.STORE, load(IdentityConfig, "identity"))
+        nights = (*clock.train_cutoffs, *clock.test_cutoffs)
+        ends = [clock.as_of] if settings.points == "every_event" else sorted(nights)
+        if not ends:
+            raise InputError(NO_CUTOFF)
+        counted = list(over(engine, partial(count, store, journey, settings, clock.learn_until, ends), store.buckets))
+        vocabulary = choose_vocabulary((names for names, _ in counted), settings)
+        known = [row.feature for row in feature_table(settings, vocabulary)]
+        n_halvings = count_halvings(sum(n for _, n in counted), settings.max_train_rows)
+        rest = [journey, settings, store.rules], vocabulary.to_json(), n_halvings, _hash_of_code()
+        notes = {end: _note(store.facts.version_as_of(end), *rest) for end in ends}
+        with tables.new_folder(KEPT) as folder:
+            missing = [end for end in ends if not _take_over(KEPT / _name(end), folder / _name(end), notes[end])]
+            work = partial(describe, store, missing, journey, settings, vocabulary, n_halvings)
+            outs = [Out(folder / _name(end), schema.FEATURES, notes[end]) for end in missing]
+            if missing:
+                make_tables(engine, work, store.buckets, outs)
+            n_rows = sum(tables.n_rows(file) for file in folder.iterdir())
         tables.write_json(catalogue.to_json(known), tables.FEATURES / "catalogue.json")
         tables.write_json(vocabulary.to_json(), tables.FEATURES / "vocabulary.json")
-        facts.append(f"{n:,} rows of {len(known)} features")
+        drawn = f" of one person in {2**n_halvings}" if n_halvings else ""
+        facts.append(f"{n_rows:,} rows{drawn} of {len(known)} features")
+        if len(missing) < len(ends):
+            facts.append(f"{len(ends) - len(missing)} of {len(ends)} nights kept")
+
+
+def count(
+    store: Store,
+    journey: JourneyConfig,
+    settings: FeaturesConfig,
+    until: pd.Timestamp,
+    ends: Sequence[pd.Timestamp],
+    bucket: int,
+) -> tuple[Counts, int]:
+    """Return how often names occur in a bucket before `until`, and how many training points it has at most."""
+    events = store.log(bucket)
+    return count_names(events, StageMap(events, journey), micro(until)), count_points(events, ends, settings)
+
+
+def describe(
+    store: Store,
+    ends: Sequence[pd.Timestamp],
+    journey: JourneyConfig,
+    settings: FeaturesConfig,
+    vocabulary: Vocabulary,
+    n_halvings: int,
+    bucket: int,
+) -> Part:
+    """Return the features of the persons of a bucket at each of some nights."""
+    events = store.log(bucket)
+    drawn = draw(events, n_halvings)
+    return Part(describe_past(events, end, journey, settings, vocabulary, drawn)[0] for end in ends)
+
+
+def _note(known: str, settings: Sequence[Section], vocabulary: Any, n_halvings: int, code: str) -> str:
+    """Return a hash of all that the features of a night hang on."""
+    said = [known, [s.model_dump(mode="json") for s in settings], vocabulary, n_halvings, code]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_of_code() -> str:
+    root = Path(__file__).parents[2]
+    files = {file.relative_to(root).as_posix(): tables.sha256(file) for file in sorted(root.rglob("*.py"))}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _take_over(old: Path, new: Path, note: str) -> bool:
+    """Keep the file `old` as `new` if it was written with `note`, and say whether."""
+    if tables.read_note(old) != note:
+        return False
+    os.link(old.resolve(), new)
+    return True
+
+
+def _name(end: pd.Timestamp) -> str:
+    return f"{end:%Y-%m-%dT%H%M%S}.parquet"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
 """DVC step: the visits of every person to the stages, as known tonight."""
 
 import logging
+from functools import partial
+
+import pandas as pd
 
 from waymark import schema, tables
-from waymark.clock import ScoreClock, known_before
+from waymark.clock import ScoreClock
 from waymark.config import IdentityConfig, JourneyConfig, load
 from waymark.console import timed
-from waymark.journeys import build_journeys
+from waymark.engine import chosen
+from waymark.journeys import list_visits
+from waymark.parts import Out, Part, make_tables
+from waymark.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -15,11 +21,17 @@ def main() -> None:
     """Write the journeys."""
     with timed(log, "journeys") as facts:
         tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
-        events = known_before(tables.read(tables.EVENTS), tonight)
-        links, rules = tables.read(tables.LINKS), load(IdentityConfig, "identity")
-        journeys = build_journeys(events, links, load(JourneyConfig, "journey"), tonight, rules)
-        n = tables.write(journeys, tables.JOURNEYS, schema.JOURNEYS)
-        facts.append(f"{n:,} visits of {journeys['person_id'].nunique():,} persons")
+        store = Store(tables.STORE, load(IdentityConfig, "identity"))
+        work = partial(visits, store, load(JourneyConfig, "journey"), tonight)
+        out = Out(tables.JOURNEYS, schema.JOURNEYS)
+        [n], persons = make_tables(chosen(), work, store.buckets, [out])
+        facts.append(f"{n:,} visits of {sum(persons):,} persons")
+
+
+def visits(store: Store, journey: JourneyConfig, tonight: pd.Timestamp, bucket: int) -> Part:
+    """Return the visits of the persons of a bucket; told is how many those are."""
+    listed = list_visits(store.log(bucket), journey, tonight)
+    return Part([listed], int((listed["visit"] == 1).sum()))
 
 
 if __name__ == "__main__":

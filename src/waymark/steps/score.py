@@ -27,7 +27,7 @@ def main() -> None:
         baseline = scoring.score_baselines(features, scoring.load_baselines(), horizon_days)
         trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
         # All that a forecast hangs on; how the night was asked for is in its clocks.
-        settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "report", "simulate")}
+        settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "engine", "report", "simulate")}
         source = settings["source"]["name"]
         folder = scoring.publish(
             predictions, clock, trained, source, settings=settings, baseline=baseline, features=file

@@ -1,33 +1,87 @@
 """DVC step: what happened after each training point."""
 
 import logging
+from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
 
 from waymark import schema, tables
 from waymark.clock import TrainClock
-from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, SplitConfig, TargetsConfig, load
+from waymark.config import (
+    FeaturesConfig,
+    IdentityConfig,
+    JourneyConfig,
+    SplitConfig,
+    TargetsConfig,
+    load,
+)
 from waymark.console import timed
-from waymark.targets import build_targets
+from waymark.engine import chosen, over
+from waymark.errors import InputError
+from waymark.splits import CaseSplit, split_cases
+from waymark.store.store import Store
+from waymark.targets import NOBODY, deal_nights, follow_events, follow_nights, list_cases
 
 log = logging.getLogger(__name__)
+
+Mine = tuple[int, pd.DataFrame]  # a bucket, and the training points of its persons
 
 
 def main() -> None:
     """Write the targets."""
     with timed(log, "targets") as facts:
         clock = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
-        targets = build_targets(
-            tables.read(tables.FEATURES / "train.parquet", columns=[*schema.POINT, "stage"]),
-            tables.read(tables.EVENTS),
-            tables.read(tables.LINKS),
-            clock,
-            load(FeaturesConfig, "features").points,
-            load(JourneyConfig, "journey"),
-            load(TargetsConfig, "targets"),
-            load(SplitConfig, "split"),
-            load(IdentityConfig, "identity"),
-        )
+        journey, settings = load(JourneyConfig, "journey"), load(TargetsConfig, "targets")
+        engine, store = chosen(), Store(tables.STORE, load(IdentityConfig, "identity"))
+        points = tables.read(tables.FEATURES / "train", columns=[*schema.POINT, "stage"])
+        if points.empty:
+            raise InputError(NOBODY)
+        mine = list(deal_points(store, points))
+        if load(FeaturesConfig, "features").points == "every_event":
+            split = load(SplitConfig, "split")
+            cases = pd.concat(over(engine, partial(cases_of, store, clock.as_of, journey, split), store.buckets))
+            work = partial(after_events, store, clock.as_of, journey, settings, split, split_cases(cases, split))
+            targets = pd.concat(over(engine, work, mine))
+        else:
+            work = partial(after_nights, store, clock.as_of, journey, settings)
+            targets = deal_nights(pd.concat(over(engine, work, mine)), clock.test_cutoffs)
         n = tables.write(targets, tables.TARGETS, schema.TARGETS)
         facts.append(f"{n:,} rows, {(targets['fold'] == 'test').sum():,} of them for testing")
+
+
+def deal_points(store: Store, points: pd.DataFrame) -> Iterator[Mine]:
+    """Yield each bucket with the points of its persons, those that have any."""
+    yield from points.groupby(store.buckets_of(points["person_id"].to_numpy(object)))
+
+
+def after_nights(
+    store: Store, as_of: pd.Timestamp, journey: JourneyConfig, settings: TargetsConfig, mine: Mine
+) -> pd.DataFrame:
+    """Return what the persons of a bucket did after each night."""
+    bucket, points = mine
+    return follow_nights(points, store.log(bucket), as_of, journey, settings)
+
+
+def cases_of(
+    store: Store, as_of: pd.Timestamp, journey: JourneyConfig, split: SplitConfig, bucket: int
+) -> pd.DataFrame:
+    """Return the cases of a bucket."""
+    return list_cases(store.log(bucket), as_of, journey, split)
+
+
+def after_events(
+    store: Store,
+    as_of: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: TargetsConfig,
+    split: SplitConfig,
+    cases: CaseSplit,
+    mine: Mine,
+) -> pd.DataFrame:
+    """Return what came after each event of the persons of a bucket."""
+    bucket, points = mine
+    return follow_events(points, store.log(bucket), as_of, journey, settings, split, cases)
 
 
 if __name__ == "__main__":

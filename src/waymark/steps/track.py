@@ -14,7 +14,7 @@ TARGETS = ("next_stage", "churn")
 def main() -> None:
     """Log one run with both models; its id goes to reports/mlflow_run.json."""
     with timed(log, "track") as facts:
-        features = tables.read(tables.FEATURES / "train.parquet")
+        features = tables.read(tables.FEATURES / "train")
         result = tracking.Result(
             models={
                 target: tracking.TrackedModel(model, models.TRUSTED, features[card["columns"]].head(5), card)

@@ -14,7 +14,7 @@ def main(target: str) -> None:
     with timed(log, f"train {target}") as facts:
         cfg = config.load(config.ModelConfig, "model")
         model, card = models.train(
-            tables.read(tables.FEATURES / "train.parquet"),
+            tables.read(tables.FEATURES / "train"),
             tables.read(tables.TARGETS),
             catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
             target,

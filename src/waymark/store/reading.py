@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,15 @@ from waymark.kernels import buckets
 from waymark.ledger import ANONYMOUS
 from waymark.store.buckets import Bucket, Ids, read_ids
 from waymark.store.events import NEVER, micros_of
-from waymark.store.kinds import EVENTS, TOLD
+from waymark.store.hashes import hash_names
+from waymark.store.kinds import EVENTS, TOLD, owner_of
 from waymark.store.ledgers import CUSTOMER_ACTS
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
 from waymark.store.order import order_events
-from waymark.store.segments import damaged, dead_positions, live_rows, read_segment, take_rows, together
+from waymark.store.segments import Segment, damaged, dead_positions, live_rows, read_segment, take_rows, together
+
+Kept = Mapping[int, np.ndarray]  # bucket -> which of its identifiers, by place
 
 _NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
 
@@ -199,27 +202,38 @@ def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
         raise damaged(root / bucket.ledger, error) from None
 
 
-def read_events(root: Path, manifest: Manifest, numbers: Iterable[int] | None = None) -> pd.DataFrame:
-    """Return rows of `schema.EVENTS`: those of some buckets, or all; sorted by their key."""
+def read_events(root: Path, manifest: Manifest, kept: Kept | None = None) -> pd.DataFrame:
+    """Return rows of `schema.EVENTS`: all, or those of some identifiers; sorted by their key."""
     names, parts = manifest.new_names(), []
-    for bucket in _chosen(manifest, numbers):
+    for bucket in _chosen(manifest, kept):
         ids = read_ids(root, bucket)
-        parts += [EVENTS.decode(live_rows(root, s), names, ids.texts) for s in bucket.events]
+        for segment in bucket.events:
+            rows = live_rows(root, segment) if kept is None else _rows_of(root, segment, kept[bucket.number])
+            parts.append(EVENTS.decode(rows, names, ids.texts))
     table = together(parts)
     times = {c: _zoned(table[c].to_numpy()) for c in ("event_time", "known_time", "superseded_time")}
-    kept = sorted(c for c in table.column_names if c.startswith(tuple(schema.ATTRIBUTES)))
-    frame = table.select([*(c for c in schema.EVENTS.columns if c not in times), *kept]).to_pandas(
+    columns = sorted(c for c in table.column_names if c.startswith(tuple(schema.ATTRIBUTES)))
+    frame = table.select([*(c for c in schema.EVENTS.columns if c not in times), *columns]).to_pandas(
         types_mapper={pa.int64(): pd.Int64Dtype()}.get
     )
-    frame = frame.assign(**times, sequence=frame["sequence"].astype("int64"))[[*schema.EVENTS.columns, *kept]]
+    frame = frame.assign(**times, sequence=frame["sequence"].astype("int64"))[[*schema.EVENTS.columns, *columns]]
     return frame.sort_values(list(schema.EVENTS.key), kind="stable", ignore_index=True)
 
 
-def read_links(root: Path, manifest: Manifest, numbers: Iterable[int] | None = None) -> pd.DataFrame:
-    """Return the ledger of some buckets, or of all, as rows of `schema.LINKS`; sorted by their key."""
+def _rows_of(root: Path, segment: Segment, is_kept: np.ndarray) -> pa.Table:
+    """Return the rows of a segment that count and belong to some identifiers (bool, by place)."""
+    owner = owner_of(read_segment(root, segment, list(EVENTS.ends)), EVENTS)
+    return take_rows(root, segment, np.setdiff1d(np.flatnonzero(is_kept[owner]), dead_positions(root, segment)))
+
+
+def read_links(root: Path, manifest: Manifest, kept: Kept | None = None) -> pd.DataFrame:
+    """Return rows of `schema.LINKS`: the whole ledger, or the links among some identifiers; sorted by their key."""
     names, parts = manifest.new_names(), []
-    for bucket in _chosen(manifest, numbers):
+    for bucket in _chosen(manifest, kept):
         coded, texts = read_ledger(root, bucket), read_ids(root, bucket).texts
+        if kept is not None:
+            is_kept = kept[bucket.number]
+            coded = coded.filter(pa.array(is_kept[coded["one"].to_numpy()] & is_kept[coded["two"].to_numpy()]))
         if coded.num_rows:
             parts.append(
                 pd.DataFrame(
@@ -236,6 +250,30 @@ def read_links(root: Path, manifest: Manifest, numbers: Iterable[int] | None = N
     if not parts:
         return _no_links()
     return pd.concat(parts).sort_values(list(schema.LINKS.key), kind="stable", ignore_index=True)
+
+
+def draw_persons(root: Path, manifest: Manifest, ids: np.ndarray, n: int) -> Kept:
+    """Draw `n` of the persons that some identifiers (an object array) are of, by a hash of their first identifiers.
+
+    A person here is the widest there is. Returns all identifiers of each: whoever they were, they were nobody else's.
+    """
+    asked, drawn = pa.array(ids, pa.string()), []
+    for bucket in manifest.buckets:
+        known = read_ids(root, bucket)
+        is_asked = pc.is_in(known.texts, asked).to_numpy() & ~known.is_foreign
+        is_member = np.zeros(len(is_asked), bool)
+        is_member[known.component[is_asked]] = True  # a component is called after one of its identifiers
+        places = np.flatnonzero(is_member[known.component] & ~known.is_foreign)
+        texts = pd.Series(known.texts.take(pa.array(places)).to_pandas())
+        first = texts.groupby(known.component[places]).min()
+        order = hash_names(first.to_numpy(object))
+        drawn.append(pd.DataFrame({"bucket": bucket.number, "component": first.index, "order": order}))
+    chosen = pd.concat(drawn).sort_values(["order", "bucket"], kind="stable")[:n]
+    kept = {}
+    for number, rows in chosen.groupby("bucket"):
+        known = read_ids(root, manifest.buckets[number])
+        kept[int(number)] = np.isin(known.component, rows["component"]) & ~known.is_foreign
+    return kept
 
 
 def read_told(root: Path, manifest: Manifest) -> pd.DataFrame:
@@ -259,8 +297,8 @@ def _no_links() -> pd.DataFrame:
     return schema.to_arrow(pd.DataFrame(columns=list(schema.LINKS.columns)), schema.LINKS).to_pandas()
 
 
-def _chosen(manifest: Manifest, numbers: Iterable[int] | None) -> list[Bucket]:
-    return manifest.buckets if numbers is None else [manifest.buckets[n] for n in numbers]
+def _chosen(manifest: Manifest, kept: Kept | None) -> list[Bucket]:
+    return manifest.buckets if kept is None else [manifest.buckets[n] for n in kept]
 
 
 def _zoned(micros: np.ndarray) -> pd.DatetimeIndex:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from waymark import tables
@@ -13,17 +14,19 @@ from waymark.config import IdentityConfig
 from waymark.errors import InputError
 from waymark.eventlog import EventLog
 from waymark.store.facts import StoreFacts
+from waymark.store.hashes import hash_names
 from waymark.store.manifest import Manifest
-from waymark.store.reading import read_events, read_links, read_log
+from waymark.store.reading import draw_persons, read_events, read_links, read_log
 from waymark.store.rejects import read_rejects
+from waymark.store.routes import Routes, read_routes
 
 
 class Store:
     """What was delivered, in buckets that hold everything of a person."""
 
-    def __init__(self, root: Path = tables.STORE) -> None:
-        """Open the store at `root`."""
-        self.root = root
+    def __init__(self, root: Path = tables.STORE, rules: IdentityConfig | None = None) -> None:
+        """Open the store at `root`; `rules` say who is who."""
+        self.root, self.rules = root, rules
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -43,17 +46,34 @@ class Store:
         """What the clocks have to know."""
         return StoreFacts(self.root, self.manifest)
 
-    def log(self, bucket: int, rules: IdentityConfig | None = None) -> EventLog:
-        """Return the events of a bucket as arrays; `rules` say who is who."""
-        return read_log(self.root, self.manifest, bucket, rules)
+    def log(self, bucket: int) -> EventLog:
+        """Return the events of a bucket as arrays."""
+        return read_log(self.root, self.manifest, bucket, self.rules)
 
-    def events(self, buckets: Iterable[int] | None = None) -> pd.DataFrame:
-        """Return rows of `schema.EVENTS` of some buckets, or all, by their key."""
-        return read_events(self.root, self.manifest, buckets)
+    def buckets_of(self, ids: np.ndarray) -> np.ndarray:
+        """Return the bucket of each of some identifiers (an object array of texts), int32."""
+        return self._routes.buckets_of(hash_names(ids))
 
-    def links(self, buckets: Iterable[int] | None = None) -> pd.DataFrame:
-        """Return rows of `schema.LINKS` of some buckets, or all, by their key: who is known to be who."""
-        return read_links(self.root, self.manifest, buckets)
+    @cached_property
+    def _routes(self) -> Routes:
+        return read_routes(self.root, self.manifest.routes, self.manifest.n_buckets)[0]
+
+    def logs(self) -> Iterator[EventLog]:
+        """Yield the events of one bucket after another as arrays."""
+        return map(self.log, self.buckets)
+
+    def events(self) -> pd.DataFrame:
+        """Return all rows of `schema.EVENTS`, by their key."""
+        return read_events(self.root, self.manifest)
+
+    def links(self) -> pd.DataFrame:
+        """Return all rows of `schema.LINKS`, by their key: who is known to be who."""
+        return read_links(self.root, self.manifest)
+
+    def sample(self, ids: np.ndarray, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the events and the links of `n` of the persons that some identifiers are of; see `draw_persons`."""
+        kept = draw_persons(self.root, self.manifest, ids, n)
+        return read_events(self.root, self.manifest, kept), read_links(self.root, self.manifest, kept)
 
     def rejects(self) -> pd.DataFrame:
         """Return rows of `schema.REJECTS`: every delivered row that was refused."""

@@ -1,0 +1,125 @@
+"""Tables whose rows are made a part at a time, wherever the engine lets each be made, and put in order on the way.
+
+Each part is written down as soon as it is made, so that memory holds a part a worker, and a stretch of the table.
+"""
+
+from __future__ import annotations
+
+import bisect
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waymark import schema, tables
+from waymark.config import EngineConfig
+from waymark.engine import over
+
+Item = TypeVar("Item")
+_EVERY = 1 << 12  # rows of a part between two of the keys that the order of all is estimated from
+
+
+class Out(NamedTuple):
+    """A table to be made."""
+
+    path: Path
+    table: schema.Table
+    note: str = ""  # see `tables.write`
+
+
+class Part(NamedTuple):
+    """What one item comes to."""
+
+    frames: Iterable[pd.DataFrame]  # rows of each table
+    told: Any = None  # whatever else there is to say
+
+
+def make_tables(
+    settings: EngineConfig, make: Callable[[Item], Part], items: Iterable[Item], outs: Sequence[Out]
+) -> tuple[list[int], list[Any]]:
+    """Write the rows that `make` returns for all items into the tables `outs`, each sorted by its key.
+
+    Parameters
+    ----------
+    settings
+        The engine that calls `make`.
+    make
+        A function of a module, or a `functools.partial` of one.
+    items
+        Whose rows have different keys.
+    outs
+        The tables, in the order of `Part.frames`. They come out the same however the rows are dealt to parts.
+
+    Returns
+    -------
+    n_rows : list of int
+        The length of each table.
+    told : list
+        The `told` of each part, in the order of the items.
+    """
+    if not outs:
+        return [], [part.told for part in over(settings, make, items)]
+    folder = outs[0].path.with_name(f".tmp-parts-{outs[0].path.stem}").absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        kept = list(over(settings, partial(_keep, make, [out.table for out in outs], folder), enumerate(items)))
+        lengths = [
+            _put_together([_open(folder / f"{i}-{k}.arrow") for i in range(len(kept))], out)
+            for k, out in enumerate(outs)
+        ]
+        return lengths, kept
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep(make: Callable[[Item], Part], kinds: Sequence[schema.Table], folder: Path, numbered: tuple[int, Item]) -> Any:
+    """Make a part, write it below `folder` and return what else is told of it."""
+    number, item = numbered
+    part = make(item)
+    for k, (frame, table) in enumerate(zip(part.frames, kinds, strict=True)):
+        rows = schema.to_arrow(frame, table)
+        # Of two workers that make the same part, the second may replace what the first made.
+        with (
+            tables.atomic(folder / f"{number}-{k}.arrow") as temporary,
+            pa.ipc.new_file(temporary, rows.schema) as file,
+        ):
+            file.write_table(rows)
+    return part.told
+
+
+def _open(path: Path) -> pa.Table:
+    """Return the rows of a part as they lie on disk: only what is looked at is read."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _put_together(parts: Sequence[pa.Table], out: Out) -> int:
+    n_rows = sum(part.num_rows for part in parts)
+    rows = [part for part in parts if part.num_rows] or list(parts[:1])
+    tables.write_sorted(_stretches(rows, out.table.key), rows[0].schema, n_rows, out.path, out.note)
+    return n_rows
+
+
+def _stretches(parts: Sequence[pa.Table], key: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the rows of sorted parts in the order of their key, some hundred thousand at a time."""
+    if len(parts) == 1:
+        yield from parts
+        return
+    firsts = [part[key[0]] for part in parts]
+    seen = sorted(value for first in firsts for value in first.take(pa.array(range(0, len(first), _EVERY))).to_pylist())
+    borders = sorted(set(seen[:: tables.GROUP_ROWS // _EVERY][1:]))
+    places = [[0, *(_place(first, border) for border in borders), len(first)] for first in firsts]
+    for begin in range(len(borders) + 1):
+        pieces = [part[at[begin] : at[begin + 1]] for part, at in zip(parts, places, strict=True)]
+        stretch = pa.concat_tables(pieces)
+        yield stretch.take(pc.sort_indices(stretch, [(name, "ascending") for name in key]))
+
+
+def _place(values: pa.ChunkedArray, border: Any) -> int:
+    """Return how many of some sorted values come before `border`."""
+    return bisect.bisect_left(range(len(values)), border, key=lambda i: values[i].as_py())
