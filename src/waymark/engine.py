@@ -74,7 +74,7 @@ def dask_client(settings: EngineConfig) -> Iterator[Any]:
     else:
         with (
             LocalCluster(
-                n_workers=settings.workers or os.process_cpu_count(),
+                n_workers=settings.workers or os.cpu_count(),
                 threads_per_worker=1,
                 dashboard_address=None,
                 host="127.0.0.1",
