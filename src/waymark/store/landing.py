@@ -120,9 +120,7 @@ def _begin(
 ) -> Manifest:
     """Return the store as it is, or a new one where what it holds is no longer what lies in the landing folder."""
     old = Manifest.read(root)
-    why = _why_anew(root, landing, old, files, fingerprint) if old else ""
-    if old and not why and not pc.all(pc.is_in(_linked_before(root, old), linked["thing"].combine_chunks())).as_py():
-        why = "likely pairs of customer records are no longer what they were"
+    why = _why_anew(root, landing, old, files, fingerprint, linked) if old else ""
     if old and not why:
         return old
     if why:
@@ -132,7 +130,14 @@ def _begin(
     return new
 
 
-def _why_anew(root: Path, landing: Path, old: Manifest, files: Mapping[str, Sequence[str]], fingerprint: str) -> str:
+def _why_anew(
+    root: Path,
+    landing: Path,
+    old: Manifest,
+    files: Mapping[str, Sequence[str]],
+    fingerprint: str,
+    linked: pa.Table,
+) -> str:
     if old.fingerprint != fingerprint:
         return "the mapping, a rule of identity or the code that reads files is another"
     if old.n_events > 2 * BUCKET_ROWS * old.n_buckets:
@@ -148,7 +153,8 @@ def _why_anew(root: Path, landing: Path, old: Manifest, files: Mapping[str, Sequ
             # Files are not read again where their time of change is as it was.
             if not is_same or (seen.get(file) != _time(path) and tables.sha256(path) != account["sha256"]):
                 return f"{file} has changed"
-    return ""
+    still = pc.is_in(_linked_before(root, old), linked["thing"].combine_chunks())
+    return "" if pc.all(still, min_count=0).as_py() else "likely pairs of customer records are no longer what they were"
 
 
 def _linked_before(root: Path, manifest: Manifest) -> pa.Array:
