@@ -81,7 +81,7 @@ def next_night(shop: Project) -> tuple[set[str], dict[str, str], dict[str, str]]
 def test_a_new_day_scores_and_leaves_training_alone(shop: Project, next_night):
     steps, before, after = next_night
     assert steps == NEWS | PUBLISHING
-    trained = shop.files("data/clock/train.json", "data/features/train", "data/targets.parquet", "models")
+    trained = shop.files("data/clock/train.json", "data/features/train", "data/targets.parquet", "models/churn")
     for name in (*trained, "reports/metrics.json", "reports/mlflow_run.json"):
         assert after[name] == before[name]
     assert manifest(shop, N_DAYS + 1)["warnings"] == []
