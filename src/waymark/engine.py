@@ -27,6 +27,8 @@ START_SECONDS = 120  # within which there is a worker
 _AHEAD = 4  # items that wait for each thread of a worker: never idle, and few results that wait to be asked for
 _SETTINGS = {
     "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.http.routes": [],  # no dashboard
+    "distributed.worker.http.routes": [],
     "distributed.admin.large-graph-warning-threshold": "1GB",  # training points of a bucket are sent along
     "distributed.worker.multiprocessing-method": "forkserver" if "forkserver" in get_all_start_methods() else "spawn",
     # Without Dask's own threshold for giving memory back, which has each array of a bucket cleared by the system anew.
@@ -173,7 +175,7 @@ def _client(settings: EngineConfig) -> Iterator[Any]:
                 method.set_forkserver_preload(_PRELOADED)
             n = settings.workers or os.cpu_count() or 1
             cluster = LocalCluster(
-                n_workers=n, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+                n_workers=n, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit=0
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
         yield client
