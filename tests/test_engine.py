@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from small_project import PARAMS, ROOT, commands, environment
-from waymark import engine, tables
+from waymark import catalogue, engine, models, tables, training
 from waymark.config import EngineConfig, IdentityConfig, JourneyConfig, check, load
 from waymark.console import set_up_logging
 from waymark.engine import started
@@ -32,6 +32,7 @@ from waymark.store.store import Store
 
 LOCAL = EngineConfig(kind="local", workers=2)
 DASK = EngineConfig(kind="dask", workers=2)
+TOGETHER = EngineConfig(kind="dask", workers=2, training="dask")
 NUMBERS = Table(name="numbers", grain="a number", key=("number",), columns={"number": "int64"})
 
 
@@ -188,6 +189,83 @@ def test_work_that_kills_every_worker_ends_in_a_sentence():
         pytest.skip("no loopback to talk over")
     with started(DASK) as there, pytest.raises(InputError, match="died again and again over one bucket"):
         list(there.over(fatal, range(5)))
+
+
+# --- trees that workers grow together --------------------------------------------------------------------------------
+
+
+def what_to_train(project, target="next_stage", **settings):
+    """Return the arguments of `training.train` after the engine, for a model that takes some seconds."""
+    return (
+        project / tables.FEATURES / "train",
+        tables.read(project / tables.TARGETS),
+        catalogue.from_json(tables.read_json(project / tables.FEATURES / "catalogue.json")),
+        target,
+        "lightgbm",
+        {"start_order": 3, "n_estimators": 60} | settings,
+        ["stage", "counts", "recency"],
+        7,
+    )
+
+
+def log_loss(model, project, target="next_stage"):
+    features, targets = tables.read(project / tables.FEATURES / "train"), tables.read(project / tables.TARGETS)
+    rows = models.labelled(features, targets, target)
+    rows = rows[rows["fold"].eq("test") & rows["label"].isin(model.classes_)]
+    place = np.searchsorted(model.classes_, rows["label"].to_numpy(str))
+    return -np.log(model.predict_proba(rows)[np.arange(len(rows)), place]).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["next_stage", "churn"])
+def test_workers_grow_the_same_trees_each_time_and_as_good_ones_as_we(small_project, workers, tmp_path, target):
+    here, card = training.train(LOCAL, *what_to_train(small_project, target))
+    assert card["trained_by"] == "local"
+    cards = []
+    for name in "ab":
+        there, card = training.train(TOGETHER, *what_to_train(small_project, target))
+        cards.append(models.write(there, card, tmp_path / name))
+        assert card["trained_by"] == "dask, 2 workers"
+    assert cards[0]["sha256"] == cards[1]["sha256"]
+    there, _ = models.load(tmp_path / "a")
+    assert type(there) is type(here)
+    assert type(there.trees_) is type(here.trees_)
+    assert log_loss(there, small_project, target) == pytest.approx(log_loss(here, small_project, target), abs=0.05)
+
+
+@pytest.mark.slow
+def test_trees_are_begun_anew_where_a_worker_is_killed(small_project, workers, tmp_path, caplog):
+    from waymark.growing import Together
+
+    folder, *what = what_to_train(small_project, n_estimators=2000, early_stopping_rounds=0)
+    what[5] = ["stage", "counts", "recency", "gaps", "decays"]
+    files = sorted(folder.glob("*.parquet"))
+    rows = pd.concat(
+        [tables.read(f).assign(file=i, row=lambda frame: np.arange(len(frame))) for i, f in enumerate(files)]
+    )
+
+    def kill():
+        while not any("_train_part" in str(key) for keys in workers.client.processing().values() for key in keys):
+            time.sleep(0.05)
+        os.kill(workers.client.run(os.getpid, workers=[sorted(workers.client.nthreads())[0]]).popitem()[1], 9)
+
+    def grown(name):
+        model, card = models.train(rows, *what, Together(workers, files, 2).grow_for)
+        return models.write(model, card, tmp_path / name)["sha256"]
+
+    undisturbed = grown("a")
+    assert not caplog.messages
+    threading.Thread(target=kill).start()
+    assert grown("b") == undisturbed
+    assert "a worker died while trees grew; they are begun anew" in caplog.messages
+
+
+@pytest.mark.slow
+def test_what_is_no_tree_is_trained_here(small_project):
+    what = list(what_to_train(small_project))
+    what[4], what[5] = "logistic", {}
+    _, card = training.train(EngineConfig(kind="dask", training="dask", address="tcp://127.0.0.1:9"), *what)
+    assert card["trained_by"] == "local"
 
 
 # --- a whole project ------------------------------------------------------------------------------------------------
