@@ -36,7 +36,7 @@ CHOICES = {  # not those of whoever runs the tests
 }
 RESULTS = ("data", "models", "reports", "resolved.yaml", "dvc.lock")
 ALL_STEPS = {
-    *("config", "simulate", "ingest", "identify", "clock", "features_train", "targets", "leakcheck"),
+    *("config", "simulate", "ingest", "clock", "features_train", "targets", "leakcheck"),
     *("train@next_stage", "train@churn", "evaluate", "track"),
     *("journeys", "persons", "features_score", "score", "realise", "report"),
 }
@@ -126,7 +126,7 @@ class Project:
         return {
             p.relative_to(self.root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
             for p in sorted(found)
-            if p.is_file()
+            if p.is_file() and p.name != ".store-seen.json"  # when files were last seen to change
         }
 
     def copy(self, folder: Path) -> Project:

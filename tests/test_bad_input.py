@@ -42,7 +42,7 @@ def shop(made, tmp_path) -> Project:
 def says(project: Project, step: str, *words: str) -> None:
     """The step fails with one sentence of ours that holds all `words`, and leaves every file as it was."""
     before = project.files(*KEPT)
-    assert {"data/events.parquet", "resolved.yaml"} <= set(before)
+    assert {"data/store/manifest.json", "resolved.yaml"} <= set(before)
     printed = project.step(step, fails=True)
     sentences = [line for line in printed.splitlines() if line.startswith("waymark: ")]
     assert len(sentences) == 1 and "Traceback" not in printed, printed
@@ -108,13 +108,12 @@ def test_choices_and_settings_that_do_not_exist(shop, choices, words):
 def test_a_night_that_cannot_be(shop, choices, words):
     shop.choose(**choices)
     shop.step("config")
-    shop.step("identify")
     says(shop, "clock", *words)
 
 
 def test_the_nightly_run_stops_and_yesterdays_results_stay(tmp_path_factory, tmp_path):
     project = finished(tmp_path_factory.getbasetemp()).copy(tmp_path / "brand")
-    kept = ("data/events.parquet", "data/predictions", "reports/report.html", "resolved.yaml")
+    kept = ("data/store", "data/predictions", "reports/report.html", "resolved.yaml")
     before = project.files(*kept)
     assert len(before) >= 5
     project.choose(source="no_such_brand")

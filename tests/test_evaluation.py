@@ -175,7 +175,7 @@ def test_the_steps_write_what_dvc_keeps(tmp_path, monkeypatch):
         "evaluate": {"baselines": BASELINES, "n_bootstrap": 40, "n_calibration_bins": 5},
     }
     (tmp_path / "resolved.yaml").write_text(yaml.safe_dump(settings))
-    tables.write(FEATURES, tables.FEATURES / "train.parquet", schema.FEATURES)
+    tables.write(FEATURES, tables.FEATURES / "train/all.parquet", schema.FEATURES)
     tables.write(TARGETS, tables.TARGETS, schema.TARGETS)
     tables.write_json(catalogue.to_json(planted.CATALOGUE), tables.FEATURES / "catalogue.json")
     for target in ("next_stage", "churn"):

@@ -145,7 +145,7 @@ def test_a_run_says_where_it_comes_from_and_holds_what_was_found(lab: Lab, store
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_model_comes_back_from_the_store_and_predicts_the_same(lab: Lab, store, target):
     model, card = models.load(lab.project.path("models") / target)
-    features = tables.read(lab.project.path("data/features/train.parquet"))
+    features = tables.read(lab.project.path("data/features/train"))
     run = store.get_run(lab.run_id("sooner"))
     of_run = f"source_run_id = '{run.info.run_id}'"
     logged = store.search_logged_models([run.info.experiment_id], of_run, output_format="list")

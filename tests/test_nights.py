@@ -11,7 +11,7 @@ from project import N_DAYS, OPENED, RESULTS, Project, finished_shop, visits_of, 
 pytestmark = pytest.mark.slow
 
 PUBLISHING = {"journeys", "persons", "features_score", "score", "realise", "report"}
-NEWS = {"ingest", "identify", "clock"}
+NEWS = {"ingest", "clock"}
 DATA = {"features_train", "targets", "leakcheck"}
 TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track"}
 
@@ -81,8 +81,8 @@ def next_night(shop: Project) -> tuple[set[str], dict[str, str], dict[str, str]]
 def test_a_new_day_scores_and_leaves_training_alone(shop: Project, next_night):
     steps, before, after = next_night
     assert steps == NEWS | PUBLISHING
-    trained = ("data/clock/train.json", "data/features/train.parquet", "data/targets.parquet", "reports/metrics.json")
-    for name in (*trained, "models/churn/model.skops", "reports/mlflow_run.json"):
+    trained = shop.files("data/clock/train.json", "data/features/train", "data/targets.parquet", "models/churn")
+    for name in (*trained, "reports/metrics.json", "reports/mlflow_run.json"):
         assert after[name] == before[name]
     assert manifest(shop, N_DAYS + 1)["warnings"] == []
     for name in shop.files(partition(shop, N_DAYS)):
@@ -127,7 +127,7 @@ def test_a_late_event_retrains_and_a_night_killed_on_and_on_ends_with_the_same_b
     def there(name: str):
         return lambda: any(killed.root.glob(name))
 
-    killed.kill_during("ingest", there("data/.tmp-events.parquet"))
+    killed.kill_during("ingest", there("data/store/*/.tmp-*"))
     killed.kill_during("features_train", there("data/features/.tmp-*"))
     killed.kill_during("train@churn", there("models/churn/.tmp-*"))
     killed.kill_during("track", there("mlartifacts/*/*/artifacts/*"))

@@ -14,6 +14,7 @@ from waymark import config, tables
 from waymark.clock import ScoreClock, TableFacts, TrainClock, known_before, set_score_clock, set_train_clock
 from waymark.features import build_features, build_training_features
 from waymark.ledger import link_identities
+from waymark.store.store import Store
 from waymark.targets import build_targets
 
 DAYS_AGO = 25
@@ -24,7 +25,7 @@ Night = tuple[ScoreClock, TrainClock]
 def delivered(small_project: Path) -> tuple[pd.DataFrame, dict]:
     """All events of a small brand, and its settings."""
     settings = yaml.safe_load((small_project / "resolved.yaml").read_text(encoding="utf-8"))
-    return tables.read(small_project / tables.EVENTS), settings
+    return Store(small_project / tables.STORE).events(), settings
 
 
 def section(settings: dict, cls: type, name: str):

@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from ingested import ingest
 from project import Project, finished
 from waymark import tables
-from waymark.clock import ScoreClock, TrainClock, version_as_of
-from waymark.config import SourceConfig, check
+from waymark.clock import ScoreClock, TrainClock
+from waymark.config import IdentityConfig, SourceConfig, check
 from waymark.errors import InputError
-from waymark.ledger import link_identities
 from waymark.replay import replay
 from waymark.scoring import MANIFEST, SETTINGS
+from waymark.store.landing import ingest
+from waymark.store.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -65,9 +65,9 @@ def test_events_of_before_that_came_later_are_named_as_a_cause_where_nothing_dat
     }.items():
         tables.write_text(text, landing / name)
         if name < "2024-01-04":
-            events = ingest(landing, check(SourceConfig, source, "source")).events
+            ingest(landing, check(SourceConfig, source, "source"), IdentityConfig(), tmp_path / "store")
     night = pd.Timestamp("2024-01-04", tz="UTC")
-    version = version_as_of(events, link_identities(events), night)
+    version = Store(tmp_path / "store").facts.version_as_of(night)
     clocks = {
         "train": TrainClock(night, (), (), version).to_json(),
         "score": ScoreClock(night, night, version).to_json(),

@@ -17,7 +17,7 @@ def test_two_runs_from_nothing_write_the_same_bytes(tmp_path_factory, tmp_path: 
     published = next(twin.path("data/predictions").iterdir()).relative_to(twin.root).as_posix()
     assert {
         *(
-            "data/features/train.parquet",
+            "data/store/manifest.json",
             "data/features/score.parquet",
             "data/targets.parquet",
             "reports/metrics.json",

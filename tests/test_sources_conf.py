@@ -17,6 +17,7 @@ from waymark.config import CONF, Settings, SourceConfig, check
 from waymark.errors import InputError
 from waymark.sources.files import delivered_time
 from waymark.steps import ingest as step
+from waymark.store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")
 
@@ -446,12 +447,15 @@ def test_the_step_writes_all_or_nothing(tmp_path, monkeypatch):
         "columns": {"event_time": "at", "customer_id": "who"},
         "constants": {"event_type": "visit"},
     }
-    Path("resolved.yaml").write_text(yaml.safe_dump({"landing": "in", "source": {"name": "x", "feeds": {"web": feed}}}))
+    Path("resolved.yaml").write_text(
+        yaml.safe_dump({"landing": "in", "identity": {}, "source": {"name": "x", "feeds": {"web": feed}}})
+    )
     Path("in").mkdir()
     Path("in/a.csv").write_text("at,who\n2024-01-01,ann\n")
     step.main()
-    written = {p: p.read_bytes() for p in (tables.EVENTS, tables.REJECTS, tables.REPORTS / "ingest.json")}
-    assert tables.read(tables.EVENTS)["customer_id"].tolist() == ["ann"]
+    kept = [*tables.STORE.rglob("*.*"), tables.REJECTS, tables.REPORTS / "ingest.json"]
+    written = {p: p.read_bytes() for p in kept}
+    assert Store().events()["customer_id"].tolist() == ["ann"]
     step.main()
     assert {p: p.read_bytes() for p in written} == written
     Path("in/b.csv").write_text("at\n2024-01-01\n")

@@ -132,3 +132,25 @@ def people(store: Store, when: pd.Timestamp) -> dict[str, str]:
         mine = ~identities.is_foreign & (identities.known_from < micro(when))
         found |= dict(zip(identities.person_ids[mine], identities.person_ids[codes[mine]], strict=True))
     return found
+
+
+def test_a_night_takes_in_what_is_new_and_all_anew_where_something_was_changed(tmp_path, caplog):
+    source, folder, root = brand(True, False), tmp_path / "landing", tmp_path / "store"
+    told = {"o.csv": ["ann,d1,alias,2024-03-01\n"], "p.csv": ["d3,d4,alias,2024-03-01\n"]}
+    event = "{0},2024-01-0{0},2024-03-01,ann,d1,o1,view,\n"
+    caplog.set_level("INFO")
+
+    def night(n_events: dict[str, int]) -> int:
+        caplog.clear()
+        deliver(folder, told | {name: [event.format(i) for i in range(1, n + 1)] for name, n in n_events.items()})
+        landing.ingest(folder, source, IdentityConfig(), root, 2)
+        return Store(root).manifest.generation
+
+    assert [night({"e1.csv": 3}), night({"e1.csv": 3}), night({"e2.csv": 5})] == [1, 1, 2]
+    assert "anew" not in caplog.text
+    assert night({"e1.csv": 4}) == 3
+    assert "all files are taken in anew: e1.csv has changed" in caplog.text
+    (folder / "e2.csv").unlink()
+    night({})
+    assert "e2.csv is gone" in caplog.text
+    assert Store(root).events()["event_id"].str.len().gt(0).sum() == 4

@@ -495,6 +495,12 @@ class TrackingConfig(Section):
     experiment: str
 
 
+class ScoringConfig(Section):
+    """Whose forecasts are explained."""
+
+    max_explained: int = Field(ge=0)  # persons that are given reasons, those of whom the forecast is least certain
+
+
 class ReportConfig(Section):
     """What the report shows."""
 
@@ -560,6 +566,7 @@ class Settings(Section):
     leakcheck: LeakcheckConfig
     tracking: TrackingConfig
     report: ReportConfig
+    scoring: ScoringConfig
     engine: EngineConfig
 
     @model_validator(mode="after")

@@ -131,7 +131,7 @@ def count_halvings(n_points: int, at_most: int | None) -> int:
 
 
 def count_points(log: EventLog, ends: Sequence[pd.Timestamp], settings: FeaturesConfig) -> int:
-    """Return how many training points `log` has at most: its events, or its persons of the last night at each of them."""
+    """Return how many training points `log` has at most: its events, or its last persons at each cut-off."""
     last = micro(ends[-1])
     if settings.points == "every_event":
         return len(log.first_told(last))

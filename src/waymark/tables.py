@@ -90,9 +90,12 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def read_in_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a table `GROUP_ROWS` at a time; see `read`."""
+    """Yield the rows of a table `GROUP_ROWS` at a time, by their place among all; an empty one once. See `read`."""
+    begin = 0
     for i in range(n_groups(path)):
-        yield read_group(path, i, columns)
+        rows = read_group(path, i, columns)
+        yield rows.set_axis(pd.RangeIndex(begin, begin + len(rows)))
+        begin += len(rows)
 
 
 def n_rows(path: Path) -> int:
