@@ -220,12 +220,12 @@ def log_loss(model, project, target="next_stage"):
 @pytest.mark.parametrize("target", ["next_stage", "churn"])
 def test_workers_grow_the_same_trees_each_time_and_as_good_ones_as_we(small_project, workers, tmp_path, target):
     here, card = training.train(LOCAL, *what_to_train(small_project, target))
-    assert card["trained_by"] == "local"
+    assert card["engine"] == {"kind": "local"}
     cards = []
     for name in "ab":
         there, card = training.train(TOGETHER, *what_to_train(small_project, target))
         cards.append(models.write(there, card, tmp_path / name))
-        assert card["trained_by"] == "dask, 2 workers"
+        assert card["engine"] == {"kind": "dask", "training": "dask", "workers": 2}
     assert cards[0]["sha256"] == cards[1]["sha256"]
     there, _ = models.load(tmp_path / "a")
     assert type(there) is type(here)
@@ -265,7 +265,7 @@ def test_what_is_no_tree_is_trained_here(small_project):
     what = list(what_to_train(small_project))
     what[4], what[5] = "logistic", {}
     _, card = training.train(EngineConfig(kind="dask", training="dask", address="tcp://127.0.0.1:9"), *what)
-    assert card["trained_by"] == "local"
+    assert card["engine"] == {"kind": "local"}
 
 
 # --- a whole project ------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def train(
     groups: Sequence[str],
     seed: int,
 ) -> tuple[ClassifierMixin, dict[str, Any]]:
-    """Do as `models.train` does, with the tables of the folder `features`; the card says who trained.
+    """Do as `models.train` does, with the tables of the folder `features`; the card says which engine trained.
 
     With `training: dask`, workers read the features of LightGBM's rows from the folder, each a share of them; here are
     only the labels, and what the trees start from. Other models are trained here.
@@ -36,7 +36,7 @@ def train(
     what = (targets, catalogue, target, name, settings, groups, seed)
     if engine.training == "local" or not issubclass(models.MODELS[name][0], Boosting):
         model, card = models.train(tables.read(features), *what)
-        return model, card | {"trained_by": "local"}
+        return model, card | {"engine": {"kind": "local"}}
 
     from waymark.growing import Together  # and with it what LightGBM has for Dask
 
@@ -50,4 +50,4 @@ def train(
     with started(engine) as there:
         workers = Together(there, files, engine.workers)
         model, card = models.train(pd.concat(narrow, ignore_index=True), *what, workers.grow_for)
-        return model, card | {"trained_by": f"dask, {workers.n} workers"}
+        return model, card | {"engine": {"kind": "dask", "training": "dask", "workers": workers.n}}
