@@ -508,11 +508,25 @@ class ReportConfig(Section):
 
 
 class EngineConfig(Section):
-    """Where the work is done. No result depends on it."""
+    """Where the work is done. No table depends on it; trees that workers grow together differ from those of one."""
 
     kind: Literal["local", "dask"]
     workers: int | None = Field(None, ge=1)  # threads, or processes of Dask on this machine; by default, one a core
     address: str | None = None  # of a running scheduler of Dask; by default, one is started for as long as it is needed
+    training: Literal["local", "dask"] = "local"  # dask: the workers grow the trees of LightGBM together
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", address):
+            raise ValueError("is no address of a scheduler; write for example tcp://10.0.0.5:8786")
+        return address
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "EngineConfig":
+        if self.kind == "local" and (self.address or self.training == "dask"):
+            raise ValueError("address and training: dask go with kind: dask")
+        return self
 
 
 class SimulateConfig(Section):

@@ -29,7 +29,8 @@ def main() -> None:
         if n > max_explained:
             is_explained = scoring.least_certain(stretches(), churn, max_explained)
         # All that a forecast hangs on; how the night was asked for is in its clocks.
-        settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "engine", "report", "simulate")}
+        settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "report", "simulate")}
+        settings["engine"] = churn[1]["engine"]  # of the tables, none tells which engine made it
         folder = scoring.publish(
             (
                 scoring.score(rows, next_stage, churn, clock, horizon_days, run_id, is_explained[rows.index])
