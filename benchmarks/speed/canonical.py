@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speed.plan import plan_for
+from speed.plan import Plan
 from waymark import schema, tables
+from waymark.catalogue import slugs
 from waymark.clock import ScoreClock
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, load
-from waymark.eventlog import EventLog, group_by_person, micro
+from waymark.eventlog import OTHER, EventLog, group_by_person, micro
 from waymark.store.store import Store
-from waymark.vocabulary import Vocabulary
+from waymark.vocabulary import ARROW, Vocabulary
 
 EVENTS, PLAN = Path("data/events.parquet"), Path("data/plan.json")
 
@@ -55,6 +56,62 @@ def _buckets(store: Store, cutoff: int) -> Iterator[pa.Table]:
         table = events_of(log, cutoff, n_persons)
         n_persons += len(table["person"].unique())
         yield table
+
+
+def plan_for(cutoff: int, journey: JourneyConfig, settings: FeaturesConfig, known: Vocabulary) -> Plan:
+    """Return the plan for some settings; a rule of `journey` may ask for the type of a customer's event only."""
+    [half_life] = settings.half_lives_days
+    stages = list(known.stages)
+    gives = {t: stages.index(r.stage) for r in reversed(journey.rules) for t in r.event_type if r.stage in stages}
+    return Plan(
+        cutoff=cutoff,
+        windows_days=settings.windows_days,
+        half_life_days=half_life,
+        last_k=settings.last_k,
+        counted_types=list(slugs(known.counted_types)),
+        counted_channels=list(slugs(known.counted_channels)),
+        types=[
+            {
+                "event_type": name,
+                "counted": _place(name, known.counted_types),
+                "category": code,
+                "reached": gives.get(name),
+            }
+            for code, name in enumerate(known.type_categories)
+        ],
+        channels=[
+            {"channel": name, "counted": _place(name, known.counted_channels), "category": code}
+            for code, name in enumerate(known.channel_categories)
+        ],
+        stages=stages,
+        initial=stages.index(journey.initial),
+        steps=[
+            {
+                "before": stages.index(a),
+                "stage": stages.index(b),
+                "is_regression": int(a in journey.path and b in journey.path and _is_back(a, b, journey.path)),
+                "is_detour": int(a in journey.allowed and b not in journey.allowed[a]),
+                "transition": known.transitions.index(way) if (way := ARROW.join((a, b))) in known.transitions else -1,
+            }
+            for a in stages
+            for b in stages
+        ],
+        two_steps=[
+            dict(
+                zip(("before_that", "before", "stage"), map(stages.index, way.split(ARROW)), strict=True),
+                two_transitions=code,
+            )
+            for code, way in enumerate(known.two_transitions)
+        ],
+    )
+
+
+def _place(name: str, counted: tuple[str, ...]) -> int:
+    return counted.index(name if name in counted else OTHER)
+
+
+def _is_back(before: str, after: str, path: list[str]) -> bool:
+    return path.index(after) < path.index(before)
 
 
 def main() -> None:

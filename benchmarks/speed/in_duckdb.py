@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import duckdb
-import pandas as pd
 
 from speed.plan import DAY, Plan
 
@@ -15,8 +15,10 @@ def write_features(events: Path, plan: Plan, result: Path) -> None:
     """Write one row a person, `f_` columns called as ours."""
     with connect(result) as connection:
         for name in ("types", "channels", "steps", "two_steps"):
-            rows = pd.DataFrame(getattr(plan, name)).convert_dtypes()  # noqa: F841 - named in the query
-            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
+            rows = getattr(plan, name)
+            kinds = [{c: "VARCHAR" if c in ("event_type", "channel") else "INTEGER" for c in rows[0]}]
+            make = f"CREATE TABLE {name} AS SELECT unnest(from_json(?, ?), recursive := true)"
+            connection.execute(make, [json.dumps(rows), json.dumps(kinds)])
         connection.execute(f"COPY ({query(events, plan)}) TO '{result}' (COMPRESSION zstd)")
 
 

@@ -97,7 +97,7 @@ def _of_activities(own: pl.LazyFrame, plan: Plan) -> pl.LazyFrame:
             f_days_since_last_activity=days.last(),
             f_tenure_days=days.first(),
             f_mean_gap_days=gap.mean(),
-            f_sd_gap_days=gap.std(ddof=0),
+            f_sd_gap_days=pl.when(gap.count() > 0).then(gap.std(ddof=0)),  # that of no gap is 0 here
             f_last_gap_days=gap.last(),
         )
     )
