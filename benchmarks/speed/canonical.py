@@ -6,7 +6,6 @@ the store: what the rivals of features_score start from.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +58,10 @@ def _buckets(store: Store, cutoff: int) -> Iterator[pa.Table]:
 
 
 def plan_for(cutoff: int, journey: JourneyConfig, settings: FeaturesConfig, known: Vocabulary) -> Plan:
-    """Return the plan for some settings; a rule of `journey` may ask for the type of a customer's event only."""
+    """Return the plan for some settings.
+
+    A rule of `journey` may ask for the type of a customer's event only, and every category is to be known by name.
+    """
     [half_life] = settings.half_lives_days
     stages = list(known.stages)
     gives = {t: stages.index(r.stage) for r in reversed(journey.rules) for t in r.event_type if r.stage in stages}
@@ -128,7 +130,7 @@ def main() -> None:
             f"COPY (SELECT * FROM '{pieces}/*.parquet' ORDER BY known_time) TO '{EVENTS}' (COMPRESSION zstd)"
         )
     for piece in pieces.glob("*.parquet"):
-        os.unlink(piece)
+        piece.unlink()
     vocabulary = Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json"))
     plan = plan_for(cutoff, load(JourneyConfig, "journey"), load(FeaturesConfig, "features"), vocabulary)
     plan.write(PLAN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Costs:
         except Failed as error:
             self._kept[name] = str(error)
         self._write()
-        print(f"  {name}: {self[name] or self.remark(name)}", flush=True)
+        print(f"  {name}: {self[name] or self.remark(name)}", file=sys.stderr, flush=True)
 
     def remark(self, name: str) -> Any:
         """Return what was noted, or why something failed; None for nothing."""

@@ -2,10 +2,13 @@
 
 Few persons do much and many do little (a power law). Each has one to three devices, signs in on one of them at some
 time, and from then on mostly acts signed in. Some events come days late, some twice.
+
+`python deliveries.py FOLDER N_EVENTS [N_DAYS]` writes a year of them, or so many days of as many a year.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +92,8 @@ def _mixed(x: np.ndarray) -> np.ndarray:
 
 def _named(prefix: str, number: np.ndarray) -> pa.Array:
     return pc.binary_join_element_wise(prefix, pa.array(number).cast(pa.string()), "")
+
+
+if __name__ == "__main__":
+    n_days = int(sys.argv[3]) if len(sys.argv) > 3 else DAYS
+    deliver(Path(sys.argv[1]), int(sys.argv[2]), days=range(n_days), n_days=n_days)

@@ -14,7 +14,16 @@ import yaml
 from speed.measuring import Cost, measure
 
 ROOT = Path(__file__).resolve().parents[2]
-_OURS = Path(__file__).with_name("conf")
+OURS = Path(__file__).with_name("conf")
+CHOICES = {
+    "source": "deliveries",
+    "journey": "deliveries",
+    "features": "sixty",
+    "model": "lightgbm",
+    "landing": "data/landing/deliveries",
+    "cutoff_time": "latest",
+    "seed": 7,
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Project:
     def new(cls, root: Path, **choices: Any) -> Project:
         """Make one whose landing folder is empty; `choices` are added to those of params.yaml."""
         shutil.copytree(ROOT / "conf", root / "conf")
-        shutil.copytree(_OURS, root / "conf", dirs_exist_ok=True)
+        shutil.copytree(OURS, root / "conf", dirs_exist_ok=True)
         project = cls(root)
         for folder in (project.landing, root / "models"):
             folder.mkdir(parents=True)
@@ -41,16 +50,7 @@ class Project:
 
     def choose(self, **choices: Any) -> None:
         """Write params.yaml and resolved.yaml."""
-        params = {
-            "source": "deliveries",
-            "journey": "deliveries",
-            "features": "sixty",
-            "model": "lightgbm",
-            "landing": "data/landing/deliveries",
-            "cutoff_time": "latest",
-            "seed": 7,
-        }
-        (self.root / "params.yaml").write_text(yaml.safe_dump(params | choices))
+        (self.root / "params.yaml").write_text(yaml.safe_dump(CHOICES | choices), encoding="utf-8")
         self.step("config")
 
     def take(self, files: list[Path]) -> None:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from speed import deliveries
 from speed.costs import Costs
-from speed.measuring import Cost, Failed
-from speed.project import Project
+from speed.measuring import Cost, Failed, measure
+from speed.project import ROOT, Project
 
 FIRST = ("ingest", "clock", "features_train", "targets", "leakcheck", "train next_stage", "train churn", "evaluate")
 SCORING = ("journeys", "persons", "features_score", "score")
 STEPS = (*FIRST, "track", *SCORING)
+LEAN_STEPS = ("ingest", "clock", "features_train", "journeys", "persons", "features_score")
 NIGHT = ("ingest", "clock", "journeys", "persons", "features_score")  # what a night does where training stands still
 RIVALS = ("duckdb", "polars", "pandas")
 READING = ("read", "sort", "sort_ids")
 DISTRIBUTED = ("journeys", "persons", "features_score")
 PROFILED = ("ingest", "features_score", "features_train")
 EVENTS, PLAN, OURS = "data/events.parquet", "data/plan.json", "data/features/score.parquet"
-SMALL = 2_000_000  # events, at most, of a log on which rivals are checked and peers are run
+MANY = 20_000_000  # events; above, no model is trained, Dask and profiles are left out, and pandas does not fit
 
 
-def run_size(folder: Path, n_events: int, with_dask: bool = True) -> Costs:
+def run_size(folder: Path, n_events: int) -> Costs:
     """Measure all that there is to measure on `n_events` events, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     costs = Costs(folder / "costs.json")
@@ -36,14 +35,17 @@ def run_size(folder: Path, n_events: int, with_dask: bool = True) -> Costs:
     if not project.root.exists():
         project = Project.new(project.root)
         project.take(files[:-1])
-    for step in STEPS:
+    is_lean = n_events > MANY
+    for step in LEAN_STEPS if is_lean else STEPS:
         costs.measure(step, partial(project.step, *step.split()))
-    costs.note("size of the store", lambda: sum(f.stat().st_size for f in project.path("data/store").rglob("*.parquet")))
-    costs.note("scored", lambda: pq.read_metadata(project.path(OURS)).num_rows)
-    _beside_rivals(costs, project)
-    for step in PROFILED:
+    costs.note(
+        "size of the store", lambda: sum(f.stat().st_size for f in project.path("data/store").rglob("*.parquet"))
+    )
+    costs.note("scored", lambda: int(project.run("benchmarks/speed/walks.py", "snapshots")[1]))
+    _beside_rivals(costs, project, [r for r in RIVALS if not (is_lean and r == "pandas")])
+    for step in PROFILED if not is_lean else ():
         costs.note(f"profile of {step}", partial(_profile, project, step))
-    if with_dask:
+    if not is_lean:
         _with_dask(costs, project)
     if "night ingest" not in costs:
         project.take(files[-1:])
@@ -60,12 +62,15 @@ def _delivered(folder: Path, n_events: int) -> list[Path]:
     if not folder.exists():
         unfinished = folder.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
-        deliveries.deliver(unfinished, n_events, days=range(deliveries.DAYS))
+        measure(
+            [sys.executable, str(ROOT / "benchmarks/speed/deliveries.py"), str(unfinished), str(n_events)],
+            folder.parent,
+        )
         unfinished.rename(folder)
     return sorted(folder.iterdir())
 
 
-def _beside_rivals(costs: Costs, project: Project) -> None:
+def _beside_rivals(costs: Costs, project: Project, rivals: Sequence[str]) -> None:
     """Measure our features without their table, DuckDB's reading and sorting, and the rivals."""
     for points in ("snapshots", "every_event"):
         costs.measure(f"walk {points}", partial(_script, project, "walks.py", points))
@@ -73,7 +78,7 @@ def _beside_rivals(costs: Costs, project: Project) -> None:
         project.run("benchmarks/speed/canonical.py")
     for what in READING:
         costs.measure(what, partial(_script, project, "reading.py", what, EVENTS))
-    for rival in RIVALS:
+    for rival in rivals:
         theirs = f"data/in_{rival}.parquet"
         costs.measure(rival, partial(_script, project, f"in_{rival}.py", EVENTS, PLAN, theirs))
         costs.note(f"{rival} differs", partial(_differences, costs, project, rival, theirs))
