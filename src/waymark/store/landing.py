@@ -38,12 +38,12 @@ from waymark.sources.settling import (
 )
 from waymark.store.intake import Intake, News
 from waymark.store.kinds import EVENTS, TOLD
-from waymark.store.manifest import Manifest
+from waymark.store.manifest import Manifest, delete_strays
 from waymark.store.rejects import add_rejects, conflicts
 from waymark.store.segments import live_rows, together
 
 BATCH_ROWS = 1_000_000  # taken in together: what bounds the memory of a first night
-BUCKET_ROWS = 3_000_000  # of a bucket, about: what bounds the memory of every step after
+BUCKET_ROWS = 1_000_000  # of a bucket, about: what bounds the memory of every step after
 _PACKED, _PLAIN = 25, 100  # bytes of a delivered row, for a guess at how many buckets there should be
 _CODE = ("sources/*.py", "store/*.py", "identity.py", "ledger.py", "schema.py")
 
@@ -87,24 +87,37 @@ def ingest(
     manifest = _begin(root, landing, files, _fingerprint(source, rules), rows, n_buckets)
     new = [(name, file) for name, names in files.items() for file in names if file not in manifest.taken.get(name, {})]
     likely = rows.filter(pc.invert(pc.is_in(rows["thing"], _linked_before(root, manifest))))
-    if new or likely.num_rows:
-        deliveries = {name: Delivery(name, layout) for name, layout in layouts.items()}
-        intake = Intake(root, manifest, hub_size(rules) + 1)
-        for batch in _batches(landing, source, new, deliveries):
-            intake.take(batch)
-        if likely.num_rows:
-            intake.take([News(LINKED, TOLD, likely, settle_linked, None)])
-        intake.finish()
-        _account(manifest, landing, new, deliveries, intake.accounts)
-        add_rejects(root, manifest, deliveries)
-        for name, delivery in deliveries.items():
-            counts = total(account_of(a) for a in manifest.taken[name].values())
-            check_share(
-                delivery, source.max_reject_share, counts, [*delivery.rejects, *conflicts(root, manifest, name)]
-            )
-        manifest.write(root)
+    try:
+        if new or likely.num_rows:
+            _take_in(root, landing, source, Intake(root, manifest, hub_size(rules) + 1), new, likely)
+            manifest.write(root)
+    finally:
+        delete_strays(root)
     tables.write_json({f: _time(landing / f) for names in files.values() for f in names}, _seen(root))
     return manifest
+
+
+def _take_in(
+    root: Path,
+    landing: Path,
+    source: SourceConfig,
+    intake: Intake,
+    new: Sequence[tuple[str, str]],
+    likely: pa.Table,
+) -> None:
+    """Take new files, and likely pairs of customers, into the store; check what was refused of them."""
+    manifest = intake.manifest
+    deliveries = {name: Delivery(name, layout) for name, layout in {**source.feeds, **source.links}.items()}
+    for batch in _batches(landing, source, new, deliveries):
+        intake.take(batch)
+    if likely.num_rows:
+        intake.take([News(LINKED, TOLD, likely, settle_linked, None)])
+    intake.finish()
+    _account(manifest, landing, new, deliveries, intake.accounts)
+    add_rejects(root, manifest, deliveries)
+    for name, delivery in deliveries.items():
+        counts = total(account_of(a) for a in manifest.taken[name].values())
+        check_share(delivery, source.max_reject_share, counts, [*delivery.rejects, *conflicts(root, manifest, name)])
 
 
 # --- what is new ----------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Manifest:
         return Names(self.names)
 
     def write(self, root: Path) -> None:
-        """Make this the store that is in force, and delete what no longer is."""
+        """Make this the store that is in force."""
         value = {
             **{k: v for k, v in vars(self).items() if k not in ("buckets", "rows", "tallies")},
             "buckets": [b.to_json() for b in self.buckets],
@@ -58,10 +58,6 @@ class Manifest:
             "tallies": {kind: _settled(counts) for kind, counts in self.tallies.items()},
         }
         tables.write_json(value, root / MANIFEST)
-        in_force = self.files
-        for path in sorted(root.rglob("*.parquet")):
-            if path.relative_to(root).as_posix() not in in_force:
-                path.unlink()
 
     @classmethod
     def read(cls, root: Path) -> Manifest | None:
@@ -79,6 +75,15 @@ class Manifest:
                 "tallies": {kind: Counter(counts) for kind, counts in value["tallies"].items()},
             }
         )
+
+
+def delete_strays(root: Path) -> None:
+    """Delete the files of a store that are not in force: those of nights past, and of one that was stopped."""
+    found = Manifest.read(root)
+    in_force = found.files if found else set()
+    for path in sorted(root.rglob("*.parquet")):
+        if path.relative_to(root).as_posix() not in in_force:
+            path.unlink()
 
 
 def _settled(counts: Counter[str]) -> dict[str, int]:
