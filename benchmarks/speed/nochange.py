@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from speed.costs import Costs
-from speed.measuring import Cost, measure
+from speed.measuring import Cost, Failed, measure
 from speed.project import CHOICES, OURS, ROOT, environment
 
 N_FILES, EVENTS_A_YEAR = 1000, 22_000
@@ -30,9 +30,16 @@ def measure_no_change(folder: Path) -> Costs:
     costs = Costs(folder / "costs.json")
     if not root.exists():
         _make(root)
-    for name in ("first night", "no change"):
-        costs.measure(name, lambda: _repro(root))
+    costs.measure("first night", lambda: _repro(root)[0])
+    costs.measure("no change", lambda: _without_news(root))
     return costs
+
+
+def _without_news(root: Path) -> Cost:
+    cost, printed = _repro(root)
+    if "Running stage" in printed:
+        raise Failed(f"a step ran although nothing had changed: {printed[-800:]}")
+    return cost
 
 
 def _make(root: Path) -> None:
@@ -51,9 +58,9 @@ def _make(root: Path) -> None:
         subprocess.run(["git", *command.split()], cwd=root, check=True)
 
 
-def _repro(root: Path) -> Cost:
+def _repro(root: Path) -> tuple[Cost, str]:
     home = root.parent / "home"
     home.mkdir(exist_ok=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"PATH": path, "HOME": str(home), "DVC_SITE_CACHE_DIR": str(home / "dvc"), "PYTHONPATH": ""}
-    return measure(["dvc", "repro", "-P"], root, environment() | own)[0]
+    return measure(["dvc", "repro", "-P"], root, environment() | own)
