@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,6 +117,8 @@ def _is_back(before: str, after: str, path: list[str]) -> bool:
 
 def main() -> None:
     """Write the events and the plan of the project."""
+    import duckdb  # an extra: tests use the functions above without it
+
     cutoff = micro(ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time)
     store = Store(tables.STORE, load(IdentityConfig, "identity"))
     pieces = EVENTS.with_suffix(".pieces")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from speed.costs import Costs
 from speed.sizes import DISTRIBUTED, NIGHT, RIVALS
 
-LARGE = 50_000_000  # events; logs of so many and more shall not need more memory
 WALKS = ("walk snapshots", "walk every_event")
 
 
@@ -30,6 +30,8 @@ def goals(sizes: Mapping[int, Costs], no_change: Costs) -> Iterator[Goal]:
     yield _ratio(sizes, "features at every event, made and not written", "read + sort", WALKS[1:], ("sort",), 1.5)
     for name in (*WALKS, "features_score", "journeys", "persons", "ingest"):
         yield _peak(sizes, name)
+    for name in (*WALKS, "features_score", "journeys", "persons", "ingest"):
+        yield _growth(sizes, name)
     night = tuple(f"night {step}" for step in NIGHT)
     yield _ratio(sizes, "a night of 0.3 % news: " + ", ".join(NIGHT), "the first night", night, NIGHT, 1 / 20)
     yield _scoring(sizes)
@@ -69,3 +71,18 @@ def _scoring(sizes: Mapping[int, Costs]) -> Goal:
     n, cpu = max(known)
     found = f"{cpu:.1f} s for {n:,} persons: {cpu / n * 1e6:.0f} s for 1 M"
     return Goal(what, wanted, found, cpu / n * 1e6 <= 60)
+
+
+def _growth(sizes: Mapping[int, Costs], name: str) -> Goal:
+    found = exponent(sizes, name)
+    text = "" if found is None else f"{found[0]:.2f} from {found[1] / 1e6:g} M to {found[2] / 1e6:g} M"
+    return Goal(f"growth with events, {name}", "exponent <= 1.05", text, None if found is None else found[0] <= 1.05)
+
+
+def exponent(sizes: Mapping[int, Costs], name: str) -> tuple[float, int, int] | None:
+    """Return the power of the size that CPU time grows with, from the least to the greatest size that has it."""
+    known = [(n, costs[name].cpu) for n, costs in sizes.items() if costs[name] is not None]
+    if len(known) < 2:
+        return None
+    (low, first), (high, last) = min(known), max(known)
+    return math.log(last / first) / math.log(high / low), low, high

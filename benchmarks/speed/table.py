@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 from speed.costs import Costs
-from speed.goals import Goal
+from speed.goals import Goal, exponent
 from speed.measuring import Cost
 from speed.outsiders import PYTHONS
 from speed.sizes import DISTRIBUTED, NIGHT, PROFILED, RIVALS, STEPS
@@ -82,15 +81,6 @@ def _size(n: int, costs: Costs) -> str:
     told += "".join(f" {rival} differs in {what}." for rival, what in differ.items())
     head = "what | x read | x read + sort | CPU s | wall s | peak MB"
     return f"### {millions(n)} events\n\n{told}\n\n{_table(head, rows)}"
-
-
-def exponent(sizes: Mapping[int, Costs], name: str) -> tuple[float, int, int] | None:
-    """Return the power of the size that CPU time grows with, from the least to the greatest size that has it."""
-    known = [(n, costs[name].cpu) for n, costs in sizes.items() if costs[name] is not None]
-    if len(known) < 2:
-        return None
-    (low, first), (high, last) = min(known), max(known)
-    return math.log(last / first) / math.log(high / low), low, high
 
 
 def _growth(sizes: Mapping[int, Costs]) -> str:
