@@ -122,7 +122,7 @@ def main() -> None:
     cutoff = micro(ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time)
     store = Store(tables.STORE, load(IdentityConfig, "identity"))
     pieces = EVENTS.with_suffix(".pieces")
-    pieces.mkdir()
+    pieces.mkdir(exist_ok=True)
     for i, table in enumerate(_buckets(store, cutoff)):
         pq.write_table(table, pieces / f"{i:04}.parquet")
     with duckdb.connect() as connection:

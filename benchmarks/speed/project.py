@@ -54,9 +54,10 @@ class Project:
         self.step("config")
 
     def take(self, files: list[Path]) -> None:
-        """Put files into the landing folder, without copying what is in them."""
+        """Put those of `files` into the landing folder that are not there, without copying what is in them."""
         for file in files:
-            os.link(file, self.landing / file.name)
+            if not (self.landing / file.name).exists():
+                os.link(file, self.landing / file.name)
 
     def step(self, name: str, *arguments: str) -> Cost:
         """Run a step and return what it cost."""

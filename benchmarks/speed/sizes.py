@@ -32,9 +32,11 @@ def run_size(folder: Path, n_events: int) -> Costs:
     costs = Costs(folder / "costs.json")
     files = _delivered(folder / "files", n_events)
     project = Project(folder / "project")
-    if not project.root.exists():
+    if "delivered files" not in costs:
+        shutil.rmtree(project.root, ignore_errors=True)
         project = Project.new(project.root)
         project.take(files[:-1])
+        costs.note("delivered files", lambda: len(files) - 1)
     is_lean = n_events > MANY
     for step in LEAN_STEPS if is_lean else STEPS:
         costs.measure(step, partial(project.step, *step.split()))
