@@ -7,6 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+
+_PROBE = 1000  # texts that tell whether most are different
 
 
 def hash_names(names: np.ndarray) -> np.ndarray:
@@ -16,6 +19,9 @@ def hash_names(names: np.ndarray) -> np.ndarray:
 
 def hash_texts(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return a uint64 hash of each text, 0 for a null."""
+    if pc.count_distinct(texts[:_PROBE]).as_py() > _PROBE // 2:  # to find each once would cost more than it saves
+        hashes = hash_names(texts.fill_null("").to_numpy(zero_copy_only=False).astype(object, copy=False))
+        return hashes if not texts.null_count else np.where(pc.is_valid(texts).to_numpy(), hashes, np.uint64(0))
     coded = texts.dictionary_encode()
     coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     names = coded.dictionary.to_numpy(zero_copy_only=False).astype(object, copy=False)
