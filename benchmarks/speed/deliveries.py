@@ -2,10 +2,13 @@
 
 Few persons do much and many do little (a power law). Each has one to three devices, signs in on one of them at some
 time, and from then on mostly acts signed in. Some events come days late, some twice.
+
+`python deliveries.py FOLDER N_EVENTS [N_DAYS]` writes a year of them, or so many days of as many a year.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +26,16 @@ CHANNELS = tuple(f"channel_{i}" for i in range(8))
 PRICED = 3  # the type that has a value
 
 
-def deliver(folder: Path, n_events: int, seed: int = 7, days: range | None = None) -> None:
-    """Write `YYYY-MM-DD.parquet` for some days, by default for all: what was received that day."""
+def deliver(folder: Path, n_events: int, seed: int = 7, days: range | None = None, n_days: int = DAYS) -> None:
+    """Write `YYYY-MM-DD.parquet` for some days, by default for all: what was received that day.
+
+    `n_events` happen in a year, and the brand is there for `n_days`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     per_day, n_persons = n_events // DAYS, max(n_events // EVENTS_PER_PERSON, 10)
     late: dict[int, list[pa.Table]] = {}
-    for day in range(DAYS + 30):
-        rows = _day(day, per_day, n_persons, seed) if day < DAYS else None
+    for day in range(n_days + 30):
+        rows = _day(day, per_day, n_persons, seed) if day < n_days else None
         received = [] if rows is None else [rows.filter(pc.equal(rows["received_day"], day))]
         if rows is not None:
             for other in pc.unique(rows["received_day"]).to_pylist():
@@ -86,3 +92,8 @@ def _mixed(x: np.ndarray) -> np.ndarray:
 
 def _named(prefix: str, number: np.ndarray) -> pa.Array:
     return pc.binary_join_element_wise(prefix, pa.array(number).cast(pa.string()), "")
+
+
+if __name__ == "__main__":
+    n_days = int(sys.argv[3]) if len(sys.argv) > 3 else DAYS
+    deliver(Path(sys.argv[1]), int(sys.argv[2]), days=range(n_days), n_days=n_days)

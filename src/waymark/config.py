@@ -389,8 +389,7 @@ class FeaturesConfig(Section):
     max_categories: int = Field(60, ge=1, le=250)  # per column; the rarer ones are one category together
     max_counted: int = Field(24, ge=1, le=250)  # event types and channels with counts of their own
     max_mixed: int = Field(8, ge=0, le=250)  # categories of an attribute with a share of their own
-    # About; above it, training and testing see half the persons, or a quarter, ... null: all, whatever they weigh.
-    max_train_rows: int | None = Field(2_000_000, ge=1000)
+    max_train_rows: int | None = Field(1_000_000, ge=1000)  # about; see conf/features/snapshots.yaml
     population: PopulationConfig
 
     @field_validator("windows_days", "half_lives_days")

@@ -242,7 +242,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
     @property
     def feature_importances_(self) -> np.ndarray:
         """Share of the loss that splits on each feature took away."""
-        gain = self.trees_.booster_.feature_importance("gain")
+        gain = self.trees_.feature_importance("gain")
         return gain / max(gain.sum(), np.finfo(float).tiny)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import skops.io
 from lightgbm.basic import LightGBMError
@@ -153,7 +154,11 @@ def labelled(features: pd.DataFrame, targets: pd.DataFrame, target: str) -> pd.D
     else:
         label = mature["next_stage"]
     truth = mature[[*key, "fold", "split_rank"]].assign(label=label.astype("str"))
-    return features.merge(truth, on=key, validate="one_to_one").sort_values(key, ignore_index=True)
+    # Only keys are joined and sorted: the features are copied once.
+    place = features[key].assign(place=np.arange(len(features))).merge(truth, on=key, validate="one_to_one")
+    place = place.sort_values(key, ignore_index=True)
+    rows = features.take(place["place"].to_numpy()).reset_index(drop=True)
+    return pd.concat([rows, place[truth.columns.drop(key)]], axis=1)
 
 
 def train(
@@ -181,8 +186,8 @@ def train(
         What it is and what it was trained on, ready for `write`.
     """
     model = make(name, settings, catalogue, seed, groups, target)
-    rows = labelled(features, targets, target)
-    rows = rows[rows["fold"] == "train"]
+    rows = labelled(features, targets[targets["fold"] == "train"], target)
+    del features  # which the rows are a copy of
     _check_enough(rows["label"], target)
     columns = fit(model, rows, grow_for).feature_names_in_.tolist()
     return model, {

@@ -59,7 +59,11 @@ def write_sorted(chunks: Iterable[pa.Table], columns: pa.Schema, n_rows: int, pa
     How they are cut into chunks changes no byte.
     """
     metadata = {_SEAL: _seal(columns, n_rows), **({_NOTE: note.encode()} if note else {})}
-    how = {"compression": "zstd", "write_page_checksum": True}
+    # Numbers that hardly repeat are written and read in half the time, and smaller, without a dictionary.
+    numbers = [field.name for field in columns if pa.types.is_floating(field.type)]
+    others = [name for name in columns.names if name not in numbers]
+    how = {"compression": "zstd", "write_page_checksum": True, "use_dictionary": others}
+    how |= {"use_byte_stream_split": numbers} if numbers else {}
     with atomic(path) as temporary, pq.ParquetWriter(temporary, columns.with_metadata(metadata), **how) as writer:
         left = columns.empty_table()
         for chunk in chunks:
