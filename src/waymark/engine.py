@@ -26,7 +26,11 @@ ANSWER_SECONDS = 10  # within which a scheduler answers
 START_SECONDS = 120  # within which there is a worker
 _AHEAD = 4  # items that wait for each thread of a worker: never idle, and few results that wait to be asked for
 _SETTINGS = {
+    # A worker that works is not looked after many times a second: that took a tenth of its time.
     "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "2s",
+    "distributed.admin.tick.limit": "1h",
+    "distributed.admin.system-monitor.interval": "10s",
     "distributed.scheduler.http.routes": [],  # no dashboard
     "distributed.worker.http.routes": [],
     "distributed.admin.large-graph-warning-threshold": "1GB",  # training points of a bucket are sent along

@@ -29,7 +29,7 @@ from waymark.errors import InputError
 from waymark.estimators import Grow, Rows, Task
 from waymark.inputs import select
 
-MOST_JUDGES = 200_000  # rows that tell when to stop: each worker holds all of them
+MOST_JUDGES = 50_000  # rows that tell when to stop: each worker asks each tree about all of them
 _ATTEMPTS = 2
 _WATCH_SECONDS = 0.5
 # What a booster says of the machines that it was grown on: other ports each time.
