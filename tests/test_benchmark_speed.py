@@ -18,6 +18,8 @@ from speed.costs import Costs
 from speed.goals import goals
 from speed.measuring import Cost, Failed, measure
 from speed.plan import DAY
+from speed.sizes import PROFILED
+from speed.table import show
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.features import describe_tonight
 
@@ -71,6 +73,26 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path):
     again.measure("ingest", lambda: os.abort())
     assert again.total("ingest") == 20.0
     assert again.total("ingest", "clock") is None
+
+
+def test_the_tables_have_a_line_for_each_thing_that_was_measured(tmp_path: Path):
+    sizes = {}
+    for n in (1_000_000, 10_000_000):
+        sizes[n] = costs = Costs(tmp_path / f"{n}.json")
+        for name in ("read", "sort", "features_score", "dask features_score", "peer tsfresh"):
+            costs.measure(name, lambda cpu=n / 1e6: Cost(cpu, 2 * cpu, 100.0))
+        costs.measure("pandas", lambda: measure([sys.executable, "-c", "print('too\\nlarge'); exit(1)"], tmp_path)[0])
+        costs.note("duckdb differs", lambda: "f_stage")
+        costs.note("version of tsfresh", lambda: "tsfresh 1, pandas 3")
+        for step in PROFILED:
+            costs.note(f"profile of {step}", lambda: [["7.0", "CPU seconds"], ["60.0", "here"], ["40.0", "(rest)"]])
+    printed = show(sizes, Costs(tmp_path / "none.json"), [])
+    assert "| **features of tonight**, the step | 1.00 | 1.00 | 10.0 | 20.0 | 100 |" in printed
+    assert "| the same features in pandas | failed: " in printed and "too large" in printed
+    assert "duckdb differs in f_stage." in printed
+    assert "| **features of tonight**, the step | 1.00 | 1 M to 10 M |" in printed
+    assert "### Profile of ingest, 10 M events, 7.0 CPU s\n\n| where | % of CPU time |" in printed
+    assert "| tsfresh 1, pandas 3, 1 M events | 1.00 | 1.0 | 2.0 | 100 |" in printed
 
 
 def test_a_goal_that_is_missed_says_so(tmp_path: Path):
