@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY := passive
 RUN := $(BIN)/python src/run.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup setup-linkage setup-benchmark choose repro replay nightly leakcheck test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels mlflow lab clean
+.PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly leakcheck test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
@@ -37,6 +37,10 @@ $(STAMP): requirements.lock pyproject.toml
 setup-linkage: $(STAMP)          ## add the extra `linkage` (splink) from requirements-linkage.lock
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-linkage.lock \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-linkage.lock
+
+setup-dask: $(STAMP)             ## add the extra `dask`, for engine=dask, from requirements-dask.lock
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-dask.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dask.lock
 
 setup-benchmark: $(STAMP)        ## add the extra `benchmark` (Polars, DuckDB) from requirements-benchmark.lock
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-benchmark.lock \
@@ -80,6 +84,7 @@ docs: $(STAMP)                   ## write docs/tables.md and docs/features.md fr
 lock: $(STAMP)                   ## resolve pyproject.toml anew; no index address may get into the lock files
 	$(LOCK) --extra dev -o requirements.lock
 	$(LOCK) --extra linkage -c requirements.lock -o requirements-linkage.lock
+	$(LOCK) --extra dask -c requirements.lock -o requirements-dask.lock
 	$(LOCK) --extra benchmark -c requirements.lock -c requirements-linkage.lock -o requirements-benchmark.lock
 	! grep -nE 'https?://|--(extra-)?index-url|--find-links' requirements*.lock
 

@@ -96,7 +96,8 @@ def test_a_room_looks_at_nothing_but_itself_and_what_everybody_stands_on(room):
         ("omegaconf", {"waymark.steps.config"}),
         ("numba", {"waymark.kernels.jit"}),
         ("tqdm", {"waymark.console"}),
-        ("dask", {"waymark.engine"}),
+        ("dask", {"waymark.engine", "waymark.growing"}),
+        ("distributed", {"waymark.engine"}),
     ],
 )
 def test_what_comes_from_elsewhere_is_met_in_one_place(package, where):

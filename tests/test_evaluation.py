@@ -169,6 +169,7 @@ def test_the_steps_write_what_dvc_keeps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {
         "seed": 7,
+        "engine": {"kind": "local"},
         "model": {"name": "lightgbm", "settings": SETTINGS["lightgbm"]},
         "features": {"points": "snapshots", "groups": planted.GROUPS, "windows_days": [7], "population": {}},
         "targets": {"horizon_days": 30, "end_of_case": "excluded"},

@@ -81,7 +81,7 @@ def next_night(shop: Project) -> tuple[set[str], dict[str, str], dict[str, str]]
 def test_a_new_day_scores_and_leaves_training_alone(shop: Project, next_night):
     steps, before, after = next_night
     assert steps == NEWS | PUBLISHING
-    trained = shop.files("data/clock/train.json", "data/features/train", "data/targets.parquet", "models")
+    trained = shop.files("data/clock/train.json", "data/features/train", "data/targets.parquet", "models/churn")
     for name in (*trained, "reports/metrics.json", "reports/mlflow_run.json"):
         assert after[name] == before[name]
     assert manifest(shop, N_DAYS + 1)["warnings"] == []
@@ -127,7 +127,8 @@ def test_a_late_event_retrains_and_a_night_killed_on_and_on_ends_with_the_same_b
     def there(name: str):
         return lambda: any(killed.root.glob(name))
 
-    killed.kill_during("ingest", there("data/store/*/.tmp-*"))
+    in_store = set(killed.root.glob("data/store/*/*"))
+    killed.kill_during("ingest", lambda: set(killed.root.glob("data/store/*/*")) != in_store)
     killed.kill_during("features_train", there("data/features/.tmp-*"))
     killed.kill_during("train@churn", there("models/churn/.tmp-*"))
     killed.kill_during("track", there("mlartifacts/*/*/artifacts/*"))

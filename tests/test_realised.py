@@ -68,7 +68,9 @@ def publish(
     } | changed
     baseline = table(dict.fromkeys(forecast, SHARES["ann"]), "baseline") if has_baseline else None
     clocks = ScoreClock(night, night, "d1"), TrainClock(learnt_until, (), (), "d0")
-    return scoring.publish(predictions, *clocks, source, root, settings, baseline)
+    return scoring.publish(
+        [predictions], len(predictions), *clocks, source, root, settings, None if baseline is None else [baseline]
+    )
 
 
 def grade(root: Path, *lines: str, tonight: pd.Timestamp = RIPE, done: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def test_each_row_is_explained_for_its_own_class(name):
 def test_the_trees_of_one_class_explain_as_all_of_them_do():
     model = fitted("next_stage", "lightgbm")
     x = model.matrix(FEATURES)
-    every = model.trees_.booster_.predict(x, pred_contrib=True).reshape(len(x), len(model.classes_), -1)
+    every = model.trees_.predict(x, pred_contrib=True).reshape(len(x), len(model.classes_), -1)
     for k, label in enumerate(model.classes_):
         own = reasons.contributions(model, FEATURES, [label] * len(x))
         np.testing.assert_allclose(own, every[:, k, :-1], atol=1e-12)

@@ -46,7 +46,29 @@ def test_everybody_has_one_forecast_that_sums_to_one(trained):
 
 def test_the_order_of_the_features_does_not_matter(trained):
     shuffled = tonight().sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(predictions(trained), predictions(trained, shuffled))
+    again = predictions(trained, shuffled).sort_values("person_id", ignore_index=True)
+    pd.testing.assert_frame_equal(predictions(trained), again)
+
+
+def test_stretches_come_to_what_the_whole_does(trained, tmp_path):
+    made = predictions(trained)
+    whole = scoring.publish([made], 40, CLOCK, LEARNT, "shop", tmp_path / "whole")
+    stretches = [predictions(trained, tonight()[begin : begin + 15]) for begin in range(0, 40, 15)]
+    bits = scoring.publish(stretches, 40, CLOCK, LEARNT, "shop", tmp_path / "bits")
+    assert {p.name: p.read_bytes() for p in whole.iterdir()} == {p.name: p.read_bytes() for p in bits.iterdir()}
+
+
+def test_where_there_are_many_the_least_certain_are_given_reasons(trained):
+    features = tonight()
+    everybody = predictions(trained, features)
+    is_chosen = scoring.least_certain([features[:25], features[25:]], trained["churn"], 10)
+    doubt = (everybody["p_silent_14d"] - 0.5).abs()
+    assert is_chosen.sum() == 10 and doubt[is_chosen].max() <= doubt[~is_chosen].min()
+    made = scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, "run-1", is_chosen)
+    pd.testing.assert_frame_equal(made[is_chosen], everybody[is_chosen])
+    reasons = ["reason_1", "reason_2", "reason_3"]
+    assert (made.loc[~is_chosen, reasons] == "").all(axis=None)
+    pd.testing.assert_frame_equal(made.drop(columns=reasons), everybody.drop(columns=reasons))
 
 
 def test_who_is_silent_for_long_is_told_so_first(trained):
@@ -77,17 +99,17 @@ def test_a_model_without_reasons_gives_none(trained):
 
 def test_a_night_without_persons_is_a_night(trained, tmp_path):
     made = predictions(trained, tonight().iloc[:0])
-    folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path)
+    folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path)
     assert tables.read_json(folder / "manifest.json")["n_persons"] == 0
     assert list(tables.read(folder / "predictions.parquet").columns) == list(made.columns) or made.empty
 
 
 def test_a_partition_says_what_it_holds_and_other_nights_stay(trained, tmp_path):
     made = predictions(trained)
-    first = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path)
+    first = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path)
     before = {p: p.read_bytes() for p in first.iterdir()}
     later = ScoreClock(NIGHT + pd.Timedelta(days=1), NIGHT, "data0002")
-    scoring.publish(made.assign(cutoff_time=later.cutoff_time), later, LEARNT, "shop", tmp_path)
+    scoring.publish([made.assign(cutoff_time=later.cutoff_time)], len(made), later, LEARNT, "shop", tmp_path)
     assert {p: p.read_bytes() for p in first.iterdir()} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cutoff_date=2025-04-01", "cutoff_date=2025-04-02"]
     manifest = tables.read_json(first / "manifest.json")
@@ -104,7 +126,7 @@ def test_a_partition_says_which_stage_each_column_speaks_of(trained, tmp_path):
     )
     for n in (0, 40):
         made = predictions({**trained, "next_stage": (model, {**card, "version": "v"})}, tonight().iloc[:n])
-        folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / str(n))
+        folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / str(n))
         said = tables.read_json(folder / "manifest.json")["next_stages"]
         assert sorted(said) == [c for c in made if c.startswith("p_next_")]
         assert sorted(said.values()) == ["на складе", "至急"]
@@ -115,16 +137,16 @@ def test_a_partition_says_which_stage_each_column_speaks_of(trained, tmp_path):
 
 def test_models_that_saw_what_came_after_are_marked(trained, tmp_path):
     hindsight = TrainClock(NIGHT + pd.Timedelta(days=1), (), (), "data0000")
-    folder = scoring.publish(predictions(trained), CLOCK, hindsight, "shop", tmp_path)
+    folder = scoring.publish([predictions(trained)], 40, CLOCK, hindsight, "shop", tmp_path)
     assert "after this cut-off" in tables.read_json(folder / "manifest.json")["warnings"][0]
 
 
 def test_a_failure_on_the_way_leaves_the_night_as_it_was(trained, tmp_path):
     made = predictions(trained)
-    folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path)
+    folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path)
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     with pytest.raises(schema.ContractError):
-        scoring.publish(pd.concat([made, made]), CLOCK, LEARNT, "shop", tmp_path)
+        scoring.publish([pd.concat([made, made])], 80, CLOCK, LEARNT, "shop", tmp_path)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == [folder.name]
 
@@ -142,7 +164,7 @@ def test_a_partition_keeps_the_checksums_of_both_forecasts_and_of_what_they_were
     probability = [c for c in baseline if c.startswith("p_")]
     np.testing.assert_allclose(baseline[probability].sum(axis=1), 1, atol=1e-12)
     made = predictions(trained, features)
-    folder = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / "nights", {}, baseline, file)
+    folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / "nights", {}, [baseline], file)
     manifest = tables.read_json(folder / "manifest.json")
     assert manifest["models"]["baseline"]["churn"] == {"name": "most_frequent", "version": "b"}
     assert manifest["sha256"] == {
@@ -151,17 +173,17 @@ def test_a_partition_keeps_the_checksums_of_both_forecasts_and_of_what_they_were
         file.as_posix(): tables.sha256(file),
     }
     assert set(tables.read(folder / "baseline.parquet")["person_id"]) == set(made["person_id"])
-    assert scoring.score_baselines(features, {"churn": baselines["churn"]}, 14) is None
+    assert scoring.are_complete(baselines) and not scoring.are_complete({"churn": baselines["churn"]})
 
 
 def test_a_replay_says_what_differs(trained, tmp_path):
     made = predictions(trained)
-    one = scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / "one")
-    assert differences(one, scoring.publish(made, CLOCK, LEARNT, "shop", tmp_path / "same")) == []
+    one = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / "one")
+    assert differences(one, scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / "same")) == []
     other = made.iloc[1:].assign(p_stay=0.5)
     other.attrs = made.attrs
     (tmp_path / "file").write_text("other features")
-    two = scoring.publish(other, CLOCK, LEARNT, "shop", tmp_path / "two", features=tmp_path / "file")
+    two = scoring.publish([other], len(other), CLOCK, LEARNT, "shop", tmp_path / "two", features=tmp_path / "file")
     assert differences(one, two) == [
         "predictions.parquet: 1 persons published only",
         "predictions.parquet: p_stay differs",

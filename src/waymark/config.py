@@ -389,8 +389,7 @@ class FeaturesConfig(Section):
     max_categories: int = Field(60, ge=1, le=250)  # per column; the rarer ones are one category together
     max_counted: int = Field(24, ge=1, le=250)  # event types and channels with counts of their own
     max_mixed: int = Field(8, ge=0, le=250)  # categories of an attribute with a share of their own
-    # About; above it, training and testing see half the persons, or a quarter, ... null: all, whatever they weigh.
-    max_train_rows: int | None = Field(2_000_000, ge=1000)
+    max_train_rows: int | None = Field(1_000_000, ge=1000)  # about; see conf/features/snapshots.yaml
     population: PopulationConfig
 
     @field_validator("windows_days", "half_lives_days")
@@ -495,6 +494,12 @@ class TrackingConfig(Section):
     experiment: str
 
 
+class ScoringConfig(Section):
+    """Whose forecasts are explained."""
+
+    max_explained: int = Field(ge=0)  # persons that are given reasons, those of whom the forecast is least certain
+
+
 class ReportConfig(Section):
     """What the report shows."""
 
@@ -503,11 +508,25 @@ class ReportConfig(Section):
 
 
 class EngineConfig(Section):
-    """Where the work is done. No result depends on it."""
+    """Where the work is done. No table depends on it; trees that workers grow together differ from those of one."""
 
     kind: Literal["local", "dask"]
     workers: int | None = Field(None, ge=1)  # threads, or processes of Dask on this machine; by default, one a core
     address: str | None = None  # of a running scheduler of Dask; by default, one is started for as long as it is needed
+    training: Literal["local", "dask"] = "local"  # dask: the workers grow the trees of LightGBM together
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", address):
+            raise ValueError("is no address of a scheduler; write for example tcp://10.0.0.5:8786")
+        return address
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "EngineConfig":
+        if self.kind == "local" and (self.address or self.training == "dask"):
+            raise ValueError("address and training: dask go with kind: dask")
+        return self
 
 
 class SimulateConfig(Section):
@@ -546,6 +565,7 @@ class Settings(Section):
     leakcheck: LeakcheckConfig
     tracking: TrackingConfig
     report: ReportConfig
+    scoring: ScoringConfig
     engine: EngineConfig
 
     @model_validator(mode="after")

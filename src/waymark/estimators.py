@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from lightgbm import LGBMClassifier, early_stopping
+from lightgbm import Booster, LGBMClassifier, early_stopping
 from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -16,6 +18,38 @@ from sklearn.linear_model import LogisticRegression
 
 from waymark.baselines import BackOff, prequential
 from waymark.inputs import labels, select
+
+
+class Rows(NamedTuple):
+    """Some rows of a fit, as LightGBM takes them."""
+
+    at: np.ndarray  # positions in the fit
+    codes: np.ndarray  # the class of each, from 0 and without gaps
+    start: np.ndarray | None  # (rows, classes): the log of the probability that each starts from
+    weight: np.ndarray | None
+
+    def only(self, is_kept: np.ndarray) -> Rows:
+        """Return those rows alone (bool, by row)."""
+        start, weight = (None if v is None else v[is_kept] for v in (self.start, self.weight))
+        return Rows(self.at[is_kept], self.codes[is_kept], start, weight)
+
+    @property
+    def scores(self) -> np.ndarray | None:
+        """The score that LightGBM starts each from: one a class, or of two classes the log odds of the second."""
+        return None if self.start is None else _scores(self.start)
+
+
+class Task(NamedTuple):
+    """Trees to be grown."""
+
+    settings: dict[str, Any]  # of LGBMClassifier
+    categorical: list[int] | str  # positions of columns
+    rows: Rows
+    judges: Rows | None = None  # rows that tell when to stop, once their log loss has not fallen for `patience` rounds
+    patience: int = 0
+
+
+Grow = Callable[[Task], Booster]
 
 
 class Boosting(ClassifierMixin, BaseEstimator):
@@ -106,10 +140,20 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         times: Sequence | None = None,
     ) -> Boosting:
         """Grow the trees; `groups` says whose row it is, `times` when it was."""
-        self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
-        self.n_features_in_ = len(self.feature_names_in_)
-        # Plain arrays: LightGBM refuses or rewrites many column names.
-        x = self.matrix(X)
+        self.columns_of(X)
+        return self.fit_by(partial(grow, self.matrix(X)), X, y, sample_weight, groups, times)
+
+    def fit_by(
+        self,
+        grow: Grow,
+        X: pd.DataFrame,
+        y: Sequence,
+        sample_weight: np.ndarray | None = None,
+        groups: Sequence | None = None,
+        times: Sequence | None = None,
+    ) -> Boosting:
+        """Do as `fit` does where `grow` has the features of the rows; of them, X holds `start_columns` alone."""
+        self.columns_of(X)
         self.classes_, codes = np.unique(labels(y), return_inverse=True)
         weight = None if sample_weight is None else np.asarray(sample_weight, float)
         start = None
@@ -119,19 +163,22 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
             losses = [-np.average(s[np.arange(len(codes)), codes], weights=weight) for s in starts]
             start = starts[np.argmin(losses)]
             self.start_ = BackOff(self.start_columns, int(np.argmin(losses))).fit(X, y, weight, groups)
+        rows = Rows(np.arange(len(codes)), codes, start, weight)
         self.n_rounds_ = self.n_estimators
         if self.early_stopping_rounds and groups is not None:
-            self.n_rounds_ = self._find_rounds(x, codes, start, weight, self._held_out(groups))
-        self.trees_ = self._new(self.n_rounds_)
-        self.trees_.fit(
-            x, codes, sample_weight=weight, init_score=_scores(start), categorical_feature=self._positions()
-        )
+            self.n_rounds_ = self._find_rounds(grow, rows, self._held_out(groups))
+        self.trees_ = grow(Task(self._settings(self.n_rounds_), self._positions(), rows))
         return self
 
-    def _new(self, n_rounds: int) -> LGBMClassifier:
+    def columns_of(self, X: pd.DataFrame) -> None:
+        """Note the names of the features."""
+        self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
+        self.n_features_in_ = len(self.feature_names_in_)
+
+    def _settings(self, n_rounds: int) -> dict[str, Any]:
         ours = ("columns", "categorical", "start_columns", "start_order", "early_stopping_rounds", "n_estimators")
         settings = {k: v for k, v in self.get_params().items() if k not in ours}
-        return LGBMClassifier(n_estimators=n_rounds, **settings, deterministic=True, force_col_wise=True, verbose=-1)
+        return {"n_estimators": n_rounds, **settings, "deterministic": True, "force_col_wise": True, "verbose": -1}
 
     def _positions(self) -> list[int] | str:
         return [i for i, c in enumerate(self.feature_names_in_) if c in set(self.categorical)] or "auto"
@@ -146,35 +193,23 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         drawn = np.random.default_rng(self.random_state).permutation(len(names))[: len(names) // 5]
         return np.isin(codes, drawn)
 
-    def _find_rounds(
-        self,
-        x: np.ndarray,
-        codes: np.ndarray,
-        start: np.ndarray | None,
-        weight: np.ndarray | None,
-        is_out: np.ndarray,
-    ) -> int:
+    def _find_rounds(self, grow: Grow, rows: Rows, is_out: np.ndarray) -> int:
         """Return how many rounds serve the rows held out best."""
-        known = np.unique(codes[~is_out])
-        is_judge = is_out & np.isin(codes, known)
+        known = np.unique(rows.codes[~is_out])
+        is_judge = is_out & np.isin(rows.codes, known)
         if len(known) < 2 or not is_judge.any():
             return self.n_estimators
-        start = None if start is None else start[:, known]
-        codes = np.searchsorted(known, codes)  # without gaps: LightGBM 4.7 does not translate those of `eval_y`
-        trees = self._new(self.n_estimators)
-        trees.fit(
-            x[~is_out],
-            codes[~is_out],
-            sample_weight=None if weight is None else weight[~is_out],
-            init_score=None if start is None else _scores(start[~is_out]),
-            eval_X=x[is_judge],
-            eval_y=codes[is_judge],
-            eval_sample_weight=None if weight is None else [weight[is_judge]],
-            eval_init_score=None if start is None else [_scores(start[is_judge])],
-            categorical_feature=self._positions(),
-            callbacks=[early_stopping(self.early_stopping_rounds, verbose=False)],
+        # Without gaps: LightGBM 4.7 does not translate the classes of `eval_y`.
+        start = None if rows.start is None else rows.start[:, known]
+        rows = rows._replace(codes=np.searchsorted(known, rows.codes), start=start)
+        task = Task(
+            self._settings(self.n_estimators),
+            self._positions(),
+            rows.only(~is_out),
+            rows.only(is_judge),
+            self.early_stopping_rounds,
         )
-        return trees.best_iteration_
+        return grow(task).best_iteration
 
     def matrix(self, X: pd.DataFrame) -> np.ndarray:
         """Return the columns of the fit as the plain array that the trees know."""
@@ -182,10 +217,9 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return the probability of each class, in the order of `classes_`."""
-        if not self.has_start:
-            return self.trees_.predict_proba(self.matrix(X))
-        grown = self.trees_.booster_.predict(self.matrix(X), raw_score=True, num_threads=self.n_jobs)
-        score = grown + _scores(_log(self.start_.predict_proba(X)))
+        score = self.trees_.predict(self.matrix(X), raw_score=True, num_threads=self.n_jobs)
+        if self.has_start:
+            score = score + _scores(_log(self.start_.predict_proba(X)))
         if score.ndim == 2:
             return softmax(score, axis=1)
         return np.column_stack([expit(-score), expit(score)])
@@ -208,8 +242,31 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
     @property
     def feature_importances_(self) -> np.ndarray:
         """Share of the loss that splits on each feature took away."""
-        gain = self.trees_.booster_.feature_importance("gain")
+        gain = self.trees_.feature_importance("gain")
         return gain / max(gain.sum(), np.finfo(float).tiny)
+
+
+def grow(x: np.ndarray, task: Task) -> Booster:
+    """Grow trees here, from all features of the fit as an array."""
+    rows, judges = task.rows, task.judges
+    told = {}
+    if judges is not None:
+        told = {
+            "eval_X": x[judges.at],
+            "eval_y": judges.codes,
+            "eval_sample_weight": None if judges.weight is None else [judges.weight],
+            "eval_init_score": None if judges.scores is None else [judges.scores],
+            "callbacks": [early_stopping(task.patience, verbose=False)],
+        }
+    trees = LGBMClassifier(**task.settings).fit(
+        x if len(rows.at) == len(x) else x[rows.at],  # plain: LightGBM refuses or rewrites many column names
+        rows.codes,
+        sample_weight=rows.weight,
+        init_score=rows.scores,
+        categorical_feature=task.categorical,
+        **told,
+    )
+    return trees.booster_
 
 
 def _log(p: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def forecast(
     for h in (False, True) if catalogue else ():
         model = make("lightgbm", _TREES, catalogue, seed, target="churn").fit(rows[half != h], y[half != h])
         p[half == h] = model.predict_proba(rows[half == h])[:, 1]
-        gain += model.trees_.booster_.feature_importance("gain")
+        gain += model.trees_.feature_importance("gain")
     return p, gain / max(gain.sum(), np.finfo(float).tiny)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import skops.io
 from lightgbm.basic import LightGBMError
@@ -20,7 +21,7 @@ from waymark import schema, tables
 from waymark.baselines import BackOff
 from waymark.catalogue import Feature, from_json, in_groups, to_json
 from waymark.errors import InputError
-from waymark.estimators import Boosting, Logistic
+from waymark.estimators import Boosting, Grow, Logistic
 
 SILENT, ACTIVE = "silent", "active"  # the classes of churn; the positive one sorts last
 END = "end"  # the class of next_stage for a case that ended
@@ -30,13 +31,13 @@ TRUSTED = [
     "collections.OrderedDict",
     "collections.defaultdict",
     "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
     "waymark.baselines.BackOff",
     "waymark.estimators.Boosting",
     "waymark.estimators.Logistic",
 ]
 
 Columns = tuple[str, ...]
+GrowFor = Callable[[Sequence[str], pd.DataFrame], Grow]
 _RECENCY = ("f_days_since_last_activity",)
 _RFM = (*_RECENCY, "f_n_activities_ever", "f_value_cents_ever", "f_tenure_days")
 _LAST_TYPE = re.compile(r"f_last_type_(\d+)")
@@ -153,7 +154,11 @@ def labelled(features: pd.DataFrame, targets: pd.DataFrame, target: str) -> pd.D
     else:
         label = mature["next_stage"]
     truth = mature[[*key, "fold", "split_rank"]].assign(label=label.astype("str"))
-    return features.merge(truth, on=key, validate="one_to_one").sort_values(key, ignore_index=True)
+    # Only keys are joined and sorted: the features are copied once.
+    place = features[key].assign(place=np.arange(len(features))).merge(truth, on=key, validate="one_to_one")
+    place = place.sort_values(key, ignore_index=True)
+    rows = features.take(place["place"].to_numpy()).reset_index(drop=True)
+    return pd.concat([rows, place[truth.columns.drop(key)]], axis=1)
 
 
 def train(
@@ -165,8 +170,14 @@ def train(
     settings: Mapping[str, Any],
     groups: Sequence[str],
     seed: int,
+    grow_for: GrowFor | None = None,
 ) -> tuple[ClassifierMixin, dict[str, Any]]:
     """Fit the model `name` to the mature training rows of `target`.
+
+    Parameters
+    ----------
+    grow_for
+        Grows the trees of lightgbm elsewhere; see `fit`.
 
     Returns
     -------
@@ -175,10 +186,10 @@ def train(
         What it is and what it was trained on, ready for `write`.
     """
     model = make(name, settings, catalogue, seed, groups, target)
-    rows = labelled(features, targets, target)
-    rows = rows[rows["fold"] == "train"]
+    rows = labelled(features, targets[targets["fold"] == "train"], target)
+    del features  # which the rows are a copy of
     _check_enough(rows["label"], target)
-    columns = fit(model, rows).feature_names_in_.tolist()
+    columns = fit(model, rows, grow_for).feature_names_in_.tolist()
     return model, {
         "target": target,
         "name": name,
@@ -193,10 +204,15 @@ def train(
     }
 
 
-def fit(model: ClassifierMixin, rows: pd.DataFrame) -> ClassifierMixin:
-    """Fit `model` to rows of `labelled`; a setting that its library refuses is an `InputError`."""
+def fit(model: ClassifierMixin, rows: pd.DataFrame, grow_for: GrowFor | None = None) -> ClassifierMixin:
+    """Fit `model` to rows of `labelled`; a setting that its library refuses is an `InputError`.
+
+    `grow_for` returns what grows trees on some columns of some rows. Then `rows` need not have those columns.
+    """
     facts = {"groups": rows["person_id"], "times": rows["split_rank"]}
     try:
+        if grow_for is not None:
+            return model.fit_by(grow_for(model.columns, rows), rows, rows["label"], **facts)
         return model.fit(rows, rows["label"], **{k: v for k, v in facts.items() if has_fit_parameter(model, k)})
     except (LightGBMError, ValueError) as error:
         reason = str(error).splitlines()[0]

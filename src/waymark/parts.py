@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark import schema, tables
-from waymark.config import EngineConfig
-from waymark.engine import over
+from waymark.engine import Engine
 
 Item = TypeVar("Item")
 _EVERY = 1 << 12  # rows of a part between two of the keys that the order of all is estimated from
@@ -40,14 +40,14 @@ class Part(NamedTuple):
 
 
 def make_tables(
-    settings: EngineConfig, make: Callable[[Item], Part], items: Iterable[Item], outs: Sequence[Out]
+    engine: Engine, make: Callable[[Item], Part], items: Iterable[Item], outs: Sequence[Out]
 ) -> tuple[list[int], list[Any]]:
     """Write the rows that `make` returns for all items into the tables `outs`, each sorted by its key.
 
     Parameters
     ----------
-    settings
-        The engine that calls `make`.
+    engine
+        What calls `make`.
     make
         A function of a module, or a `functools.partial` of one.
     items
@@ -63,34 +63,31 @@ def make_tables(
         The `told` of each part, in the order of the items.
     """
     if not outs:
-        return [], [part.told for part in over(settings, make, items)]
+        return [], [part.told for part in engine.over(make, items)]
     folder = outs[0].path.with_name(f".tmp-parts-{outs[0].path.stem}").absolute()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        kept = list(over(settings, partial(_keep, make, [out.table for out in outs], folder), enumerate(items)))
-        lengths = [
-            _put_together([_open(folder / f"{i}-{k}.arrow") for i in range(len(kept))], out)
-            for k, out in enumerate(outs)
-        ]
-        return lengths, kept
+        kept = list(engine.over(partial(_keep, make, [out.table for out in outs], folder), items))
+        lengths = [_put_together([_open(files[k]) for files, _ in kept], out) for k, out in enumerate(outs)]
+        return lengths, [told for _, told in kept]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep(make: Callable[[Item], Part], kinds: Sequence[schema.Table], folder: Path, numbered: tuple[int, Item]) -> Any:
-    """Make a part, write it below `folder` and return what else is told of it."""
-    number, item = numbered
-    part = make(item)
-    for k, (frame, table) in enumerate(zip(part.frames, kinds, strict=True)):
+def _keep(
+    make: Callable[[Item], Part], kinds: Sequence[schema.Table], folder: Path, item: Item
+) -> tuple[list[Path], Any]:
+    """Make a part, write it below `folder` and return its files and what else is told of it."""
+    part, files = make(item), []
+    # Where a worker is taken for dead and is not, two make the same part: each in a place of its own.
+    place = Path(tempfile.mkdtemp(dir=folder))
+    for frame, table in zip(part.frames, kinds, strict=True):
         rows = schema.to_arrow(frame, table)
-        # Of two workers that make the same part, the second may replace what the first made.
-        with (
-            tables.atomic(folder / f"{number}-{k}.arrow") as temporary,
-            pa.ipc.new_file(temporary, rows.schema) as file,
-        ):
+        files.append(place / f"{len(files)}.arrow")
+        with pa.ipc.new_file(files[-1], rows.schema) as file:
             file.write_table(rows)
-    return part.told
+    return files, part.told
 
 
 def _open(path: Path) -> pa.Table:

@@ -12,6 +12,7 @@ from waymark.identity import Identities
 
 _DAY = 86_400_000_000  # microseconds
 _NEVER = np.iinfo(np.int64).max
+_NO_CHANGES = (np.zeros(0, object),) * 3
 
 
 def list_identifiers(identities: Identities, cutoff: int) -> pd.DataFrame:
@@ -40,13 +41,21 @@ def list_person_changes(identities: Identities, cutoff: int) -> pd.DataFrame:
     begins, ends = _night_after(identities.linked_from), _night_after(identities.linked_until)
     nights = np.unique(np.concatenate([begins, ends]))
     component = ever_linked(identities)
-    found = [_changes(_part(identities, np.zeros(0, np.int64)), 0)]
+    found = []
     for night in nights[nights <= cutoff]:
         # News changes only those whom some link, in force or not, leads to.
         is_touched = np.zeros(len(component), bool)
         is_touched[component[identities.low[(begins == night) | (ends == night)]]] = True
-        found.append(_changes(_part(identities, np.flatnonzero(is_touched[component])), night))
-    return pd.concat(found, ignore_index=True)
+        found.append(_changes(_part(identities, is_touched[component]), night))
+    old, new, kinds = (np.concatenate(parts) for parts in zip(_NO_CHANGES, *found, strict=True))
+    return pd.DataFrame(
+        {
+            "night": _times(np.repeat(nights[nights <= cutoff], [len(changes[0]) for changes in found])),
+            "old_person_id": pd.array(old, "str"),
+            "new_person_id": pd.array(new, "str"),
+            "kind": pd.array(kinds, "str"),
+        }
+    )
 
 
 def _night_after(times: np.ndarray) -> np.ndarray:
@@ -66,9 +75,9 @@ def ever_linked(identities: Identities, max_persons_per_id: int | None = None) -
     )
 
 
-def _part(identities: Identities, members: np.ndarray) -> Identities:
-    """Return the identifiers `members` (ascending codes), which no link leads out of, without their events."""
-    links = np.flatnonzero(np.isin(identities.low, members))
+def _part(identities: Identities, is_member: np.ndarray) -> Identities:
+    """Return some identifiers (bool, by code), which no link leads out of, without their events."""
+    members, links = np.flatnonzero(is_member), np.flatnonzero(is_member[identities.low])
     nothing = np.zeros(0, np.int32)
     return replace(
         identities,
@@ -89,31 +98,24 @@ def _part(identities: Identities, members: np.ndarray) -> Identities:
     )
 
 
-def _changes(part: Identities, night: int) -> pd.DataFrame:
-    """Return the changes of persons from the night before to this one."""
-    before, now = part.people(night - _DAY), part.people(night)
-    moved = np.flatnonzero((part.known_from < night - _DAY) & (before != now))
-    rows = pd.DataFrame({"old": before[moved], "new": now[moved]}).drop_duplicates()
-    is_gone = now[rows["old"]] == rows["new"]  # the id that names the old person is the new one's
-    kinds = np.select([is_gone, _are_erased(part, night, before, rows)], ["merge", "erase"], "split")
-    return pd.DataFrame(
-        {
-            "night": _times(np.full(len(rows), night)),
-            "old_person_id": pd.array(part.person_ids[rows["old"]], "str"),
-            "new_person_id": pd.array(part.person_ids[rows["new"]], "str"),
-            "kind": pd.array(kinds, "str"),
-        }
-    )
+def _changes(part: Identities, night: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the changes of persons from the night before to this one: old and new person, and the kind."""
+    before, now = part.people(night - _DAY).astype(np.int64), part.people(night).astype(np.int64)
+    moved, n = (part.known_from < night - _DAY) & (before != now), len(before)
+    change = np.unique(before[moved] * n + now[moved])
+    old, new = np.divmod(change, max(n, 1))
+    is_gone = now[old] == new  # the id that names the old person is the new one's
+    kinds = np.select([is_gone, _are_erased(part, night, before, change)], ["merge", "erase"], "split").astype(object)
+    return part.person_ids[old], part.person_ids[new], kinds
 
 
-def _are_erased(part: Identities, night: int, before: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
+def _are_erased(part: Identities, night: int, before: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Say which changes would not be, had no link ended that night: erased, or taken back by a restatement."""
     is_news = (part.linked_until >= night - _DAY) & (part.linked_until < night)
     if not is_news.any():
-        return np.zeros(len(rows), bool)
+        return np.zeros(len(change), bool)
     otherwise = replace(part, linked_until=np.where(is_news, _NEVER, part.linked_until)).people(night)
-    n = len(before)
-    return ~np.isin(rows["old"].to_numpy(np.int64) * n + rows["new"], before.astype(np.int64) * n + otherwise)
+    return ~np.isin(change, before * len(before) + otherwise)
 
 
 def _times(microseconds: np.ndarray) -> pd.DatetimeIndex:

@@ -61,7 +61,7 @@ def _of_line(model: Logistic, X: pd.DataFrame, k: int) -> np.ndarray:
 
 
 def _of_trees(model: Boosting, X: pd.DataFrame, k: int) -> np.ndarray:
-    booster, sign = model.trees_.booster_, 1.0
+    booster, sign = model.trees_, 1.0
     if len(model.classes_) > 2:
         booster = one_class(booster, k)
     elif k == 0:

@@ -50,7 +50,7 @@ def replay(published: Path, folder: Path) -> Path:
     train_clock = TrainClock.from_json(manifest["clocks"]["train"])
     score_clock = ScoreClock.from_json(manifest["clocks"]["score"])
     landing = Path(settings["landing"]).resolve()
-    settings["landing"] = str(landing)
+    settings = {"engine": {"kind": "local"}} | settings | {"landing": str(landing)}
     with chdir(folder):
         tables.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), config.RESOLVED)
         source, rules = config.load(config.SourceConfig, "source"), config.load(config.IdentityConfig, "identity")

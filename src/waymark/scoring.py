@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,14 @@ def score(
     clock: ScoreClock,
     horizon_days: int,
     mlflow_run_id: str,
+    is_explained: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Forecast every person of tonight's features.
 
     Parameters
     ----------
     features
-        Rows of `schema.FEATURES` at one cut-off.
+        Rows of `schema.FEATURES` at one cut-off, or a stretch of them.
     next_stage, churn
         The models and their cards.
     clock
@@ -46,18 +49,21 @@ def score(
         How far the forecast looks.
     mlflow_run_id
         The run that remembers the models.
+    is_explained
+        Whose forecast is given reasons, bool; everybody's by default.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of `schema.PREDICTIONS`, sorted by person. `attrs["next_stages"]` says which stage each `p_next_` column
-        speaks of: names of columns hold ASCII only; `attrs["models"]`, which models forecast.
+        Rows of `schema.PREDICTIONS`, in the order of `features`. `attrs["next_stages"]` says which stage each
+        `p_next_` column speaks of: names of columns hold ASCII only; `attrs["models"]`, which models forecast.
     """
-    features = features.sort_values("person_id", ignore_index=True)
     forecast, given = _forecast(features, next_stage, churn, horizon_days)
-    likeliest = np.array(given.columns, object)[given.to_numpy().argmax(axis=1)]
-    reasons = _reasons(features, [(churn, np.full(len(features), SILENT)), (next_stage, likeliest)])
     n = len(features)
+    rows = np.arange(n) if is_explained is None else np.flatnonzero(is_explained)
+    likeliest = np.array(given.columns, object)[given.to_numpy()[rows].argmax(axis=1)]
+    reasons = np.full((n, N_REASONS), "", object)
+    reasons[rows] = _reasons(features.iloc[rows], [(churn, np.full(len(rows), SILENT)), (next_stage, likeliest)])
     predictions = pd.DataFrame(
         {
             "person_id": features["person_id"],
@@ -78,18 +84,30 @@ def score(
     return predictions
 
 
-def score_baselines(features: pd.DataFrame, baselines: Mapping[str, Model], horizon_days: int) -> pd.DataFrame | None:
-    """Return what the best baselines (target -> model and card) forecast; None where a target has none.
+def are_complete(baselines: Mapping[str, Model]) -> bool:
+    """Say whether there is one for each target."""
+    return set(baselines) == {"next_stage", "churn"}
 
-    Rows of `schema.BASELINE`, with `attrs["models"]` as in `score`.
+
+def score_baselines(features: pd.DataFrame, baselines: Mapping[str, Model], horizon_days: int) -> pd.DataFrame:
+    """Return what the best baselines (target -> model and card) forecast.
+
+    Rows of `schema.BASELINE`, in the order of `features`, with `attrs["models"]` as in `score`.
     """
-    if set(baselines) != {"next_stage", "churn"}:
-        return None
-    features = features.sort_values("person_id", ignore_index=True)
     forecast, _ = _forecast(features, baselines["next_stage"], baselines["churn"], horizon_days)
     forecast = forecast.drop(columns="next_stage").assign(person_id=features["person_id"])
     forecast.attrs["models"] = _names(baselines)
     return forecast
+
+
+def least_certain(features: Iterable[pd.DataFrame], churn: Model, n: int) -> np.ndarray:
+    """Say of which `n` persons it is least certain whether they go silent: there it is of use to know why.
+
+    `features` are stretches of rows; returns bool, one an element for each of all rows. Of equals, the first.
+    """
+    p_silent = [_probability(churn, rows)[:, churn[0].classes_.tolist().index(SILENT)] for rows in features]
+    chosen = np.argsort(np.abs(np.concatenate(p_silent) - 0.5), kind="stable")[:n]
+    return np.isin(np.arange(sum(map(len, p_silent))), chosen)
 
 
 def load_baselines(folder: Path = tables.MODELS / "baseline") -> dict[str, Model]:
@@ -139,21 +157,31 @@ def _reasons(features: pd.DataFrame, explained: list[tuple[Model, np.ndarray]]) 
 
 
 def publish(
-    predictions: pd.DataFrame,
+    predictions: Iterable[pd.DataFrame],
+    n_persons: int,
     clock: ScoreClock,
     trained: TrainClock,
     source: str,
     root: Path = tables.PREDICTIONS,
     settings: Mapping[str, Any] | None = None,
-    baseline: pd.DataFrame | None = None,
+    baseline: Iterable[pd.DataFrame] | None = None,
     features: Path | None = None,
 ) -> Path:
     """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder.
 
-    `settings` are those of resolved.yaml: with them and the clocks the night can be replayed. `baseline` is what
-    `score_baselines` returned, kept to be graded beside the predictions; `features` is the file that both were made
-    from, whose checksum is kept.
+    `predictions` are one stretch or more, of persons in the order of their ids, `n_persons` together, and so is
+    `baseline`: what `score_baselines` returned, kept to be graded beside the predictions. `settings` are those of
+    resolved.yaml: with them and the clocks the night can be replayed. `features` is the file that both were made from,
+    whose checksum is kept.
     """
+    first, predictions = _peek(predictions)
+    stages: Counter[str] = Counter()
+
+    def counted() -> Iterator[pd.DataFrame]:
+        for rows in predictions:
+            stages.update(rows["stage"].value_counts().to_dict())
+            yield rows
+
     folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     warnings = []
@@ -163,20 +191,18 @@ def publish(
             " looking back, not for judging the forecast"
         )
     with tables.new_folder(folder) as new:
-        tables.write(predictions, new / FORECASTS["champion"], schema.PREDICTIONS)
-        models = {"champion": predictions.attrs["models"]}
+        models = {"champion": _write(counted(), n_persons, new / FORECASTS["champion"], schema.PREDICTIONS)}
         if baseline is not None:
-            tables.write(baseline, new / FORECASTS["baseline"], schema.BASELINE)
-            models["baseline"] = baseline.attrs["models"]
-        first = predictions.iloc[0] if len(predictions) else {}
+            models["baseline"] = _write(baseline, n_persons, new / FORECASTS["baseline"], schema.BASELINE)
+        said = first.iloc[0] if len(first) else {}
         manifest = {
             "cutoff_time": clock.cutoff_time.isoformat(),
             "source": source,
-            "n_persons": len(predictions),
-            "stages": {k: int(v) for k, v in predictions["stage"].value_counts().sort_index().items()},
-            "next_stages": predictions.attrs["next_stages"],
-            "versions": {k: first[k] for k in schema.PREDICTIONS.columns if "version" in k and len(first)},
-            "mlflow_run_id": first["mlflow_run_id"] if len(first) else "",
+            "n_persons": n_persons,
+            "stages": dict(sorted(stages.items())),
+            "next_stages": first.attrs["next_stages"],
+            "versions": {k: said[k] for k in schema.PREDICTIONS.columns if "version" in k and len(said)},
+            "mlflow_run_id": said["mlflow_run_id"] if len(said) else "",
             "trained_until": trained.as_of.isoformat(),
             "clocks": {"train": trained.to_json(), "score": clock.to_json()},
             "warnings": warnings,
@@ -187,3 +213,18 @@ def publish(
         tables.write_text(yaml.safe_dump(dict(settings or {}), sort_keys=False, allow_unicode=True), new / SETTINGS)
         tables.write_json(manifest, new / MANIFEST)
     return folder
+
+
+def _write(stretches: Iterable[pd.DataFrame], n_rows: int, path: Path, table: schema.Table) -> dict[str, Any]:
+    """Write a table and return which models it is from."""
+    first, stretches = _peek(stretches)
+    columns = schema.to_arrow(first, table).schema
+    tables.write_sorted((schema.to_arrow(rows, table) for rows in stretches), columns, n_rows, path)
+    return first.attrs["models"]
+
+
+def _peek(stretches: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, Iterator[pd.DataFrame]]:
+    """Return the first stretch, and all of them."""
+    rest = iter(stretches)
+    first = next(rest)
+    return first, chain([first], rest)

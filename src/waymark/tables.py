@@ -59,7 +59,11 @@ def write_sorted(chunks: Iterable[pa.Table], columns: pa.Schema, n_rows: int, pa
     How they are cut into chunks changes no byte.
     """
     metadata = {_SEAL: _seal(columns, n_rows), **({_NOTE: note.encode()} if note else {})}
-    how = {"compression": "zstd", "write_page_checksum": True}
+    # Numbers that hardly repeat are written and read in half the time, and smaller, without a dictionary.
+    numbers = [field.name for field in columns if pa.types.is_floating(field.type)]
+    others = [name for name in columns.names if name not in numbers]
+    how = {"compression": "zstd", "write_page_checksum": True, "use_dictionary": others}
+    how |= {"use_byte_stream_split": numbers} if numbers else {}
     with atomic(path) as temporary, pq.ParquetWriter(temporary, columns.with_metadata(metadata), **how) as writer:
         left = columns.empty_table()
         for chunk in chunks:
@@ -90,9 +94,12 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def read_in_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a table `GROUP_ROWS` at a time; see `read`."""
+    """Yield the rows of a table `GROUP_ROWS` at a time, by their place among all; an empty one once. See `read`."""
+    begin = 0
     for i in range(n_groups(path)):
-        yield read_group(path, i, columns)
+        rows = read_group(path, i, columns)
+        yield rows.set_axis(pd.RangeIndex(begin, begin + len(rows)))
+        begin += len(rows)
 
 
 def n_rows(path: Path) -> int:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write tonight's features."""
-    with timed(log, "features score") as facts:
+    with timed(log, "features score") as facts, chosen() as engine:
         store = Store(tables.STORE, load(IdentityConfig, "identity"))
         work = partial(
             describe,
@@ -31,7 +31,7 @@ def main() -> None:
             Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
         )
         out = Out(tables.FEATURES / "score.parquet", schema.FEATURES)
-        [n], _ = make_tables(chosen(), work, store.buckets, [out])
+        [n], _ = make_tables(engine, work, store.buckets, [out])
         facts.append(f"{n:,} persons")
 
 

@@ -16,9 +16,10 @@ import pandas as pd
 
 from waymark import catalogue, schema, tables
 from waymark.clock import TrainClock
+from waymark.code import code_version
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, Section, load
 from waymark.console import timed
-from waymark.engine import chosen, over
+from waymark.engine import chosen
 from waymark.errors import InputError
 from waymark.eventlog import micro
 from waymark.feature_groups import feature_table
@@ -35,19 +36,19 @@ KEPT = tables.FEATURES / "train"
 
 def main() -> None:
     """Write the training features, their catalogue and the vocabulary."""
-    with timed(log, "features train") as facts:
+    with timed(log, "features train") as facts, chosen() as engine:
         clock = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
         journey, settings = load(JourneyConfig, "journey"), load(FeaturesConfig, "features")
-        engine, store = chosen(), Store(tables.STORE, load(IdentityConfig, "identity"))
+        store = Store(tables.STORE, load(IdentityConfig, "identity"))
         nights = (*clock.train_cutoffs, *clock.test_cutoffs)
         ends = [clock.as_of] if settings.points == "every_event" else sorted(nights)
         if not ends:
             raise InputError(NO_CUTOFF)
-        counted = list(over(engine, partial(count, store, journey, settings, clock.learn_until, ends), store.buckets))
+        counted = list(engine.over(partial(count, store, journey, settings, clock.learn_until, ends), store.buckets))
         vocabulary = choose_vocabulary((names for names, _ in counted), settings)
         known = [row.feature for row in feature_table(settings, vocabulary)]
         n_halvings = count_halvings(sum(n for _, n in counted), settings.max_train_rows)
-        rest = [journey, settings, store.rules], vocabulary.to_json(), n_halvings, _hash_of_code()
+        rest = [journey, settings, store.rules], vocabulary.to_json(), n_halvings, code_version()
         notes = {end: _note(store.facts.version_as_of(end), *rest) for end in ends}
         with tables.new_folder(KEPT) as folder:
             missing = [end for end in ends if not _take_over(KEPT / _name(end), folder / _name(end), notes[end])]
@@ -96,12 +97,6 @@ def _note(known: str, settings: Sequence[Section], vocabulary: Any, n_halvings: 
     """Return a hash of all that the features of a night hang on."""
     said = [known, [s.model_dump(mode="json") for s in settings], vocabulary, n_halvings, code]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _hash_of_code() -> str:
-    root = Path(__file__).parents[2]
-    files = {file.relative_to(root).as_posix(): tables.sha256(file) for file in sorted(root.rglob("*.py"))}
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _take_over(old: Path, new: Path, note: str) -> bool:

@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write the journeys."""
-    with timed(log, "journeys") as facts:
+    with timed(log, "journeys") as facts, chosen() as engine:
         tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
         store = Store(tables.STORE, load(IdentityConfig, "identity"))
         work = partial(visits, store, load(JourneyConfig, "journey"), tonight)
         out = Out(tables.JOURNEYS, schema.JOURNEYS)
-        [n], persons = make_tables(chosen(), work, store.buckets, [out])
+        [n], persons = make_tables(engine, work, store.buckets, [out])
         facts.append(f"{n:,} visits of {sum(persons):,} persons")
 
 

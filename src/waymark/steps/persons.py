@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write the identifiers, the changes of persons and the exposure to the rules."""
-    with timed(log, "persons") as facts:
+    with timed(log, "persons") as facts, chosen() as engine:
         tonight = micro(ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time)
         store = Store(tables.STORE, load(IdentityConfig, "identity"))
         (n_ids, n_changes), told = make_tables(
-            chosen(),
+            engine,
             partial(who_is_who, store, load(JourneyConfig, "journey"), tonight),
             store.buckets,
             [Out(tables.IDENTIFIERS, schema.IDENTIFIERS), Out(tables.PERSON_CHANGES, schema.PERSON_CHANGES)],

@@ -1,6 +1,9 @@
 """DVC step: tonight's predictions."""
 
 import logging
+from functools import partial
+
+import numpy as np
 
 from waymark import config, models, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
@@ -10,29 +13,44 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Write tonight's partition of the predictions."""
+    """Write tonight's partition of the predictions, a stretch of persons at a time."""
     with timed(log, "score") as facts:
         clock = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json"))
-        file = tables.FEATURES / "score.parquet"
-        features = tables.read(file)
-        horizon_days = config.load(config.TargetsConfig, "targets").horizon_days
-        predictions = scoring.score(
-            features,
-            models.load(tables.MODELS / "next_stage"),
-            models.load(tables.MODELS / "churn"),
-            clock,
-            horizon_days,
-            tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"],
-        )
-        baseline = scoring.score_baselines(features, scoring.load_baselines(), horizon_days)
         trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
+        next_stage, churn = (models.load(tables.MODELS / target) for target in ("next_stage", "churn"))
+        baselines = scoring.load_baselines()
+        horizon_days = config.load(config.TargetsConfig, "targets").horizon_days
+        max_explained = config.load(config.ScoringConfig, "scoring").max_explained
+        run_id = tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"]
+        file = tables.FEATURES / "score.parquet"
+        n = tables.n_rows(file)
+        stretches = partial(tables.read_in_groups, file)
+        is_explained = np.ones(n, bool)
+        if n > max_explained:
+            is_explained = scoring.least_certain(stretches(), churn, max_explained)
         # All that a forecast hangs on; how the night was asked for is in its clocks.
-        settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "engine", "report", "simulate")}
-        source = settings["source"]["name"]
+        settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "report", "simulate")}
+        settings["engine"] = churn[1]["engine"]  # of the tables, none tells which engine made it
         folder = scoring.publish(
-            predictions, clock, trained, source, settings=settings, baseline=baseline, features=file
+            (
+                scoring.score(rows, next_stage, churn, clock, horizon_days, run_id, is_explained[rows.index])
+                for rows in stretches()
+            ),
+            n,
+            clock,
+            trained,
+            settings["source"]["name"],
+            settings=settings,
+            baseline=(
+                (scoring.score_baselines(rows, baselines, horizon_days) for rows in stretches())
+                if scoring.are_complete(baselines)
+                else None
+            ),
+            features=file,
         )
-        facts.append(f"{len(predictions):,} persons in {folder}")
+        facts.append(f"{n:,} persons in {folder}")
+        if n > max_explained:
+            facts.append(f"reasons for the {max_explained:,} least certain")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from waymark.config import (
     load,
 )
 from waymark.console import timed
-from waymark.engine import chosen, over
+from waymark.engine import chosen
 from waymark.errors import InputError
 from waymark.splits import CaseSplit, split_cases
 from waymark.store.store import Store
@@ -30,22 +30,22 @@ Mine = tuple[int, pd.DataFrame]  # a bucket, and the training points of its pers
 
 def main() -> None:
     """Write the targets."""
-    with timed(log, "targets") as facts:
+    with timed(log, "targets") as facts, chosen() as engine:
         clock = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
         journey, settings = load(JourneyConfig, "journey"), load(TargetsConfig, "targets")
-        engine, store = chosen(), Store(tables.STORE, load(IdentityConfig, "identity"))
+        store = Store(tables.STORE, load(IdentityConfig, "identity"))
         points = tables.read(tables.FEATURES / "train", columns=[*schema.POINT, "stage"])
         if points.empty:
             raise InputError(NOBODY)
         mine = list(deal_points(store, points))
         if load(FeaturesConfig, "features").points == "every_event":
             split = load(SplitConfig, "split")
-            cases = pd.concat(over(engine, partial(cases_of, store, clock.as_of, journey, split), store.buckets))
+            cases = pd.concat(engine.over(partial(cases_of, store, clock.as_of, journey, split), store.buckets))
             work = partial(after_events, store, clock.as_of, journey, settings, split, split_cases(cases, split))
-            targets = pd.concat(over(engine, work, mine))
+            targets = pd.concat(engine.over(work, mine))
         else:
             work = partial(after_nights, store, clock.as_of, journey, settings)
-            targets = deal_nights(pd.concat(over(engine, work, mine)), clock.test_cutoffs)
+            targets = deal_nights(pd.concat(engine.over(work, mine)), clock.test_cutoffs)
         n = tables.write(targets, tables.TARGETS, schema.TARGETS)
         facts.append(f"{n:,} rows, {(targets['fold'] == 'test').sum():,} of them for testing")
 

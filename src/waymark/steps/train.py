@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from waymark import catalogue, config, models, tables
+from waymark import catalogue, config, models, tables, training
 from waymark.console import timed
 
 log = logging.getLogger(__name__)
@@ -13,8 +13,9 @@ def main(target: str) -> None:
     """Train the configured model on `target` and write it with its card."""
     with timed(log, f"train {target}") as facts:
         cfg = config.load(config.ModelConfig, "model")
-        model, card = models.train(
-            tables.read(tables.FEATURES / "train"),
+        model, card = training.train(
+            config.load(config.EngineConfig, "engine"),
+            tables.FEATURES / "train",
             tables.read(tables.TARGETS),
             catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
             target,

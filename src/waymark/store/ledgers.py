@@ -29,15 +29,15 @@ def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str) 
         _told(told, source_order),
         len(ids.texts),
     )
-    sources, _ = names.in_order("source")
-    code = {name: i for i, name in enumerate(names.lists.get("source", []))}
+    code = np.empty(len(source_order), np.int16)  # of each source, by its place in the order of names
+    code[source_order] = np.arange(len(source_order))
     table = pa.table(
         {
             "one": links["id_a"].to_numpy(np.int32),
             "two": links["id_b"].to_numpy(np.int32),
-            "kind": np.array([schema.LINK_KINDS.index(k) for k in links["kind"]], np.int8),
+            "kind": pd.Categorical(links["kind"], categories=schema.LINK_KINDS).codes,
             "known_time": pa.array(links["known_time"].to_numpy("datetime64[us]"), pa.timestamp("us", "UTC")),
-            "source": np.array([code[sources[s]] for s in links["source"]], np.int16),
+            "source": code[links["source"].to_numpy(np.int64)],
             "probability": links["probability"].to_numpy(np.float64),
         }
     )

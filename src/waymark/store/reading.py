@@ -87,7 +87,8 @@ def _columns(root: Path, bucket: Bucket, ids: Ids) -> dict[str, np.ndarray]:
         names = pq.read_schema(root / segment.file).names
         parts.append(read_segment(root, segment, [c for c in names if c not in _NOT_READ]))
     parts = parts or [_NO_EVENTS]
-    column = {name: _plain(values) for name, values in _aligned(parts).items()}
+    aligned = _aligned(parts)
+    column = {name: _plain(values) for name, values in aligned.items()}
     n_rows = [part.num_rows for part in parts]
     segment_of = np.repeat(np.arange(len(parts), dtype=np.int32), n_rows)
     position = np.concatenate([np.arange(n, dtype=np.int32) for n in n_rows])
@@ -100,7 +101,11 @@ def _columns(root: Path, bucket: Bucket, ids: Ids) -> dict[str, np.ndarray]:
     )
     if is_unsorted.any():
         order = _sorted(root, bucket, column, ids.component, order, is_unsorted, segment_of, position)
-    return {name: values[order] for name, values in column.items()}
+    # What is nowhere needs no gathering.
+    return {
+        name: values[: len(order)] if aligned[name].null_count == len(values) else values[order]
+        for name, values in column.items()
+    }
 
 
 def _sorted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,10 @@ class Store:
     def __init__(self, root: Path = tables.STORE, rules: IdentityConfig | None = None) -> None:
         """Open the store at `root`; `rules` say who is who."""
         self.root, self.rules = root, rules
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be sent to another process as the folder's path alone: what lies in it is read there."""
+        return Store, (self.root.absolute(), self.rules)
 
     @cached_property
     def manifest(self) -> Manifest:

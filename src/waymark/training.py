@@ -1,0 +1,53 @@
+"""Where a model is trained: in this process, or by workers of Dask that grow the trees of LightGBM together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin
+
+from waymark import models, schema, tables
+from waymark.catalogue import Feature
+from waymark.config import EngineConfig
+from waymark.engine import started
+from waymark.estimators import Boosting
+
+
+def train(
+    engine: EngineConfig,
+    features: Path,
+    targets: pd.DataFrame,
+    catalogue: Sequence[Feature],
+    target: str,
+    name: str,
+    settings: Mapping[str, Any],
+    groups: Sequence[str],
+    seed: int,
+) -> tuple[ClassifierMixin, dict[str, Any]]:
+    """Do as `models.train` does, with the tables of the folder `features`; the card says which engine trained.
+
+    With `training: dask`, workers read the features of LightGBM's rows from the folder, each a share of them; here are
+    only the labels, and what the trees start from. Other models are trained here.
+    """
+    what = (targets, catalogue, target, name, settings, groups, seed)
+    if engine.training == "local" or not issubclass(models.MODELS[name][0], Boosting):
+        model, card = models.train(tables.read(features), *what)
+        return model, card | {"engine": {"kind": "local"}}
+
+    from waymark.growing import Together  # and with it what LightGBM has for Dask
+
+    files = sorted(features.glob("*.parquet"))
+    model = models.make(name, settings, catalogue, seed, groups, target)
+    columns = [*schema.FEATURES.key, *model.start_columns]
+    narrow = [
+        tables.read(file, columns).assign(file=np.int32(i), row=lambda rows: np.arange(len(rows)))
+        for i, file in enumerate(files)
+    ]
+    with started(engine) as there:
+        workers = Together(there, files, engine.workers)
+        model, card = models.train(pd.concat(narrow, ignore_index=True), *what, workers.grow_for)
+        return model, card | {"engine": {"kind": "dask", "training": "dask", "workers": workers.n}}

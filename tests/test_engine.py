@@ -1,0 +1,321 @@
+"""Threads and workers of Dask come to the same, and what can go wrong with workers is said in a sentence."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from small_project import PARAMS, ROOT, commands, environment
+from waymark import catalogue, engine, models, tables, training
+from waymark.config import EngineConfig, IdentityConfig, JourneyConfig, check, load
+from waymark.console import set_up_logging
+from waymark.engine import started
+from waymark.errors import InputError
+from waymark.parts import Out, Part, make_tables
+from waymark.schema import JOURNEYS, Table
+from waymark.steps import journeys
+from waymark.store.store import Store
+
+LOCAL = EngineConfig(kind="local", workers=2)
+DASK = EngineConfig(kind="dask", workers=2)
+TOGETHER = EngineConfig(kind="dask", workers=2, training="dask")
+NUMBERS = Table(name="numbers", grain="a number", key=("number",), columns={"number": "int64"})
+
+
+def has_loopback():
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", 0))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Two workers of Dask, that all tests of the file use."""
+    pytest.importorskip("distributed")
+    if not has_loopback():
+        pytest.skip("no loopback to talk over")
+    with started(DASK) as there:
+        yield there
+
+
+# --- wrong settings -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"kind": "spark"}, "kind: Input should be 'local' or 'dask'"),
+        ({"kind": "dask", "workers": 0}, "workers: Input should be greater than or equal to 1"),
+        ({"kind": "dask", "address": "10.0.0.5"}, "write for example tcp://10.0.0.5:8786"),
+        ({"kind": "local", "address": "tcp://10.0.0.5:8786"}, "go with kind: dask"),
+        ({"kind": "local", "training": "dask"}, "go with kind: dask"),
+        ({"kind": "dask", "training": "spark"}, "training: Input should be 'local' or 'dask'"),
+        ({"kind": "dask", "adress": "x"}, "adress is not a setting; there are address, kind, training, workers"),
+    ],
+)
+def test_a_wrong_setting_is_named(given, sentence):
+    with pytest.raises(InputError) as error:
+        check(EngineConfig, given, "section engine")
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "conf/engine").glob("*.yaml")), ids=lambda f: f.stem)
+def test_what_conf_offers_is_right(file):
+    assert check(EngineConfig, yaml.safe_load(file.read_text()), str(file)).kind == file.stem
+
+
+def test_without_dask_a_sentence_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pytest.raises(InputError, match="needs Dask, an extra: `make setup-dask` adds it"), started(DASK):
+        pass
+
+
+def test_where_no_scheduler_answers_its_address_is_named(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(engine, "ANSWER_SECONDS", 1)
+    there = EngineConfig(kind="dask", address="tcp://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"no scheduler of Dask answers at tcp://127\.0\.0\.1:9"), started(there):
+        pass
+
+
+def test_a_scheduler_without_workers_is_not_waited_for_long(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(engine, "START_SECONDS", 0.2)
+    with distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
+        there = EngineConfig(kind="dask", address=cluster.scheduler_address)
+        with pytest.raises(InputError, match="has no workers"), started(there):
+            pass
+
+
+# --- the same work --------------------------------------------------------------------------------------------------
+
+
+def square(n):
+    if n < 0:
+        raise InputError(f"{n} is below zero")
+    return n * n
+
+
+def test_results_come_in_the_order_of_the_items(workers):
+    assert list(workers.over(square, range(50))) == [n * n for n in range(50)]
+    with started(LOCAL) as here:
+        assert list(here.over(square, range(50))) == [n * n for n in range(50)]
+
+
+def test_what_is_wrong_with_an_item_is_said_as_it_is_here(workers):
+    with pytest.raises(InputError, match="-1 is below zero"):
+        list(workers.over(square, [1, -1]))
+    assert list(workers.over(square, [3])) == [9]
+
+
+def test_nobody_else_can_reach_the_workers(workers):
+    psutil = pytest.importorskip("psutil")
+    ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = {c.laddr.ip for p in ours for c in p.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_workers_with_other_code_are_refused(workers, monkeypatch):
+    monkeypatch.setattr(engine, "code_version", lambda: "another")
+    with pytest.raises(InputError, match="other code than this folder holds; start the workers of Dask anew"):
+        list(workers.over(square, [1]))
+
+
+def test_the_store_is_sent_as_its_place_alone(small_project):
+    import pickle
+
+    store = Store(small_project / tables.STORE)
+    assert store.manifest.n_events > 10_000
+    assert len(pickle.dumps(store)) < 500
+
+
+def test_a_table_of_workers_has_the_bytes_of_ours(small_project, workers, tmp_path, monkeypatch):
+    monkeypatch.chdir(small_project)
+    tonight = pd.Timestamp(tables.read_json(tables.CLOCK / "score.json")["cutoff_time"])
+    store = Store(tables.STORE, load(IdentityConfig, "identity"))
+    work = partial(journeys.visits, store, load(JourneyConfig, "journey"), tonight)
+    make_tables(workers, work, store.buckets, [Out(tmp_path / "journeys.parquet", JOURNEYS)])
+    assert filecmp.cmp(tmp_path / "journeys.parquet", tables.JOURNEYS, shallow=False)
+    assert [f.name for f in tmp_path.iterdir()] == ["journeys.parquet"]
+
+
+# --- workers that die -----------------------------------------------------------------------------------------------
+
+
+def slowly(n):
+    time.sleep(0.1)
+    return Part([pd.DataFrame({"number": np.arange(n, 2000, 20)})], os.getpid())
+
+
+def fatal(n):
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def test_work_goes_on_where_a_worker_is_killed(workers, tmp_path):
+    out = [Out(tmp_path / "here.parquet", NUMBERS), Out(tmp_path / "there.parquet", NUMBERS)]
+    with started(LOCAL) as here:
+        make_tables(here, slowly, range(20), out[:1])
+    victim = workers.client.run(os.getpid).popitem()[1]
+    threading.Timer(0.5, os.kill, [victim, signal.SIGKILL]).start()
+    n_rows, pids = make_tables(workers, slowly, range(20), out[1:])
+    assert n_rows == [2000]
+    assert victim not in workers.client.run(os.getpid).values()
+    assert filecmp.cmp(out[0].path, out[1].path, shallow=False)
+    assert len(set(pids)) > 1
+
+
+def test_work_that_kills_every_worker_ends_in_a_sentence():
+    pytest.importorskip("distributed")
+    if not has_loopback():
+        pytest.skip("no loopback to talk over")
+    with started(DASK) as there, pytest.raises(InputError, match="died again and again over one bucket"):
+        list(there.over(fatal, range(5)))
+
+
+# --- trees that workers grow together --------------------------------------------------------------------------------
+
+
+def what_to_train(project, target="next_stage", **settings):
+    """Return the arguments of `training.train` after the engine, for a model that takes some seconds."""
+    return (
+        project / tables.FEATURES / "train",
+        tables.read(project / tables.TARGETS),
+        catalogue.from_json(tables.read_json(project / tables.FEATURES / "catalogue.json")),
+        target,
+        "lightgbm",
+        {"start_order": 3, "n_estimators": 60} | settings,
+        ["stage", "counts", "recency"],
+        7,
+    )
+
+
+def log_loss(model, project, target="next_stage"):
+    features, targets = tables.read(project / tables.FEATURES / "train"), tables.read(project / tables.TARGETS)
+    rows = models.labelled(features, targets, target)
+    rows = rows[rows["fold"].eq("test") & rows["label"].isin(model.classes_)]
+    place = np.searchsorted(model.classes_, rows["label"].to_numpy(str))
+    return -np.log(model.predict_proba(rows)[np.arange(len(rows)), place]).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["next_stage", "churn"])
+def test_workers_grow_the_same_trees_each_time_and_as_good_ones_as_we(small_project, workers, tmp_path, target):
+    here, card = training.train(LOCAL, *what_to_train(small_project, target))
+    assert card["engine"] == {"kind": "local"}
+    cards = []
+    for name in "ab":
+        there, card = training.train(TOGETHER, *what_to_train(small_project, target))
+        cards.append(models.write(there, card, tmp_path / name))
+        assert card["engine"] == {"kind": "dask", "training": "dask", "workers": 2}
+    assert cards[0]["sha256"] == cards[1]["sha256"]
+    there, _ = models.load(tmp_path / "a")
+    assert type(there) is type(here)
+    assert type(there.trees_) is type(here.trees_)
+    assert log_loss(there, small_project, target) == pytest.approx(log_loss(here, small_project, target), abs=0.05)
+
+
+@pytest.mark.slow
+def test_trees_are_begun_anew_where_a_worker_is_killed(small_project, workers, tmp_path, caplog):
+    from waymark.growing import Together
+
+    folder, *what = what_to_train(small_project, n_estimators=2000, early_stopping_rounds=0)
+    what[5] = ["stage", "counts", "recency", "gaps", "decays"]
+    files = sorted(folder.glob("*.parquet"))
+    rows = pd.concat(
+        [tables.read(f).assign(file=i, row=lambda frame: np.arange(len(frame))) for i, f in enumerate(files)]
+    )
+
+    def kill():
+        while not any("_train_part" in str(key) for keys in workers.client.processing().values() for key in keys):
+            time.sleep(0.05)
+        os.kill(workers.client.run(os.getpid, workers=[sorted(workers.client.nthreads())[0]]).popitem()[1], 9)
+
+    def grown(name):
+        model, card = models.train(rows, *what, Together(workers, files, 2).grow_for)
+        return models.write(model, card, tmp_path / name)["sha256"]
+
+    undisturbed = grown("a")
+    assert not caplog.messages
+    threading.Thread(target=kill).start()
+    assert grown("b") == undisturbed
+    assert "a worker died while trees grew; they are begun anew" in caplog.messages
+
+
+@pytest.mark.slow
+def test_what_is_no_tree_is_trained_here(small_project):
+    what = list(what_to_train(small_project))
+    what[4], what[5] = "logistic", {}
+    _, card = training.train(EngineConfig(kind="dask", training="dask", address="tcp://127.0.0.1:9"), *what)
+    assert card["engine"] == {"kind": "local"}
+
+
+# --- a whole project ------------------------------------------------------------------------------------------------
+
+
+def run_here():
+    """Run every step of the project that this is started in, with a store of small buckets."""
+    import runpy
+
+    from waymark.store import landing
+
+    set_up_logging()
+    landing.BUCKET_ROWS = 3000
+    for module, *arguments in commands(Path.cwd()):
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+@pytest.mark.slow
+def test_every_file_of_a_project_is_the_same_with_dask(small_project, tmp_path):
+    pytest.importorskip("distributed")
+    project = tmp_path / "project"
+    for folder in ("conf", "src"):
+        shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("*.egg-info"))
+    (project / "models").mkdir()
+    for file in ("dvc.yaml", "models/dvc.yaml"):
+        shutil.copy2(ROOT / file, project / file)
+    choices = PARAMS | {"engine": "dask", "set": PARAMS["set"] | {"engine": {"workers": 2, "training": "local"}}}
+    (project / "params.yaml").write_text(yaml.safe_dump(choices, sort_keys=False), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, __file__],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(Store(project / tables.STORE).buckets) > 3
+    assert len(Store(small_project / tables.STORE).buckets) == 1
+
+    def files(root):
+        kept = [f.relative_to(root) for folder in ("data", "models", "reports") for f in (root / folder).rglob("*.*")]
+        told = (root / f for f in kept if f.parts[1] not in ("store", ".store-seen.json"))  # of buckets, and of times
+        return {f.relative_to(root) for f in told if f.is_file()}
+
+    assert files(project) == files(small_project)
+    differ = sorted(str(f) for f in files(project) if not filecmp.cmp(project / f, small_project / f, shallow=False))
+    assert differ == []
+
+
+if __name__ == "__main__":
+    run_here()
