@@ -43,6 +43,11 @@ def test_rivals_compute_what_we_compute(rival, tmp_path: Path):
     assert differences(ours, pd.read_parquet(tmp_path / "theirs.parquet")) == []
 
 
+@pytest.mark.parametrize("script", ["walks", "canonical", "deliveries", "profiling", "nochange"])
+def test_scripts_find_what_they_import_of_ours(script):
+    importlib.import_module(f"speed.{script}")
+
+
 def test_a_feature_that_differs_is_named():
     ours = pd.DataFrame({"f_n_visits": [1.0, 2.0], "f_tenure_days": [3.0, 4.0]})
     assert differences(ours, ours[::-1]) == []
