@@ -67,6 +67,17 @@ def test_the_harness_measures_the_child_and_not_itself(tmp_path: Path):
     assert cost.peak > 100
 
 
+ORPHAN = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WORK!r}])"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else adopts orphans")
+def test_the_harness_measures_what_outlives_the_child(tmp_path: Path):
+    cost, printed = measure([sys.executable, "-W", "ignore", "-c", ORPHAN], tmp_path)
+    assert printed == "100000000\n"
+    assert cost.cpu >= 0.3
+    assert cost.peak > 100
+
+
 def test_a_failure_tells_what_was_printed(tmp_path: Path):
     with pytest.raises(Failed, match=r"ended with 3: no such thing"):
         measure([sys.executable, "-c", "print('no such thing'); raise SystemExit(3)"], tmp_path)
