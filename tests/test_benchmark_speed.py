@@ -18,6 +18,8 @@ from speed.costs import Costs
 from speed.goals import goals
 from speed.measuring import Cost, Failed, measure
 from speed.plan import DAY
+from speed.sizes import PROFILED
+from speed.table import show
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.features import describe_tonight
 
@@ -41,6 +43,11 @@ def test_rivals_compute_what_we_compute(rival, tmp_path: Path):
     assert differences(ours, pd.read_parquet(tmp_path / "theirs.parquet")) == []
 
 
+@pytest.mark.parametrize("script", ["walks", "canonical", "deliveries", "profiling", "nochange"])
+def test_scripts_find_what_they_import_of_ours(script):
+    importlib.import_module(f"speed.{script}")
+
+
 def test_a_feature_that_differs_is_named():
     ours = pd.DataFrame({"f_n_visits": [1.0, 2.0], "f_tenure_days": [3.0, 4.0]})
     assert differences(ours, ours[::-1]) == []
@@ -60,6 +67,17 @@ def test_the_harness_measures_the_child_and_not_itself(tmp_path: Path):
     assert cost.peak > 100
 
 
+ORPHAN = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WORK!r}])"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else adopts orphans")
+def test_the_harness_measures_what_outlives_the_child(tmp_path: Path):
+    cost, printed = measure([sys.executable, "-W", "ignore", "-c", ORPHAN], tmp_path)
+    assert printed == "100000000\n"
+    assert cost.cpu >= 0.3
+    assert cost.peak > 100
+
+
 def test_a_failure_tells_what_was_printed(tmp_path: Path):
     with pytest.raises(Failed, match=r"ended with 3: no such thing"):
         measure([sys.executable, "-c", "print('no such thing'); raise SystemExit(3)"], tmp_path)
@@ -71,6 +89,26 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path):
     again.measure("ingest", lambda: os.abort())
     assert again.total("ingest") == 20.0
     assert again.total("ingest", "clock") is None
+
+
+def test_the_tables_have_a_line_for_each_thing_that_was_measured(tmp_path: Path):
+    sizes = {}
+    for n in (1_000_000, 10_000_000):
+        sizes[n] = costs = Costs(tmp_path / f"{n}.json")
+        for name in ("read", "sort", "features_score", "dask features_score", "peer tsfresh"):
+            costs.measure(name, lambda cpu=n / 1e6: Cost(cpu, 2 * cpu, 100.0))
+        costs.measure("pandas", lambda: measure([sys.executable, "-c", "print('too\\nlarge'); exit(1)"], tmp_path)[0])
+        costs.note("duckdb differs", lambda: "f_stage")
+        costs.note("version of tsfresh", lambda: "tsfresh 1, pandas 3")
+        for step in PROFILED:
+            costs.note(f"profile of {step}", lambda: [["7.0", "CPU seconds"], ["60.0", "here"], ["40.0", "(rest)"]])
+    printed = show(sizes, Costs(tmp_path / "none.json"), [])
+    assert "| **features of tonight**, the step | 1.00 | 1.00 | 10.0 | 20.0 | 100 |" in printed
+    assert "| the same features in pandas | failed: " in printed and "too large" in printed
+    assert "duckdb differs in f_stage." in printed
+    assert "| **features of tonight**, the step | 1.00 | 1 M to 10 M |" in printed
+    assert "### Profile of ingest, 10 M events, 7.0 CPU s\n\n| where | % of CPU time |" in printed
+    assert "| tsfresh 1, pandas 3, 1 M events | 1.00 | 1.0 | 2.0 | 100 |" in printed
 
 
 def test_a_goal_that_is_missed_says_so(tmp_path: Path):

@@ -26,14 +26,14 @@ class Costs:
     def __getitem__(self, name: str) -> Cost | None:
         """Return what `name` has cost; None where it was not measured, or failed."""
         found = self._kept.get(name)
-        return Cost(*found) if isinstance(found, list) else None
+        return Cost(**found["cost"]) if isinstance(found, dict) and "cost" in found else None
 
     def measure(self, name: str, work: Callable[[], Cost]) -> None:
         """Keep what `work` has cost, or why it failed; not done twice."""
         if name in self:
             return
         try:
-            self._kept[name] = list(work())
+            self._kept[name] = {"cost": work()._asdict()}
         except Failed as error:
             self._kept[name] = str(error)
         self._write()
@@ -41,8 +41,7 @@ class Costs:
 
     def remark(self, name: str) -> Any:
         """Return what was noted, or why something failed; None for nothing."""
-        found = self._kept.get(name)
-        return None if isinstance(found, list) else found
+        return None if self[name] else self._kept.get(name)
 
     def note(self, name: str, work: Callable[[], Any]) -> None:
         """Keep what `work` says: a text, a number or a dictionary; not done twice."""

@@ -53,8 +53,10 @@ def main(module: str) -> None:
 
         waymark.engine.ThreadPoolExecutor = _Pool
     sys.argv = [module]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-    signal.setitimer(signal.ITIMER_PROF, 0)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     total = sum(spent.values())
     print(f"{total:.1f}\tCPU seconds")
     for place, seconds in [*spent.most_common(MOST), (REST, total - sum(n for _, n in spent.most_common(MOST)))]:

@@ -117,7 +117,7 @@ def _profile(project: Project, step: str) -> list[list[str]]:
 
 def _written_by(step: str) -> Callable:
     of_step = {"ingest": ("store", ".store-seen.json"), "features_train": ("train",)}.get(step, ())
-    return shutil.ignore_patterns("events*", "in_*", *of_step)
+    return shutil.ignore_patterns("events.parquet", "events.pieces", "in_*.parquet", *of_step)
 
 
 def _link(source: str, target: str) -> None:
