@@ -13,7 +13,7 @@ import pandas as pd
 from waymark import tables
 from waymark.clock import ScoreClock
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, load
-from waymark.engine import chosen, over
+from waymark.engine import chosen
 from waymark.features import describe_past
 from waymark.store.store import Store
 from waymark.vocabulary import Vocabulary
@@ -43,7 +43,8 @@ def main(points: str) -> None:
         settings,
         Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
     )
-    print(sum(over(chosen(), work, store.buckets)))
+    with chosen() as engine:
+        print(sum(engine.over(work, store.buckets)))
 
 
 if __name__ == "__main__":
