@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
@@ -253,7 +253,6 @@ def test_a_line_that_is_no_json_object_is_rejected_alone(tmp_path, line, rule):
     assert_adds_up(result)
 
 
-@settings(max_examples=12)
 @given(st.lists(st.text('a1,"\n\r\0é', max_size=12), max_size=25), st.sampled_from(["a.csv", "a.jsonl"]))
 def test_whatever_is_delivered_adds_up(tmp_path_factory, lines, name):
     text = HEADER + ANN + "".join(line + "\n" for line in lines) + BOB
@@ -694,7 +693,6 @@ def history_feed(has_ids, is_merged):
 histories = given(st.integers(0, 10_000), st.integers(0, 14), st.booleans(), st.booleans(), st.integers(1, 4))
 
 
-@settings(max_examples=12)
 @histories
 def test_row_order_file_split_and_repeated_delivery_change_no_event(
     tmp_path_factory, seed, n, has_ids, is_merged, n_files
@@ -711,7 +709,6 @@ def test_row_order_file_split_and_repeated_delivery_change_no_event(
     assert_adds_up(many)
 
 
-@settings(max_examples=12)
 @histories
 def test_contradicting_rows_add_up_whatever_their_order_and_files(
     tmp_path_factory, seed, n, has_ids, is_merged, n_files
@@ -745,7 +742,6 @@ def n_same_as_the_first(rows):
     return n
 
 
-@settings(max_examples=12)
 @histories
 def test_what_is_known_later_changes_nothing_that_was_known(tmp_path_factory, seed, n, has_ids, is_merged, day):
     """The night of a day is the same, to the cell, with and without all rows known from then on."""
@@ -759,7 +755,6 @@ def test_what_is_known_later_changes_nothing_that_was_known(tmp_path_factory, se
     )
 
 
-@settings(max_examples=12)
 @histories
 def test_at_every_moment_at_most_one_version_of_an_event_holds(tmp_path_factory, seed, n, has_ids, is_merged, day):
     feed = history_feed(has_ids, is_merged)
