@@ -9,10 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from waymark import schema
 from waymark.config import IdentityConfig, SourceConfig
 from waymark.store import landing as store
-from waymark.store.reading import read_told
+from waymark.store.buckets import read_ids
+from waymark.store.kinds import TOLD
 from waymark.store.report import clockless, report, summary
+from waymark.store.segments import live_rows
 from waymark.store.store import Store
 
 
@@ -46,7 +49,19 @@ def contents(found: Store, source: SourceConfig) -> Ingested:
     """Return what a store holds."""
     return Ingested(
         found.events(),
-        read_told(found.root, found.manifest),
+        told_links(found),
         found.rejects(),
         report(found.manifest, found.facts, source),
     )
+
+
+def told_links(found: Store) -> pd.DataFrame:
+    """Return the links that files told of, each once, by the first of the feeds that did: rows of `schema.LINKS`."""
+    names, parts = found.manifest.new_names(), []
+    for bucket in found.manifest.buckets:
+        texts = read_ids(found.root, bucket).texts
+        parts += [TOLD.decode(live_rows(found.root, s), names, texts).to_pandas() for s in bucket.told]
+    links = pd.concat([pd.DataFrame(columns=list(schema.LINKS.columns)), *parts])
+    links["known_time"] = pd.to_datetime(links["known_time"].to_numpy("datetime64[us]"), utc=True)
+    links = links.sort_values([*schema.LINKS.key, "source"], kind="stable").drop_duplicates(list(schema.LINKS.key))
+    return schema.to_arrow(links[list(schema.LINKS.columns)], schema.LINKS).to_pandas()

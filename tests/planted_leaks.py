@@ -9,8 +9,9 @@ import pandas as pd
 
 import by_hand
 from by_hand import SHOP, time
+from table_facts import TableFacts
 from waymark import features, targets
-from waymark.clock import TableFacts, TrainClock, set_train_clock
+from waymark.clock import TrainClock, set_train_clock
 from waymark.config import SplitConfig, TargetsConfig
 from waymark.leak_subject import Subject
 from waymark.ledger import link_identities

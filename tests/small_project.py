@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -35,15 +36,19 @@ PARAMS = {
 @pytest.fixture(scope="session")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the project. All tests of the session share it: look, and write into a copy only."""
-    project = tmp_path_factory.mktemp("small") / "project"
+    return finish(tmp_path_factory.mktemp("small") / "project", PARAMS, __file__)
+
+
+def finish(project: Path, choices: dict[str, Any], script: str) -> Path:
+    """Make a project of `choices` in a new folder, whose steps `script` runs, and return the folder."""
     for folder in ("conf", "src"):  # byte-code and compiled kernels too: they save seconds
         shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("*.egg-info"))
     (project / "models").mkdir()
     for file in ("dvc.yaml", "models/dvc.yaml"):
         shutil.copy2(ROOT / file, project / file)
-    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False), encoding="utf-8")
+    (project / "params.yaml").write_text(yaml.safe_dump(choices, sort_keys=False), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, __file__],
+        [sys.executable, script],
         cwd=project,
         env=environment(project),
         capture_output=True,

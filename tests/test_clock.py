@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import by_hand
 from by_hand import events, time
+from table_facts import TableFacts
 from waymark import clock, schema, tables
-from waymark.clock import ScoreClock, TableFacts, TrainClock, known_before
+from waymark.clock import ScoreClock, TrainClock, known_before
 from waymark.config import ClockConfig, SplitConfig, TargetsConfig
 from waymark.errors import InputError
 
@@ -173,30 +174,6 @@ def test_what_a_night_adds_to_a_history_loaded_at_once_is_no_stray():
 # --- the version of the data ----------------------------------------------------------------------------------------
 
 LOG = ("ann 2025-01-01 web view 100", "bob 2025-01-02 web order 200 attr_plan=gold", "bob 2025-01-03 web view")
-
-
-def test_the_same_rows_have_the_same_version_in_any_order():
-    log = events(*LOG)
-    assert version_of(log) == version_of(log.iloc[::-1]) == version_of(events(*LOG[::-1]))
-
-
-# When it was superseded is told by the row that took its place.
-@pytest.mark.parametrize("column", [c for c in (*schema.EVENTS.columns, "attr_plan") if c != "superseded_time"])
-def test_any_change_of_any_cell_is_another_version(column):
-    log = events(*LOG)
-    changed = log.copy()
-    if column.endswith("_time"):
-        changed[column] = changed[column].fillna(time("2025-02-01"))
-        log = changed.copy()
-        changed.loc[1, column] += timedelta(microseconds=1)
-    else:
-        changed.loc[1, column] = 7 if column in ("sequence", "value_cents") else "other"
-    assert version_of(changed) != version_of(log)
-
-
-def test_one_event_more_or_less_is_another_version():
-    versions = {version_of(events(*LOG[:n])) for n in range(4)}
-    assert len(versions) == 4
 
 
 def test_what_nobody_may_see_yet_changes_no_version(tmp_path):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -19,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from small_project import PARAMS, ROOT, commands, environment
+from small_project import PARAMS, ROOT, commands, finish
 from waymark import catalogue, engine, models, tables, training
 from waymark.config import EngineConfig, IdentityConfig, JourneyConfig, check, load
 from waymark.console import set_up_logging
@@ -287,23 +285,8 @@ def run_here():
 @pytest.mark.slow
 def test_every_file_of_a_project_is_the_same_with_dask(small_project, tmp_path):
     pytest.importorskip("distributed")
-    project = tmp_path / "project"
-    for folder in ("conf", "src"):
-        shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("*.egg-info"))
-    (project / "models").mkdir()
-    for file in ("dvc.yaml", "models/dvc.yaml"):
-        shutil.copy2(ROOT / file, project / file)
     choices = PARAMS | {"engine": "dask", "set": PARAMS["set"] | {"engine": {"workers": 2, "training": "local"}}}
-    (project / "params.yaml").write_text(yaml.safe_dump(choices, sort_keys=False), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, __file__],
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    project = finish(tmp_path / "project", choices, __file__)
     assert len(Store(project / tables.STORE).buckets) > 3
     assert len(Store(small_project / tables.STORE).buckets) == 1
 

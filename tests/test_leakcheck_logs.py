@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ingested import ingest
+from table_facts import TableFacts
 from waymark import clock, features, findings, leak_subject, leakcheck, targets
 from waymark.config import Settings, check
 from waymark.ledger import link_identities
@@ -43,7 +44,7 @@ def subject_of(source: str, landing: Path) -> tuple[leak_subject.Subject, Settin
     cfg = settings_of(source, landing)
     events = ingest(landing, cfg.source).events
     links = link_identities(events)
-    known = clock.set_train_clock(clock.TableFacts(events), cfg.split, cfg.targets)
+    known = clock.set_train_clock(TableFacts(events), cfg.split, cfg.targets)
     nights = (*known.train_cutoffs, *known.test_cutoffs)
     rows, catalogue, words = features.build_training_features(
         *(clock.known_before(events, known.as_of), links, nights, known.as_of, cfg.journey, cfg.features, cfg.identity),

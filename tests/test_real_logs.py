@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from ingested import ingest
+from table_facts import TableFacts
 from waymark import clock, evaluation, features, models, targets
 from waymark.config import Settings, check
 from waymark.ledger import link_identities
@@ -43,7 +44,7 @@ def judge(source: str, folder: str, target: str, **settings: dict) -> Judged:
     cfg = check(Settings, yaml.safe_load(compose_settings(chosen, ROOT / "conf")), "conf/")
     events = ingest(landing, cfg.source).events
     links = link_identities(events)
-    known = clock.set_train_clock(clock.TableFacts(events), cfg.split, cfg.targets)
+    known = clock.set_train_clock(TableFacts(events), cfg.split, cfg.targets)
     nights = (*known.train_cutoffs, *known.test_cutoffs)
     seen = clock.known_before(events, known.as_of)
     rows, catalogue, _ = features.build_training_features(

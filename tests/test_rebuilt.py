@@ -10,8 +10,9 @@ import pytest
 import yaml
 from pandas.testing import assert_frame_equal
 
+from table_facts import TableFacts
 from waymark import config, tables
-from waymark.clock import ScoreClock, TableFacts, TrainClock, known_before, set_score_clock, set_train_clock
+from waymark.clock import ScoreClock, TrainClock, known_before, set_score_clock, set_train_clock
 from waymark.features import build_features, build_training_features
 from waymark.ledger import link_identities
 from waymark.store.store import Store

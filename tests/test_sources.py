@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from ingested import ingest
+from table_facts import TableFacts
 from waymark import schema
-from waymark.clock import TableFacts, known_before, latest_cutoff
+from waymark.clock import known_before, latest_cutoff
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from imports import ROOT
-from ingested import ingest
+from ingested import ingest, told_links
 from waymark import schema, tables
 from waymark.config import SourceConfig, check
 from waymark.errors import InputError
@@ -24,7 +24,6 @@ from waymark.identity import index_identities
 from waymark.ledger import link_identities
 from waymark.sources.links import KINDS
 from waymark.steps import ingest as step
-from waymark.store.reading import read_told
 from waymark.store.store import Store
 
 # pyarrow reads zoned times in a way that pandas 3.1 deprecates; it concerns neither of the two here.
@@ -382,8 +381,7 @@ def test_the_step_writes_the_links_also_where_there_are_none(tmp_path, monkeypat
         settings_ = {"landing": "in", "identity": {}, "source": source(links=links).model_dump(mode="json")}
         Path("resolved.yaml").write_text(yaml.safe_dump(settings_))
         step.main()
-        found = Store()
-        told = read_told(found.root, found.manifest)
+        told = told_links(Store())
         assert list(told) == list(schema.LINKS.columns)
         assert told["id_a"].tolist() == ["anonymous:phone"] * n
         assert str(told["known_time"].dtype) == "datetime64[us, UTC]"

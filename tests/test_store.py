@@ -154,3 +154,69 @@ def test_a_night_takes_in_what_is_new_and_all_anew_where_something_was_changed(t
     night({})
     assert "e2.csv is gone" in caplog.text
     assert Store(root).events()["event_id"].str.len().gt(0).sum() == 4
+
+
+# --- the version of what was known ----------------------------------------------------------------------------------
+
+FIELDS = {  # our field -> what the second of three events says, and what it may say instead
+    "event_id": ("2", "9"),
+    "event_time": ("2024-01-02", "2024-01-02T00:00:00.000001"),
+    "known_time": ("2024-03-01", "2024-03-01T00:00:00.000001"),
+    "sequence": ("1", "7"),
+    "anonymous_id": ("d1", "d9"),
+    "customer_id": ("ann", "bob"),
+    "event_type": ("view", "buy"),
+    "actor": ("customer", "brand"),
+    "channel": ("web", "app"),
+    "session_id": ("s1", "s9"),
+    "value": ("2.00", "2.01"),
+    "plan": ("gold", "lead"),
+    "weight": ("1.5", "1.25"),
+}
+FIRST, SECOND, THIRD = (
+    {**{field: said for field, (said, _) in FIELDS.items()}, "event_id": str(i), "event_time": f"2024-01-0{i}"}
+    for i in (1, 2, 3)
+)
+LATER = pd.Timestamp("2200-01-01", tz="UTC")
+
+
+def version_of(folder: Path, *events: dict[str, str], when: pd.Timestamp = LATER, feed: str = "shop") -> str:
+    folder.mkdir()
+    lines = [",".join(FIELDS), *(",".join(event[field] for field in FIELDS) for event in events)]
+    (folder / "e.csv").write_text("\n".join([*lines, ""]))
+    columns = {field: field for field in FIELDS if field not in ("plan", "weight")}
+    of_feed = {"files": ["e.csv"], "columns": columns, "attributes": {"plan": "plan"}, "numbers": {"weight": "weight"}}
+    source = check(SourceConfig, {"name": "brand", "feeds": {feed: of_feed}}, "source")
+    landing.ingest(folder, source, IdentityConfig(), folder / "store")
+    return Store(folder / "store").facts.version_as_of(when)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_any_change_of_any_cell_is_another_version(tmp_path, field):
+    changed = SECOND | {field: FIELDS[field][1]}
+    assert changed != SECOND
+    assert version_of(tmp_path / "one", FIRST, SECOND, THIRD) != version_of(tmp_path / "two", FIRST, changed, THIRD)
+
+
+def test_one_event_more_or_another_feed_is_another_version_and_another_order_is_none(tmp_path):
+    events = (FIRST, SECOND, THIRD)
+    whole = version_of(tmp_path / "whole", *events)
+    others = [version_of(tmp_path / str(n), *events[:n]) for n in (1, 2)]
+    assert len({*others, whole, version_of(tmp_path / "other", *events, feed="till")}) == 4
+    assert version_of(tmp_path / "turned", *events[::-1]) == whole
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"event_id": "4", "value": ""},
+        {"event_id": "4", "event_time": "2024-03-03", "known_time": "2024-03-03"},
+        {"event_type": "buy"},  # a restatement of the second
+    ],
+)
+def test_what_nobody_may_see_yet_changes_no_version(tmp_path, later):
+    when = pd.Timestamp("2024-03-02", tz="UTC")
+    news = SECOND | {"known_time": "2024-03-02"} | later
+    alone = version_of(tmp_path / "alone", FIRST, SECOND, when=when)
+    assert version_of(tmp_path / "both", FIRST, SECOND, news, when=when) == alone
+    assert version_of(tmp_path / "then", FIRST, SECOND, news) != version_of(tmp_path / "never", FIRST, SECOND)

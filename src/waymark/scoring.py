@@ -106,8 +106,10 @@ def least_certain(features: Iterable[pd.DataFrame], churn: Model, n: int) -> np.
     `features` are stretches of rows; returns bool, one an element for each of all rows. Of equals, the first.
     """
     p_silent = [_probability(churn, rows)[:, churn[0].classes_.tolist().index(SILENT)] for rows in features]
-    chosen = np.argsort(np.abs(np.concatenate(p_silent) - 0.5), kind="stable")[:n]
-    return np.isin(np.arange(sum(map(len, p_silent))), chosen)
+    doubt = np.abs(np.concatenate(p_silent) - 0.5)
+    is_chosen = np.zeros(len(doubt), bool)
+    is_chosen[np.argsort(doubt, kind="stable")[:n]] = True
+    return is_chosen
 
 
 def load_baselines(folder: Path = tables.MODELS / "baseline") -> dict[str, Model]:

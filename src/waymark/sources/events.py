@@ -3,13 +3,10 @@
 Until feeds are put together, times are microseconds since 1970.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from waymark import schema
 from waymark.sources.mapping import hash_id
 from waymark.sources.rows import Refusal
 
@@ -124,20 +121,3 @@ def _first_given(column: pd.Series, code: np.ndarray, n: int) -> pd.Series:
     given = np.flatnonzero(column.notna())
     groups, first = np.unique(code[given], return_index=True)
     return pd.Series(column.iloc[given[first]].array, index=groups).reindex(range(n))
-
-
-def to_events(feeds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Put the events of all feeds together as `schema.EVENTS` has them, sorted by its key."""
-    frames = []
-    for name, frame in feeds.items():
-        is_nobody = frame["anonymous_id"].isna() & frame["customer_id"].isna()
-        anonymous = frame["anonymous_id"].where(~is_nobody, frame["guest_id"])
-        frames.append(frame.drop(columns=list(_WORKING)).assign(anonymous_id=anonymous, source=name))
-    events = pd.concat(frames, ignore_index=True)
-    holds_for_good = events["superseded_time"] == NEVER
-    for clock in ("event_time", "known_time", "superseded_time"):
-        events[clock] = pd.to_datetime(events[clock].to_numpy("datetime64[us]"), utc=True)
-    events["superseded_time"] = events["superseded_time"].mask(holds_for_good)
-    kept = sorted(c for c in events if c not in schema.EVENTS.columns)
-    events = events[[*schema.EVENTS.columns, *kept]]
-    return events.sort_values(list(schema.EVENTS.key), kind="stable", ignore_index=True)

@@ -1,14 +1,11 @@
 """Delivered rows of links between identifiers -> rows of `schema.LINKS`, and the rows that break the contract."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from waymark import schema
 from waymark.config import LINK_ENDS, LinkFeed
 from waymark.sources.cells import MINUTE, Mapped, RowMapper, are_given, shown
 from waymark.sources.rows import Rows
@@ -84,23 +81,3 @@ class _LinkMapper(RowMapper):
 
 
 _LINK = ["id_a", "id_b", "kind", "known_time"]
-
-
-def unique_links(rows: pa.Table) -> pd.DataFrame:
-    """Keep one row of each link told of at one moment: the first by file name and line."""
-    frame = rows.to_pandas().astype({"file": "str"})
-    return frame.sort_values(["file", "line"], kind="stable").drop_duplicates(_LINK)
-
-
-def to_links(feeds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Put the links of all feeds together as `schema.LINKS` has them, sorted by its key.
-
-    Of a link that several feeds tell of at one moment, the feed first by name is its source.
-    """
-    links = pd.DataFrame({name: pd.Series(dtype="str") for name in [*_LINK, "source"]})
-    if feeds:
-        links = pd.concat([feeds[name][_LINK].assign(source=name) for name in sorted(feeds)], ignore_index=True)
-    links["known_time"] = pd.to_datetime(links["known_time"].to_numpy("datetime64[us]"), utc=True)
-    links["probability"] = np.full(len(links), np.nan)
-    links = links.drop_duplicates(_LINK)[list(schema.LINKS.columns)]
-    return links.sort_values(list(schema.LINKS.key), kind="stable", ignore_index=True)

@@ -49,7 +49,8 @@ def main() -> None:
         known = [row.feature for row in feature_table(settings, vocabulary)]
         n_halvings = count_halvings(sum(n for _, n in counted), settings.max_train_rows)
         rest = [journey, settings, store.rules], vocabulary.to_json(), n_halvings, code_version()
-        notes = {end: _note(store.facts.version_as_of(end), *rest) for end in ends}
+        known_by = store.facts
+        notes = {end: _note(known_by.version_as_of(end), *rest) for end in ends}
         with tables.new_folder(KEPT) as folder:
             missing = [end for end in ends if not _take_over(KEPT / _name(end), folder / _name(end), notes[end])]
             work = partial(describe, store, missing, journey, settings, vocabulary, n_halvings)

@@ -20,7 +20,7 @@ from waymark.ledger import ANONYMOUS
 from waymark.store.buckets import Bucket, Ids, read_ids
 from waymark.store.events import NEVER, micros_of
 from waymark.store.hashes import hash_names
-from waymark.store.kinds import EVENTS, TOLD, owner_of
+from waymark.store.kinds import EVENTS, owner_of
 from waymark.store.ledgers import CUSTOMER_ACTS
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
@@ -279,23 +279,6 @@ def draw_persons(root: Path, manifest: Manifest, ids: np.ndarray, n: int) -> Kep
         known = read_ids(root, manifest.buckets[number])
         kept[int(number)] = np.isin(known.component, rows["component"]) & ~known.is_foreign
     return kept
-
-
-def read_told(root: Path, manifest: Manifest) -> pd.DataFrame:
-    """Return the links that somebody told of as rows of `schema.LINKS`; sorted by their key.
-
-    Of a link that several feeds tell of at one moment, the feed first by name is its source.
-    """
-    names, parts = manifest.new_names(), []
-    for bucket in manifest.buckets:
-        texts = read_ids(root, bucket).texts
-        parts += [TOLD.decode(live_rows(root, s), names, texts).drop_columns(["key"]) for s in bucket.told]
-    table = together(parts)
-    if not table.num_rows:
-        return _no_links()
-    links = table.to_pandas().assign(known_time=_zoned(table["known_time"].to_numpy()))
-    links = links.sort_values([*schema.LINKS.key, "source"], kind="stable").drop_duplicates(list(schema.LINKS.key))
-    return links[list(schema.LINKS.columns)].reset_index(drop=True)
 
 
 def _no_links() -> pd.DataFrame:

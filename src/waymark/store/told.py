@@ -18,8 +18,6 @@ from waymark.store.hashes import hash_rows, hash_texts, sums_by
 from waymark.store.names import Names
 from waymark.store.routes import Pairs
 
-COLUMNS = tuple(schema.LINKS.columns)
-
 
 def thing_texts(links: pa.Table) -> pa.Array:
     """Return what makes each link one: all that it says."""
