@@ -65,8 +65,8 @@ leakcheck: $(STAMP)              ## does any feature or label know the future? e
 	$(BIN)/dvc repro leakcheck
 	@$(RUN) waymark.findings
 
-test: $(STAMP)                   ## the tests (about three minutes on two cores, no network)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)                   ## the tests (about four minutes on two cores, no network)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(STAMP)              ## the slow ones: pipelines, experiments, real logs
 	$(BIN)/python -m pytest -m slow $(ARGS)

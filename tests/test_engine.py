@@ -111,18 +111,21 @@ def square(n):
     return n * n
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_items(workers):
     assert list(workers.over(square, range(50))) == [n * n for n in range(50)]
     with started(LOCAL) as here:
         assert list(here.over(square, range(50))) == [n * n for n in range(50)]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_an_item_is_said_as_it_is_here(workers):
     with pytest.raises(InputError, match="-1 is below zero"):
         list(workers.over(square, [1, -1]))
     assert list(workers.over(square, [3])) == [9]
 
 
+@pytest.mark.slow
 def test_nobody_else_can_reach_the_workers(workers):
     psutil = pytest.importorskip("psutil")
     ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
@@ -130,6 +133,7 @@ def test_nobody_else_can_reach_the_workers(workers):
     assert listening == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_workers_with_other_code_are_refused(workers, monkeypatch):
     monkeypatch.setattr(engine, "code_version", lambda: "another")
     with pytest.raises(InputError, match="other code than this folder holds; start the workers of Dask anew"):
@@ -144,6 +148,7 @@ def test_the_store_is_sent_as_its_place_alone(small_project):
     assert len(pickle.dumps(store)) < 500
 
 
+@pytest.mark.slow
 def test_a_table_of_workers_has_the_bytes_of_ours(small_project, workers, tmp_path, monkeypatch):
     monkeypatch.chdir(small_project)
     tonight = pd.Timestamp(tables.read_json(tables.CLOCK / "score.json")["cutoff_time"])
@@ -168,6 +173,7 @@ def fatal(n):
     return n
 
 
+@pytest.mark.slow
 def test_work_goes_on_where_a_worker_is_killed(workers, tmp_path):
     out = [Out(tmp_path / "here.parquet", NUMBERS), Out(tmp_path / "there.parquet", NUMBERS)]
     with started(LOCAL) as here:
@@ -181,6 +187,7 @@ def test_work_goes_on_where_a_worker_is_killed(workers, tmp_path):
     assert len(set(pids)) > 1
 
 
+@pytest.mark.slow
 def test_work_that_kills_every_worker_ends_in_a_sentence():
     pytest.importorskip("distributed")
     if not has_loopback():

@@ -85,7 +85,8 @@ def deliver(folder: Path, files: dict[str, list[str]]) -> None:
         (folder / name).write_text((ROWS if name.startswith("e") else TOLD) + "".join(rows))
 
 
-@settings(max_examples=15)
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 40),
