@@ -157,6 +157,23 @@ def test_a_night_takes_in_what_is_new_and_all_anew_where_something_was_changed(t
     assert Store(root).events()["event_id"].str.len().gt(0).sum() == 4
 
 
+def test_a_sample_of_persons_reads_months_in_which_they_did_nothing(tmp_path):
+    folder = tmp_path / "landing"
+    rows = [f"{n},2024-0{n}-02,2024-0{n}-02,{who},,view\n" for n, who in enumerate(("ann", "bob"), 1)]
+    folder.mkdir()
+    (folder / "e.csv").write_text(
+        "event_id,event_time,known_time,anonymous_id,customer_id,event_type\n" + "".join(rows)
+    )
+    columns = ("event_id", "event_time", "known_time", "anonymous_id", "customer_id", "event_type")
+    feed = {"files": ["e.csv"], "columns": {column: column for column in columns}}
+    source = check(SourceConfig, {"name": "brand", "feeds": {"shop": feed}}, "source")
+    landing.ingest(folder, source, IdentityConfig(), tmp_path / "store", 1)
+    for who in ("ann", "bob"):
+        events, links = Store(tmp_path / "store").sample(pd.Series([f"anonymous:{who}"]).to_numpy(object), 1)
+        assert list(events["anonymous_id"]) == [who]
+        assert links.empty
+
+
 # --- the version of what was known ----------------------------------------------------------------------------------
 
 FIELDS = {  # our field -> what the second of three events says, and what it may say instead

@@ -86,7 +86,7 @@ def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequ
                 file.read_row_group(int(g), columns, use_threads=False).take(
                     pa.array(positions[group == g] - g * ROW_GROUP)
                 )
-                for g in np.unique(group)
+                for g in (np.unique(group) if len(group) else [0])  # of no rows, the columns
             ]
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error) from None
