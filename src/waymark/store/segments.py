@@ -86,8 +86,8 @@ def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequ
                 file.read_row_group(int(g), columns, use_threads=False).take(
                     pa.array(positions[group == g] - g * ROW_GROUP)
                 )
-                for g in (np.unique(group) if len(group) else [0])  # of no rows, the columns
-            ]
+                for g in np.unique(group)
+            ] or [file.read_row_groups([], columns, use_threads=False)]  # of no rows, the columns
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error) from None
     return pa.concat_tables(parts)
