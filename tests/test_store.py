@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from ingested import Ingested, contents, ingest
-from waymark.config import IdentityConfig, SourceConfig, check
+from waymark.config import IdentityConfig, LinkFeed, SourceConfig, check
 from waymark.eventlog import micro
 from waymark.store import compaction, landing
 from waymark.store.store import Store
@@ -155,6 +155,24 @@ def test_a_night_takes_in_what_is_new_and_all_anew_where_something_was_changed(t
     night({})
     assert "e2.csv is gone" in caplog.text
     assert Store(root).events()["event_id"].str.len().gt(0).sum() == 4
+
+
+def test_two_feeds_that_tell_of_one_link_in_two_nights_come_to_what_one_night_does(tmp_path):
+    columns = {"known_time": "known", "kind": "kind", "anonymous_id": "device", "customer_id": "other"}
+    source = brand(True, False).model_copy(
+        update={"links": {n: LinkFeed(files=[f"{n[0]}*.csv"], columns=columns) for n in ("owners", "partners")}}
+    )
+    told, event = ["ann,d1,alias,2024-03-01\n"], ["1,2024-01-01,2024-03-01,ann,d1,o1,view,\n"]
+    other = ["bob,d2,alias,2024-03-01\n"]
+    first, second = {"e1.csv": event, "o1.csv": told, "p1.csv": other}, {"o2.csv": other, "p2.csv": told}
+    deliver(tmp_path / "all", first | second)
+    at_once = ingest(tmp_path / "all", source)
+    for files in (first, second):
+        deliver(tmp_path / "nights", files)
+        landing.ingest(tmp_path / "nights", source, IdentityConfig(), tmp_path / "store", 2)
+    by_night = contents(Store(tmp_path / "store"), source)
+    same(at_once, by_night)
+    assert by_night.report["links"] == 4
 
 
 def test_a_sample_of_persons_reads_months_in_which_they_did_nothing(tmp_path):

@@ -157,7 +157,9 @@ class Intake:
         wanted = distinct(hash_texts(told))
 
         def is_meant(things: pa.Table) -> np.ndarray:
-            return _are_in(news.kind.thing_texts(things), told)
+            # Several feeds may tell of one link: each settles its own.
+            is_mine = pc.equal(things["source"], news.feed).to_numpy(zero_copy_only=False)
+            return is_mine & _are_in(news.kind.thing_texts(things), told)
 
         places = ((b, i, find_keys(self.root, s, wanted)) for b, i, s in self._segments(news.kind))
         things = together([self._pull(news.kind, b, i, at, is_meant) for b, i, at in places if len(at)])
