@@ -125,7 +125,7 @@ def test_the_verdict_speaks_only_of_what_is_proven(difference, sentence):
 
 def test_slices_part_the_test_rows():
     for target in FOUND["targets"].values():
-        for by in ("stage", "person"):
+        for by in ("stage", "tenure", "activities", "person"):
             assert sum(s["n"] for s in target["slices"] if s["by"] == by) == target["n_test"]
     stages = [s["value"] for s in FOUND["targets"]["churn"]["slices"] if s["by"] == "stage"]
     assert stages == sorted(planted.STAGES)

@@ -16,6 +16,7 @@ from waymark.catalogue import Feature
 from waymark.errors import InputError
 from waymark.inputs import labels
 from waymark.models import END
+from waymark.slices import groups_of
 
 _DIGITS = 6  # what is written; sums may differ beyond from machine to machine
 _MOST_CUTOFFS = 60  # listed one by one; of more, the first and the last
@@ -85,7 +86,10 @@ def evaluate(
         rows = models.labelled(features, targets, target)
         others = {name: models.make(name, {}, catalogue, seed, target=target) for name in baselines.get(target, ())}
         trial = hold_trial(rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins)
-        result[target] = _judge(trial, n_bootstrap, interval, seed) | {"importance": importance(model, card)}
+        result[target] = _judge(trial, n_bootstrap, interval, seed) | {
+            "slices": slices(trial, catalogue),
+            "importance": importance(model, card),
+        }
     return rounded({"targets": result})
 
 
@@ -154,7 +158,6 @@ def _judge(trial: Trial, n_bootstrap: int, coverage: float, seed: int) -> dict[s
         "differences": differences,
         "best_baseline": best,
         "verdict": verdict(trial.model, best, differences[best]["log_loss"] if best else None),
-        "slices": slices(trial),
         "calibration": {
             name: metrics.calibration_table(trial.y, p, trial.n_bins).to_dict("records")
             for name, p in trial.predictions.items()
@@ -189,17 +192,15 @@ def verdict(model: str, baseline: str | None, difference: Mapping[str, float] | 
     return f"no proven difference between {model} and the best baseline {baseline}: a gain of {gain}"
 
 
-def slices(trial: Trial) -> list[dict[str, Any]]:
-    """Judge the model by stage, and apart on persons that training has seen and on new ones."""
+def slices(trial: Trial, catalogue: Sequence[Feature]) -> list[dict[str, Any]]:
+    """Judge the model in groups of the test rows, and apart on persons that training has seen and on new ones."""
     judges = metrics.metrics_for(trial.target, trial.n_bins)
     is_known = trial.test["person_id"].isin(trial.train["person_id"].unique())
+    groups = groups_of(trial.test, catalogue) | {"person": np.where(is_known, "seen in training", "new")}
     p, out = trial.predictions[trial.model], []
-    for by, values in (
-        ("stage", trial.test["stage"]),
-        ("person", is_known.map({True: "seen in training", False: "new"})),
-    ):
-        for value in sorted(values.unique()):
-            rows = np.flatnonzero(values == value)
+    for by, group in groups.items():
+        for value in np.unique(group.astype(str)).tolist():
+            rows = np.flatnonzero(group == value)
             of_slice = {k.name: k(trial.y[rows], p[rows]) for k in judges}
             out.append({"by": by, "value": value, "n": len(rows), "metrics": of_slice})
     return out
