@@ -191,7 +191,7 @@ def test_all_wrong_settings_are_named_at_once():
         },
     )
     for words in (
-        "target is not a setting; there are clock, engine, evaluate, features",
+        "target is not a setting; there are backtest, clock, engine, evaluate, features",
         "targets.horizon is not a setting; there are churn_event_types, end_of_case, horizon_days",
         "targets.horizon_days: Input should be greater than or equal to 1 (given: '0')",
         "targets.end_of_case: Input should be 'excluded', 'candidate' or 'scored' (given: 'maybe')",

@@ -111,6 +111,25 @@ def test_a_run_that_broke_off_is_logged_to_its_end_and_holds_each_model_once(res
     assert sorted(m.name for m in models_of_run) == ["churn", "next_stage"]
 
 
+def test_a_search_has_a_run_and_each_trial_one_below_it_once(result, store):
+    study = replace(result, models={}, identity="search of a study", metrics={"best_log_loss": 0.5})
+    trials = [
+        tracking.Part(f"trial {n}", {"model.C": n}, {"log_loss to 2025-01-06": 0.5 - n}, {"state": "complete"})
+        for n in (0, 1)
+    ]
+    first = tracking.track_parts(study, trials[:1], "shop", "search")
+    again = tracking.track_parts(replace(study, metrics={"best_log_loss": 0.4}), trials, "shop", "search")
+    assert again == first
+    runs = store.search_runs(search_all_experiments=True, output_format="list")
+    [parent] = [r for r in runs if r.info.run_id == first["run_id"]]
+    below = sorted((r for r in runs if r is not parent), key=lambda r: r.info.run_name)
+    assert (parent.info.run_name, parent.data.metrics["best_log_loss"]) == ("search", 0.4)
+    assert [r.info.run_name for r in below] == ["trial 0", "trial 1"]
+    assert {r.data.tags["mlflow.parentRunId"] for r in below} == {parent.info.run_id}
+    assert [r.data.params["model.C"] for r in below] == ["0", "1"]
+    assert {r.info.status for r in runs} == {"FINISHED"}
+
+
 def test_without_git_a_run_is_a_run(result, store, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")

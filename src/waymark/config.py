@@ -473,6 +473,47 @@ class EvaluateConfig(Section):
     n_calibration_bins: int = Field(10, ge=2)
 
 
+class BacktestConfig(Section):
+    """At how many moments back in time every model is judged."""
+
+    n_origins: int = Field(4, ge=4)
+    min_train_nights: int = Field(4, ge=1)  # of snapshots: whose horizon has passed at an origin
+
+
+class Range(Section):
+    """The values that a search may give one setting: those between two bounds, both included, or those listed."""
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False  # as likely between 1 and 10 as between 10 and 100
+    choices: list[int | float | str | None] | None = Field(None, min_length=2)
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> "Range":
+        bounds = (self.low, self.high)
+        if (self.choices is None) != (None not in bounds) or (self.choices is not None and bounds != (None, None)):
+            raise ValueError("give low and high, or choices")
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError(f"low ({self.low}) is not below high ({self.high})")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError("log needs a low above 0")
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers lie between the bounds."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class SearchConfig(Section):
+    """What a search may change, and on which held-out part of the training rows it judges that."""
+
+    n_trials: int = Field(30, ge=1)
+    n_folds: int = Field(3, ge=1, le=20)
+    min_train_nights: int = Field(4, ge=1)
+    ranges: dict[ModelName, dict[str, Range]]
+
+
 class LeakcheckConfig(Section):
     """How hard leakcheck looks for what a cut-off must not see."""
 
@@ -562,6 +603,8 @@ class Settings(Section):
     split: SplitConfig
     model: ModelConfig
     evaluate: EvaluateConfig
+    backtest: BacktestConfig
+    search: SearchConfig
     leakcheck: LeakcheckConfig
     tracking: TrackingConfig
     report: ReportConfig

@@ -13,6 +13,7 @@ from sklearn.base import ClassifierMixin
 
 from waymark import metrics, models
 from waymark.catalogue import Feature
+from waymark.comparison import Comparison
 from waymark.errors import InputError
 from waymark.inputs import labels
 from waymark.models import END
@@ -130,28 +131,21 @@ def aligned(model: ClassifierMixin, X: pd.DataFrame, classes: Sequence[str]) -> 
 
 def _judge(trial: Trial, n_bootstrap: int, coverage: float, seed: int) -> dict[str, Any]:
     judges = metrics.metrics_for(trial.target, trial.n_bins)
-    persons = trial.test["person_id"]
-    values = {name: {k.name: k(trial.y, p) for k in judges} for name, p in trial.predictions.items()}
-    samples = metrics.bootstrap(trial.y, trial.predictions, persons, judges, n_bootstrap, seed)
-
-    def bounded(metric: str, *names: str) -> dict[str, float]:
-        """Return a metric of one model, or its difference between two, with its interval."""
-        one, *other = names
-        value = values[one][metric] - (values[other[0]][metric] if other else 0.0)
-        spread = samples[one][metric] - (samples[other[0]][metric] if other else 0.0)
-        low, high = metrics.interval(value, spread, coverage)
-        # No metric is below nought; a difference may be.
-        return {"value": value, "low": low if other else max(low, 0.0), "high": high}
-
+    compared = Comparison(
+        trial.y,
+        trial.predictions,
+        trial.test["person_id"],
+        judges,
+        n_bootstrap=n_bootstrap,
+        coverage=coverage,
+        seed=seed,
+    )
     judged = {
-        name: {
-            "role": "model" if name == trial.model else "baseline",
-            "metrics": {k.name: bounded(k.name, name) for k in judges},
-        }
+        name: {"role": "model" if name == trial.model else "baseline", "metrics": compared.of(name)}
         for name in trial.predictions
     }
-    differences = {b: {k.name: bounded(k.name, trial.model, b) for k in judges} for b in trial.baselines}
-    best = min(trial.baselines, key=lambda b: values[b]["log_loss"], default=None)
+    differences = {b: compared.between(trial.model, b) for b in trial.baselines}
+    best = compared.best(trial.baselines)
     return {
         **_facts(trial),
         "models": judged,

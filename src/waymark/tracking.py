@@ -11,9 +11,10 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,13 @@ class Result:
     metrics: Mapping[str, float]
     data_version: str
     files: tuple[Path, ...]
+    identity: str | None = None  # what makes it the same run where what it found goes on changing
 
     def fingerprint_in(self, experiment: str) -> str:
-        """Return a hash of the experiment's name, the data, the parameters, the models and their metrics."""
+        """Return a hash of the experiment's name, the data, the parameters, the models and their metrics.
+
+        Of a result with an `identity`, that of the experiment's name and of the identity.
+        """
         parts = {
             "experiment": experiment,
             "data": self.data_version,
@@ -57,7 +62,19 @@ class Result:
             "params": dict(self.params),
             "metrics": dict(self.metrics),
         }
+        if self.identity is not None:
+            parts = {"experiment": experiment, "identity": self.identity}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run below another: a trial of a search, a model of a backtest, a row of a table."""
+
+    name: str  # tells it from the others
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
 
 
 def uri() -> str:
@@ -75,11 +92,43 @@ def track(result: Result, experiment: str) -> dict[str, str]:
 
     mlflow.set_tracking_uri(uri())
     with _experiment(mlflow, experiment) as experiment_id:
-        run_id, is_complete = _find_or_create(mlflow, experiment_id, result.fingerprint_in(experiment))
+        name = os.environ.get("DVC_EXP_NAME") or "repro"
+        run_id, is_complete = _find_or_create(mlflow, experiment_id, result.fingerprint_in(experiment), name)
         if not is_complete:
             with mlflow.start_run(run_id=run_id):
                 _log_result(mlflow, result)
     return {"run_id": run_id, "experiment": experiment}
+
+
+def track_parts(result: Result, parts: Sequence[Part], experiment: str, name: str) -> dict[str, str]:
+    """Remember a result as an MLflow run called `name`, with the runs of `parts` below it; return its id.
+
+    A result with an `identity` may come again with other metrics and parts: the run keeps the newest metrics, and each
+    part that it has not yet.
+    """
+    _no_calls_home()
+    import mlflow
+
+    mlflow.set_tracking_uri(uri())
+    with _experiment(mlflow, experiment) as experiment_id:
+        run_id, _ = _find_or_create(mlflow, experiment_id, result.fingerprint_in(experiment), name)
+        below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'FINISHED'"
+        found = mlflow.search_runs([experiment_id], below, output_format="list", max_results=50_000)
+        known = {run.info.run_name for run in found}
+        with mlflow.start_run(run_id=run_id):
+            for part in parts:
+                if part.name not in known:
+                    with mlflow.start_run(run_name=part.name, nested=True):
+                        mlflow.set_tags(dict(part.tags))
+                        mlflow.log_params(dict(part.params))
+                        mlflow.log_metrics(_named(part.metrics))
+            _log_result(mlflow, result)
+    return {"run_id": run_id, "experiment": experiment}
+
+
+def _named(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics by names that MLflow takes."""
+    return {re.sub(r"[^\w./: -]", "_", name): value for name, value in metrics.items()}
 
 
 def _no_calls_home() -> None:
@@ -108,10 +157,9 @@ def _experiment(mlflow: Any, name: str) -> Iterator[str]:
         yield experiment_id
 
 
-def _find_or_create(mlflow: Any, experiment_id: str, fingerprint: str) -> tuple[str, bool]:
+def _find_or_create(mlflow: Any, experiment_id: str, fingerprint: str, name: str) -> tuple[str, bool]:
     """Return the run of this result, and whether it was logged to its end before."""
     client = mlflow.MlflowClient()
-    name = os.environ.get("DVC_EXP_NAME") or "repro"
     known = f"tags.`waymark.fingerprint` = '{fingerprint}'"
     everywhere = mlflow.entities.ViewType.ALL
     found = mlflow.search_runs([experiment_id], known, everywhere, output_format="list", max_results=1)
