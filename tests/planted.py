@@ -24,7 +24,7 @@ GROUPS = ["recency", "counts", "values", "stage", "last_k", "noise"]
 
 
 def tables(n_persons: int = 150, n_nights: int = 4, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return features and targets; the last night tests.
+    """Return features and targets; the last night tests. All are watched for 90 days, and the horizon is 30.
 
     Long silence goes on, whatever else there is. Of those who come back, who pays goes on to `order`, who clicks to
     `cart`, and who calls stays or ends at the toss of a coin.
@@ -56,11 +56,15 @@ def tables(n_persons: int = 150, n_nights: int = 4, seed: int = 0) -> tuple[pd.D
     silent = rng.random(n) < 1 / (1 + np.exp((20 - days) / 4))
     coin = np.where(rng.random(n) < 0.5, "stay", "end")
     following = np.choose(last, [coin, "cart", "order"])
+    later = np.random.default_rng(seed + 1)
+    back = np.where(silent, 30 + later.exponential(60, n), 30 * later.random(n) ** 2)
     targets = frame[["person_id", "cutoff_time", "prefix_length"]].assign(
         next_stage=np.where(silent, None, following),
         next_stage_status=np.where(silent, "not_applicable", "mature"),
         is_silent=silent,
         churn_status="mature",
+        return_days=np.where(back < 90, back, np.nan),
+        observed_days=90.0,
         split_rank=np.arange(n) // n_persons,
         fold=np.where(np.arange(n) // n_persons == n_nights - 1, "test", "train"),
     )

@@ -98,7 +98,7 @@ def test_the_same_choices_give_the_same_bytes():
 
 def test_set_wins_over_conf_and_touches_nothing_else():
     usual, changed = compose(), compose(set={"targets": {"horizon_days": 14}})
-    assert changed["targets"] == usual["targets"] | {"horizon_days": 14}
+    assert changed["targets"] == usual["targets"] | {"horizon_days": 14, "horizons_days": [7, 14, 30, 90]}
     assert {k: v for k, v in changed.items() if k != "targets"} == {k: v for k, v in usual.items() if k != "targets"}
 
 

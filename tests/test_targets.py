@@ -61,6 +61,11 @@ def says(row: dict[str, Any], expected: dict[str, Any]) -> bool:
     return {k: row[k] for k in expected} == expected
 
 
+def followed(row: dict[str, Any]) -> tuple[float | None, float]:
+    """Return `return_days` (None for none) and `observed_days`."""
+    return None if pd.isna(row["return_days"]) else row["return_days"], row["observed_days"]
+
+
 # --- snapshots ------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +137,45 @@ def test_what_a_device_did_is_what_the_identities_of_the_horizons_end_say(login,
     """A visitor of January who logs in as Ann within the horizon did what Ann did in it."""
     row = ann(f"ann~phone {login} web login", "~phone 2025-02-10 web view")
     assert says(row, expected | {"person_id": "customer:ann"})
+
+
+@pytest.mark.parametrize(
+    ("moment", "back"),
+    [
+        ("2025-02-01", 0.0),
+        ("2025-02-03T12:00", 2.5),
+        ("2025-03-05", 32.0),
+        ("2025-03-22T23:59:59", 50 - 1 / 86400),
+        ("2025-03-23", None),
+    ],
+)
+def test_a_silence_is_watched_to_the_end_of_the_longest_horizon(moment, back):
+    row = ann(f"ann {moment} web login", "bob 2025-02-02 web login", horizons_days=[7, 50])
+    assert followed(row) == (back and pytest.approx(back, abs=1e-9), 50.0)
+    assert row["is_silent"] is (back is None or back >= 30)
+
+
+@pytest.mark.parametrize(("as_of", "expected"), [("2025-03-06", (32.0, 33.0)), ("2025-03-05", (None, 32.0))])
+def test_a_silence_is_watched_no_longer_than_training_looked(as_of, expected):
+    assert followed(ann("ann 2025-03-05 web login", horizons_days=[90], as_of=as_of)) == expected
+
+
+def test_what_ends_a_silence_ends_it_beyond_the_horizon_too():
+    lines = ["ann 2025-03-05 web view", "ann 2025-03-06 web order actor=brand", "ann 2025-03-08 web order"]
+    assert followed(ann(*lines, horizons_days=[50], churn_event_types=["order"])) == (35.0, 50.0)
+
+
+def test_beyond_the_horizon_a_person_is_who_was_known_at_the_end_of_the_longest():
+    lines = ["~phone 2025-03-05 web view", "ann~phone 2025-03-20 web login"]
+    assert followed(ann(*lines, horizons_days=[50]))[0] == 32.0
+    assert followed(ann(*lines, horizons_days=[40]))[0] is None
+
+
+def test_rows_that_train_are_watched_until_the_tests_begin():
+    nights = ("2025-02-01", "2025-03-10")
+    lines = ("ann 2025-01-20 web view", "ann 2025-03-12 web view")
+    table = snapshots(*lines, nights=nights, test=nights[1:], horizons_days=[90], as_of="2025-05-01")
+    assert [followed(row) for row in table.to_dict("records")] == [(None, 37.0), (2.0, 52.0)]
 
 
 def test_a_device_that_becomes_a_customers_is_not_silent_when_the_customer_is_not():

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from waymark.errors import InputError
 
@@ -411,9 +411,18 @@ class FeaturesConfig(Section):
 class TargetsConfig(Section):
     """What is forecast."""
 
-    horizon_days: Days = Field(ge=1)
+    horizon_days: Days = Field(ge=1)  # how far the labels look, and the horizon that models are judged by
+    # Silence is forecast at all of these; `horizon_days` is always one of them.
+    horizons_days: list[Days] = Field([], validate_default=True)
     churn_event_types: list[str] | None = None  # none of these within the horizon is churn; default: any activity
     end_of_case: Literal["excluded", "candidate", "scored"] = "excluded"  # every_event only
+
+    @field_validator("horizons_days")
+    @classmethod
+    def _with_the_judged_one(cls, days: list[int], info: ValidationInfo) -> list[int]:
+        if min(days, default=1) < 1:
+            raise ValueError("must be whole days of at least 1")
+        return sorted({*days, *([info.data["horizon_days"]] if "horizon_days" in info.data else [])})
 
 
 class SplitConfig(Section):
@@ -454,14 +463,24 @@ class ClockConfig(Section):
 
 
 # The names of `models.MODELS`, here as well so that a wrong one is refused before any work starts.
-ModelName = Literal["lightgbm", "logistic", "most_frequent", "chain", "back_off", "recency", "rfm_logistic"]
+ModelName = Literal["lightgbm", "logistic", "most_frequent", "chain", "back_off", "recency", "rfm_logistic", "hazard"]
 
 
-class ModelConfig(Section):
+class Estimator(Section):
     """An estimator by its short name, and its settings; `models.make` checks those."""
 
     name: ModelName
     settings: dict[str, Any] = {}
+
+
+class ModelConfig(Estimator):
+    """The estimator of both targets, or of the next stage alone where churn has one of its own."""
+
+    churn: Estimator | None = None
+
+    def of(self, target: str) -> Estimator:
+        """Return the estimator of `next_stage` or `churn`."""
+        return self.churn if target == "churn" and self.churn is not None else self
 
 
 class EvaluateConfig(Section):

@@ -164,11 +164,15 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
             start = starts[np.argmin(losses)]
             self.start_ = BackOff(self.start_columns, int(np.argmin(losses))).fit(X, y, weight, groups)
         rows = Rows(np.arange(len(codes)), codes, start, weight)
-        self.n_rounds_ = self.n_estimators
-        if self.early_stopping_rounds and groups is not None:
-            self.n_rounds_ = self._find_rounds(grow, rows, self._held_out(groups))
-        self.trees_ = grow(Task(self._settings(self.n_rounds_), self._positions(), rows))
+        self.n_rounds_, self.trees_ = self.grow_rows(grow, rows, None if groups is None else self.held_out(groups))
         return self
+
+    def grow_rows(self, grow: Grow, rows: Rows, is_out: np.ndarray | None) -> tuple[int, Booster]:
+        """Find the number of rounds on the rows held out, if any, and grow so many from all rows."""
+        n = self.n_estimators
+        if self.early_stopping_rounds and is_out is not None:
+            n = self._find_rounds(grow, rows, is_out)
+        return n, grow(Task(self._settings(n), self._positions(), rows))
 
     def columns_of(self, X: pd.DataFrame) -> None:
         """Note the names of the features."""
@@ -183,7 +187,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
     def _positions(self) -> list[int] | str:
         return [i for i, c in enumerate(self.feature_names_in_) if c in set(self.categorical)] or "auto"
 
-    def _held_out(self, groups: Sequence) -> np.ndarray:
+    def held_out(self, groups: Sequence) -> np.ndarray:
         """Draw a fifth of the groups, and say which rows are theirs.
 
         Not the newest rows: where the same persons are seen night after night, those share their labels with the rows
@@ -252,14 +256,14 @@ def grow(x: np.ndarray, task: Task) -> Booster:
     told = {}
     if judges is not None:
         told = {
-            "eval_X": x[judges.at],
+            "eval_X": _take(x, judges.at),
             "eval_y": judges.codes,
             "eval_sample_weight": None if judges.weight is None else [judges.weight],
             "eval_init_score": None if judges.scores is None else [judges.scores],
             "callbacks": [early_stopping(task.patience, verbose=False)],
         }
     trees = LGBMClassifier(**task.settings).fit(
-        x if len(rows.at) == len(x) else x[rows.at],  # plain: LightGBM refuses or rewrites many column names
+        _take(x, rows.at),  # plain: LightGBM refuses or rewrites many column names
         rows.codes,
         sample_weight=rows.weight,
         init_score=rows.scores,
@@ -267,6 +271,12 @@ def grow(x: np.ndarray, task: Task) -> Booster:
         **told,
     )
     return trees.booster_
+
+
+def _take(x: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return rows at ascending positions: a view where they follow each other."""
+    follow = len(at) and at[-1] - at[0] + 1 == len(at)
+    return x[at[0] : at[-1] + 1] if follow else x[at]
 
 
 def _log(p: np.ndarray) -> np.ndarray:

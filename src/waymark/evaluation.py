@@ -84,6 +84,12 @@ def evaluate(
     """
     result = {}
     for target, (model, card) in trained.items():
+        n = models.n_training_rows(targets, target, model)
+        if n != card["n_train_rows"]:
+            raise InputError(
+                f"the {target} model was trained on {card['n_train_rows']} rows and there are {n} now; "
+                "run `dvc repro -P`"
+            )
         rows = models.labelled(features, targets, target)
         others = {name: models.make(name, {}, catalogue, seed, target=target) for name in baselines.get(target, ())}
         trial = hold_trial(rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins)
@@ -108,11 +114,6 @@ def hold_trial(
     train, test = rows[rows["fold"] == "train"], rows[rows["fold"] == "test"]
     if target == "next_stage" and end_of_case != "scored":
         test = test[test["label"] != END]
-    if len(train) != card["n_train_rows"]:
-        raise InputError(
-            f"the {target} model was trained on {card['n_train_rows']} rows and there are {len(train)} now; "
-            "run `dvc repro -P`"
-        )
     if test.empty:
         raise InputError(f"{target} has no test row whose horizon has passed; see split and targets.horizon_days")
     classes = tuple(np.union1d(labels(train["label"]), labels(test["label"])).tolist())

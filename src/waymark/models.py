@@ -22,6 +22,8 @@ from waymark.baselines import BackOff
 from waymark.catalogue import Feature, from_json, in_groups, to_json
 from waymark.errors import InputError
 from waymark.estimators import Boosting, Grow, Logistic
+from waymark.hazard import Hazard
+from waymark.periods import Horizons, silent_within
 
 SILENT, ACTIVE = "silent", "active"  # the classes of churn; the positive one sorts last
 END = "end"  # the class of next_stage for a case that ended
@@ -34,7 +36,10 @@ TRUSTED = [
     "waymark.baselines.BackOff",
     "waymark.estimators.Boosting",
     "waymark.estimators.Logistic",
+    "waymark.hazard.Hazard",
 ]
+
+_FOLLOWED = ("return_days", "observed_days")  # of the targets: what a hazard is fitted to
 
 Columns = tuple[str, ...]
 GrowFor = Callable[[Sequence[str], pd.DataFrame], Grow]
@@ -70,8 +75,9 @@ MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]]
     "back_off": (BackOff, lambda used, every: {"columns": ("f_stage", "f_previous_stage", *_last_types(every))}),
     "recency": (Logistic, lambda used, every: {"columns": _RECENCY}),
     "rfm_logistic": (Logistic, lambda used, every: {"columns": _RFM}),
+    "hazard": (Hazard, lambda used, every: _of_groups(used)),
 }
-_FIXED = {"columns", "categorical", "start_columns", "random_state"}
+_FIXED = {"columns", "categorical", "start_columns", "horizon_days", "horizons_days", "random_state"}
 
 
 def make(
@@ -81,6 +87,7 @@ def make(
     seed: int,
     groups: Sequence[str] | None = None,
     target: str = "next_stage",
+    horizons: Horizons | None = None,
 ) -> ClassifierMixin:
     """Return a new scikit-learn classifier for data frames of `f_` columns.
 
@@ -98,6 +105,8 @@ def make(
         Groups of features that lightgbm and logistic use; None uses all. The others stand on fixed columns.
     target
         `next_stage` or `churn`.
+    horizons
+        Those of hazard.
 
     Raises
     ------
@@ -106,6 +115,8 @@ def make(
     """
     if name not in MODELS:
         raise InputError(f"model.name has no {name!r}; there are {', '.join(MODELS)}")
+    if name == "hazard" and target != "churn":
+        raise InputError(f"model.name hazard forecasts churn, not {target}; name another model, and hazard below churn")
     cls, recipe = MODELS[name]
     used = in_groups(catalogue, groups) if groups is not None else list(catalogue)
     arguments = recipe(used, catalogue)
@@ -118,6 +129,8 @@ def make(
         _check_type(f"model.settings.{key}", value, choices[key].default)
     if "random_state" in inspect.signature(cls).parameters:
         arguments["random_state"] = seed
+    if cls is Hazard and horizons is not None:
+        arguments |= {"horizon_days": horizons.judged, "horizons_days": horizons.every}
     return cls(**{**arguments, **settings})
 
 
@@ -143,17 +156,52 @@ def labelled(features: pd.DataFrame, targets: pd.DataFrame, target: str) -> pd.D
     Returns
     -------
     pandas.DataFrame
-        The columns of `features` with `label`, `fold` and `split_rank`, in the order of the key.
+        The columns of `features` with `label`, `fold` and `split_rank`, of churn also with `return_days` and
+        `observed_days`, in the order of the key.
+    """
+    mature = targets[targets[f"{target}_status"] == "mature"]
+    if target == "churn":
+        return _join(features, mature.assign(label=_silence(mature["is_silent"].to_numpy(bool))), _FOLLOWED)
+    return _join(features, mature.assign(label=mature["next_stage"].astype("str")))
+
+
+def labelled_at(features: pd.DataFrame, targets: pd.DataFrame, days: float) -> pd.DataFrame:
+    """Do as `labelled` does of churn, at a horizon of so many days: for the rows that were watched as long."""
+    is_silent, is_known = silent_within(targets, days)
+    return _join(features, targets[is_known].assign(label=_silence(is_silent[is_known])), _FOLLOWED)
+
+
+def training_rows(features: pd.DataFrame, targets: pd.DataFrame, target: str, model: ClassifierMixin) -> pd.DataFrame:
+    """Return the rows of `labelled` that train `model`: of hazard, all that were watched for a period at least.
+
+    There `label` says whether the person was seen to return.
     """
     if target not in ("next_stage", "churn"):
         raise InputError(f"there is no target {target!r}; there are next_stage, churn")
+    trains = targets[_trains(targets, target, model)]
+    if not isinstance(model, Hazard):
+        return labelled(features, trains, target)
+    return _join(features, trains.assign(label=_silence(trains["return_days"].isna().to_numpy())), _FOLLOWED)
+
+
+def n_training_rows(targets: pd.DataFrame, target: str, model: ClassifierMixin) -> int:
+    """Return how many rows `training_rows` has."""
+    return int(_trains(targets, target, model).sum())
+
+
+def _trains(targets: pd.DataFrame, target: str, model: ClassifierMixin) -> pd.Series:
+    if isinstance(model, Hazard):
+        return (targets["fold"] == "train") & (targets["observed_days"] >= model.first_edge)
+    return (targets["fold"] == "train") & (targets[f"{target}_status"] == "mature")
+
+
+def _silence(is_silent: np.ndarray) -> pd.api.extensions.ExtensionArray:
+    return pd.array(np.where(is_silent, SILENT, ACTIVE), "str")
+
+
+def _join(features: pd.DataFrame, targets: pd.DataFrame, more: Sequence[str] = ()) -> pd.DataFrame:
     key = list(schema.FEATURES.key)
-    mature = targets[targets[f"{target}_status"] == "mature"]
-    if target == "churn":
-        label = mature["is_silent"].astype(bool).map({True: SILENT, False: ACTIVE})
-    else:
-        label = mature["next_stage"]
-    truth = mature[[*key, "fold", "split_rank"]].assign(label=label.astype("str"))
+    truth = targets[[*key, "fold", "split_rank", "label", *more]]
     # Only keys are joined and sorted: the features are copied once.
     place = features[key].assign(place=np.arange(len(features))).merge(truth, on=key, validate="one_to_one")
     place = place.sort_values(key, ignore_index=True)
@@ -171,11 +219,14 @@ def train(
     groups: Sequence[str],
     seed: int,
     grow_for: GrowFor | None = None,
+    horizons: Horizons | None = None,
 ) -> tuple[ClassifierMixin, dict[str, Any]]:
-    """Fit the model `name` to the mature training rows of `target`.
+    """Fit the model `name` to the training rows of `target`: the mature ones, and for hazard all that were watched.
 
     Parameters
     ----------
+    horizons
+        Those of hazard.
     grow_for
         Grows the trees of lightgbm elsewhere; see `fit`.
 
@@ -185,8 +236,8 @@ def train(
     card : dict
         What it is and what it was trained on, ready for `write`.
     """
-    model = make(name, settings, catalogue, seed, groups, target)
-    rows = labelled(features, targets[targets["fold"] == "train"], target)
+    model = make(name, settings, catalogue, seed, groups, target, horizons)
+    rows = training_rows(features, targets, target, model)
     del features  # which the rows are a copy of
     _check_enough(rows["label"], target)
     columns = fit(model, rows, grow_for).feature_names_in_.tolist()
@@ -211,6 +262,8 @@ def fit(model: ClassifierMixin, rows: pd.DataFrame, grow_for: GrowFor | None = N
     """
     facts = {"groups": rows["person_id"], "times": rows["split_rank"]}
     try:
+        if isinstance(model, Hazard):
+            return model.fit(rows, rows[list(_FOLLOWED)], groups=rows["person_id"])
         if grow_for is not None:
             return model.fit_by(grow_for(model.columns, rows), rows, rows["label"], **facts)
         return model.fit(rows, rows["label"], **{k: v for k, v in facts.items() if has_fit_parameter(model, k)})

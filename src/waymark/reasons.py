@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 
 from waymark.catalogue import Feature
 from waymark.estimators import Boosting, Logistic
+from waymark.hazard import SILENCE, Hazard
 
 _CHUNK = 20_000  # rows explained at a time; bounds memory
 _FIRST_PLURAL = re.compile(r"^(\w+?)(ies|s)\b")
@@ -40,7 +41,7 @@ def contributions(model: ClassifierMixin, X: pd.DataFrame, class_of_row: Sequenc
     ----------
     Lundberg, Erion, Lee (2018), Consistent individualized feature attribution for tree ensembles, algorithm 2.
     """
-    explain = {Boosting: _of_trees, Logistic: _of_line}.get(type(model))
+    explain = {Boosting: _of_trees, Hazard: _of_hazard, Logistic: _of_line}.get(type(model))
     out = np.zeros((len(X), model.n_features_in_))
     if explain is None:
         return out
@@ -76,6 +77,19 @@ def _of_trees(model: Boosting, X: pd.DataFrame, k: int) -> np.ndarray:
         for column, step in zip(model.start_.feature_names_in_, model.start_steps(X, k), strict=True):
             parts[:, model.feature_names_in_.tolist().index(column)] += step
     return parts
+
+
+def _of_hazard(model: Hazard, X: pd.DataFrame, k: int) -> np.ndarray:
+    """Return how features moved the log-odds of return, or of none, in the period in the middle of the horizon.
+
+    What the silence so far moved counts for the feature that it is at the cut-off; what the period itself moved is
+    the same for all, and left out.
+    """
+    x = model.matrix(X, int(np.searchsorted(model.edges_, model.horizon_days / 2)))
+    chunks = [x[i : i + _CHUNK] for i in range(0, len(x), _CHUNK)]
+    parts = np.concatenate([model.trees_.predict(c, pred_contrib=True, num_threads=model.n_jobs) for c in chunks])
+    of_features = parts[:, :-3] + parts[:, -2:-1] * (model.feature_names_in_ == SILENCE)
+    return of_features if k == 0 else -of_features
 
 
 def one_class(booster: lightgbm.Booster, k: int) -> lightgbm.Booster:

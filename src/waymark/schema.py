@@ -223,7 +223,7 @@ LABEL_STATUS = ("mature", "immature", "not_applicable")
 
 TARGETS = Table(
     name="targets",
-    grain="what one person did in the horizon after one cut-off",
+    grain="what one person did after one cut-off, in the horizon and until they came back",
     key=("person_id", "cutoff_time", "prefix_length"),
     columns={
         **POINT,
@@ -231,10 +231,12 @@ TARGETS = Table(
         "next_stage_status": "string",  # one of LABEL_STATUS; not_applicable where the person was silent
         "is_silent": "bool",  # no activity, or none of the configured event types, in the horizon
         "churn_status": "string",  # one of LABEL_STATUS
+        "return_days": "float64",  # days from the cut-off to the first event that ended the silence; null for none
+        "observed_days": "float64",  # how long that was watched: to the end of what may train, or the longest horizon
         "fold": "string",  # train, test or embargo
         "split_rank": "int64",  # place in the order by which the split deals out nights or cases, the first trains
     },
-    nullable=frozenset({"next_stage", "is_silent"}),
+    nullable=frozenset({"next_stage", "is_silent", "return_days"}),
 )
 
 PREDICTIONS = Table(

@@ -9,9 +9,9 @@ from waymark import schema
 from waymark.clock import TrainClock
 from waymark.config import IdentityConfig, JourneyConfig, SplitConfig, TargetsConfig
 from waymark.errors import InputError
-from waymark.eventlog import EventLog, group_by_person, micro, read_log
+from waymark.eventlog import EventLog, Grouped, group_by_person, micro, read_log
 from waymark.journeys import StageMap
-from waymark.kernels.jit import DAY
+from waymark.kernels.jit import DAY, EVER
 from waymark.points import every_event
 from waymark.splits import TRAIN, CaseSplit, case_folds, cutoff_folds, order_cases, ranks_of, split_cases
 
@@ -36,7 +36,8 @@ def build_targets(
     """
     if kind == "every_event":
         return build_event_targets(points, events, links, clock.as_of, journey, settings, split, rules)
-    return build_snapshot_targets(points, events, links, clock.as_of, journey, settings, clock.test_cutoffs, rules)
+    tests, gap = clock.test_cutoffs, split.gap_days
+    return build_snapshot_targets(points, events, links, clock.as_of, journey, settings, tests, rules, gap)
 
 
 def build_snapshot_targets(
@@ -48,8 +49,9 @@ def build_snapshot_targets(
     settings: TargetsConfig,
     test_cutoffs: tuple[pd.Timestamp, ...],
     rules: IdentityConfig | None = None,
+    gap_days: int = 0,
 ) -> pd.DataFrame:
-    """Say what each person did in the horizon after each night.
+    """Say what each person did after each night: in the horizon, and when they came back.
 
     Parameters
     ----------
@@ -61,33 +63,51 @@ def build_snapshot_targets(
         End of what training may see: what became known at or after it counts for nothing, and rows whose horizon ends
         after it are immature.
     journey, settings
-        The stages; the horizon, and what counts as coming back.
+        The stages; the horizons, and what counts as coming back.
     test_cutoffs
         Cut-offs whose rows test; the others train.
     rules
         How identifiers become persons.
+    gap_days
+        Days before the first test cut-off on which nothing that happens may train.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of `schema.TARGETS`. What a person did is what the identities known at the end of the horizon say.
+        Rows of `schema.TARGETS`. What a person did is what the identities known at the end of the horizon say; beyond
+        it, those known at the end of the longest one. Rows that train are watched until the tests begin.
     """
     if points.empty:
         raise InputError(NOBODY)
-    return deal_nights(follow_nights(points, read_log(events, links, rules), as_of, journey, settings), test_cutoffs)
+    until = end_of_training(as_of, test_cutoffs, gap_days)
+    log = read_log(events, links, rules)
+    return deal_nights(follow_nights(points, log, as_of, journey, settings, until), test_cutoffs)
+
+
+def end_of_training(as_of: pd.Timestamp, test_cutoffs: tuple[pd.Timestamp, ...], gap_days: int) -> pd.Timestamp:
+    """Return until when rows that train may be watched: the first test, less the gap, or `as_of` where none tests."""
+    return min(test_cutoffs) - pd.Timedelta(days=gap_days) if test_cutoffs else as_of
 
 
 def follow_nights(
-    points: pd.DataFrame, log: EventLog, as_of: pd.Timestamp, journey: JourneyConfig, settings: TargetsConfig
+    points: pd.DataFrame,
+    log: EventLog,
+    as_of: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: TargetsConfig,
+    train_until: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """Say what the persons of `log` did after the nights of `points`; those of others are left out.
 
-    Rows of `schema.TARGETS` but for what `deal_nights` adds.
+    Nights before `train_until` are watched no longer than to it (all of them to `as_of` by default). Rows of
+    `schema.TARGETS` but for what `deal_nights` adds.
     """
     mine = points[points["person_id"].isin(log.identities.own_ids)]
     stage_map = StageMap(log, journey)
-    nights = mine.groupby("cutoff_time", sort=True)
-    parts = [_after_night(rows, cutoff, log, stage_map, micro(as_of), settings) for cutoff, rows in nights]
+    parts = []
+    for cutoff, rows in mine.groupby("cutoff_time", sort=True):
+        until = train_until if train_until is not None and cutoff < train_until else as_of
+        parts.append(_after_night(rows, cutoff, log, stage_map, micro(as_of), micro(until), settings))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -104,6 +124,7 @@ def _after_night(
     log: EventLog,
     stage_map: StageMap,
     as_of: int,
+    until: int,
     settings: TargetsConfig,
 ) -> pd.DataFrame:
     cutoff = micro(cutoff_time)
@@ -113,11 +134,16 @@ def _after_night(
     grouped = group_by_person(log, seen[log.event_time[seen] < end], later)
     row, group = _whose(rows["person_id"], log, grouped.persons, cutoff, later)
 
+    comes_back = _comes_back(log, settings)
     is_after = grouped.time >= cutoff
-    has_returned = np.zeros(len(grouped.persons), bool)
-    has_returned[grouped.group[is_after & _comes_back(log, settings)[grouped.index]]] = True
-    is_silent = np.ones(len(rows), bool)
-    is_silent[row[has_returned[group]]] = False
+    back = _first(grouped, is_after & comes_back[grouped.index], row, group, len(rows))
+    is_silent = back == EVER
+    last = min(cutoff + max(settings.horizons_days) * int(DAY), until)
+    if last > end and is_silent.any():  # who came back between the ends of the horizon and of the watch
+        beyond = seen[(log.event_time[seen] >= end) & (log.event_time[seen] < last) & comes_back[seen]]
+        after = group_by_person(log, beyond, last)
+        then = _whose(rows["person_id"], log, after.persons, cutoff, last)
+        back = np.minimum(back, _first(after, np.ones(len(beyond), bool), *then, len(rows)))
 
     stage = np.full(len(log), -1, np.int32)
     stage[grouped.index] = stage_map.reached(grouped)
@@ -150,8 +176,24 @@ def _after_night(
             ),
             "is_silent": pd.array(np.where(is_mature, is_silent, None), "boolean"),
             "churn_status": "mature" if is_mature else "immature",
+            **_watched(back - cutoff, np.full(len(rows), last - cutoff)),
         }
     )
+
+
+def _first(grouped: Grouped, mask: np.ndarray, row: np.ndarray, group: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return when the first event with `mask` was that each row looks at, int64 microseconds; `EVER` for none."""
+    of_group = np.full(len(grouped.persons), EVER)
+    np.minimum.at(of_group, grouped.group[mask], grouped.time[mask])
+    first = np.full(n_rows, EVER)
+    np.minimum.at(first, row, of_group[group])
+    return first
+
+
+def _watched(back: np.ndarray, watched: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the columns that say how long silences lasted and were watched, given both in microseconds."""
+    watched = np.maximum(watched, 0)
+    return {"return_days": np.where(back < watched, back / DAY, np.nan), "observed_days": watched / DAY}
 
 
 def _whose(
@@ -198,8 +240,9 @@ def build_event_targets(
 
     The next stage is that of the next event, whenever it comes (`stay` where it is the same); where none came within
     the horizon the case has ended, if ends count. Parameters and result as in `build_snapshot_targets`; `split` says
-    which cases train and which test. With its embargo, a row that trains is mature for churn only if its horizon had
-    passed when the first test case began: those who came back were known earlier than the silent.
+    which cases train and which test. With its embargo, a row that trains is watched only until the first test case
+    began, and mature for churn only if its horizon had passed then: those who came back were known earlier than the
+    silent.
     """
     log = read_log(events, links, rules)
     cases = split_cases(list_cases(log, as_of, journey, split), split)
@@ -240,8 +283,9 @@ def follow_events(
     )
     fold = case_folds(walk, np.where(has_next, time[after], time + horizon), split, cases)
     tests_begin = cases.tests_begin if split.embargo else now
-    is_mature = walk.cutoff + horizon <= np.where(fold == TRAIN, min(tests_begin, now), now)
-    is_silent = (back < 0) | (time[back] - walk.cutoff >= horizon)
+    until = np.where(fold == TRAIN, min(tests_begin, now), now)
+    is_mature = walk.cutoff + horizon <= until
+    silence = np.where(back < 0, EVER, time[back] - walk.cutoff)
     targets = pd.DataFrame(
         {
             "person_id": pd.array(walk.person_ids, "str"),
@@ -249,8 +293,9 @@ def follow_events(
             "prefix_length": (walk.end - walk.first).astype(np.int32),
             "next_stage": pd.array(np.where(status != "mature", None, np.where(has_next, label, END)), "str"),
             "next_stage_status": pd.array(status.astype(object), "str"),
-            "is_silent": pd.array(np.where(is_mature, is_silent, None), "boolean"),
+            "is_silent": pd.array(np.where(is_mature, silence >= horizon, None), "boolean"),
             "churn_status": pd.array(np.where(is_mature, "mature", "immature").astype(object), "str"),
+            **_watched(silence, np.minimum(until - walk.cutoff, max(settings.horizons_days) * DAY)),
             "fold": pd.array(fold, "str"),
             "split_rank": ranks_of(walk, cases)[group],
         }

@@ -15,6 +15,7 @@ from waymark.catalogue import Feature
 from waymark.config import EngineConfig
 from waymark.engine import started
 from waymark.estimators import Boosting
+from waymark.periods import Horizons
 
 
 def train(
@@ -27,15 +28,16 @@ def train(
     settings: Mapping[str, Any],
     groups: Sequence[str],
     seed: int,
+    horizons: Horizons | None = None,
 ) -> tuple[ClassifierMixin, dict[str, Any]]:
     """Do as `models.train` does, with the tables of the folder `features`; the card says which engine trained.
 
     With `training: dask`, workers read the features of LightGBM's rows from the folder, each a share of them; here are
-    only the labels, and what the trees start from. Other models are trained here.
+    only the labels, and what the trees start from. Other models are trained here; so is hazard, whose rows are bounded.
     """
     what = (targets, catalogue, target, name, settings, groups, seed)
     if engine.training == "local" or not issubclass(models.MODELS[name][0], Boosting):
-        model, card = models.train(tables.read(features), *what)
+        model, card = models.train(tables.read(features), *what, horizons=horizons)
         return model, card | {"engine": {"kind": "local"}}
 
     from waymark.growing import Together  # and with it what LightGBM has for Dask

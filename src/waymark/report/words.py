@@ -26,6 +26,7 @@ METRICS = {
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 MODELS = {
     "lightgbm": "LightGBM",
+    "hazard": "hazard of return",
     "logistic": "logistic regression",
     "most_frequent": "most frequent",
     "chain": "transition chain",

@@ -21,7 +21,7 @@ from waymark.engine import chosen
 from waymark.errors import InputError
 from waymark.splits import CaseSplit, split_cases
 from waymark.store.store import Store
-from waymark.targets import NOBODY, deal_nights, follow_events, follow_nights, list_cases
+from waymark.targets import NOBODY, deal_nights, end_of_training, follow_events, follow_nights, list_cases
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ def main() -> None:
             work = partial(after_events, store, clock.as_of, journey, settings, split, split_cases(cases, split))
             targets = pd.concat(engine.over(work, mine))
         else:
-            work = partial(after_nights, store, clock.as_of, journey, settings)
+            until = end_of_training(clock.as_of, clock.test_cutoffs, load(SplitConfig, "split").gap_days)
+            work = partial(after_nights, store, clock.as_of, journey, settings, until)
             targets = deal_nights(pd.concat(engine.over(work, mine)), clock.test_cutoffs)
         n = tables.write(targets, tables.TARGETS, schema.TARGETS)
         facts.append(f"{n:,} rows, {(targets['fold'] == 'test').sum():,} of them for testing")
@@ -56,11 +57,16 @@ def deal_points(store: Store, points: pd.DataFrame) -> Iterator[Mine]:
 
 
 def after_nights(
-    store: Store, as_of: pd.Timestamp, journey: JourneyConfig, settings: TargetsConfig, mine: Mine
+    store: Store,
+    as_of: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: TargetsConfig,
+    train_until: pd.Timestamp,
+    mine: Mine,
 ) -> pd.DataFrame:
     """Return what the persons of a bucket did after each night."""
     bucket, points = mine
-    return follow_nights(points, store.log(bucket), as_of, journey, settings)
+    return follow_nights(points, store.log(bucket), as_of, journey, settings, train_until)
 
 
 def cases_of(

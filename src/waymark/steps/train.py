@@ -5,6 +5,7 @@ import sys
 
 from waymark import catalogue, config, models, tables, training
 from waymark.console import timed
+from waymark.periods import Horizons
 
 log = logging.getLogger(__name__)
 
@@ -12,7 +13,8 @@ log = logging.getLogger(__name__)
 def main(target: str) -> None:
     """Train the configured model on `target` and write it with its card."""
     with timed(log, f"train {target}") as facts:
-        cfg = config.load(config.ModelConfig, "model")
+        cfg = config.load(config.ModelConfig, "model").of(target)
+        targets = config.load(config.TargetsConfig, "targets")
         model, card = training.train(
             config.load(config.EngineConfig, "engine"),
             tables.FEATURES / "train",
@@ -23,6 +25,7 @@ def main(target: str) -> None:
             cfg.settings,
             config.load(config.FeaturesConfig, "features").groups,
             config.value("seed"),
+            Horizons(targets.horizon_days, tuple(targets.horizons_days)),
         )
         card = models.write(model, card, tables.MODELS / target)
         facts.append(f"{cfg.name} {card['version']}")

@@ -1,0 +1,212 @@
+"""How likely a silent person is to return in each period after the cut-off, by boosted trees; one curve from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from lightgbm import Booster
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from waymark.estimators import Boosting, Rows, grow
+from waymark.inputs import select
+from waymark.periods import Curve, expand, lay_edges, n_periods
+
+SILENCE = "f_days_since_last_activity"
+PERIOD_COLUMNS = ("period_start_days", "silence_days")  # the last columns of the matrix that the trees are given
+_SMOOTHING = 0.5  # returns, and as many that were none, in each period: none is impossible
+
+
+class Hazard(ClassifierMixin, BaseEstimator):
+    """Discrete-time hazard of return: boosted trees on rows of one prediction point in one period each.
+
+    The features stay as they were at the cut-off, and the clock is rolled forward: to each row come the start of its
+    period, and the silence so far when it starts. The trees start from the log-odds of return of everybody in that
+    period. Points that were watched for a while only train as far as they were watched. The probability of silence is
+    the product of those of no return, so that it falls with the horizon by construction.
+
+    Parameters
+    ----------
+    columns, categorical
+        As `Boosting` has them.
+    horizon_days
+        The horizon of `predict_proba`.
+    horizons_days
+        All horizons, in days; `curve` reaches to the longest. Periods end at each of them.
+    person_power
+        Each point of a person with n points in the fit has the weight n ** -person_power: 0 counts points, 1 persons.
+    max_rows
+        Of persons with more rows than these together, some are drawn by a hash of their names.
+    n_estimators, early_stopping_rounds, learning_rate, num_leaves, min_child_samples, colsample_bytree, reg_lambda, \
+max_bin, n_jobs, random_state
+        As `Boosting` has them.
+
+    References
+    ----------
+    Tutz, Schmid (2016), Modeling discrete time-to-event data, chapters 3 and 7.
+    """
+
+    def __init__(
+        self,
+        columns: tuple[str, ...] | None = None,
+        categorical: tuple[str, ...] = (),
+        horizon_days: int = 30,
+        horizons_days: tuple[int, ...] = (30,),
+        person_power: float = 0.5,
+        max_rows: int = 2_000_000,
+        n_estimators: int = 200,
+        early_stopping_rounds: int = 15,
+        learning_rate: float = 0.1,
+        num_leaves: int = 8,
+        min_child_samples: int = 40,
+        colsample_bytree: float = 0.3,
+        reg_lambda: float = 10.0,
+        max_bin: int = 63,
+        n_jobs: int = 1,
+        random_state: int = 0,
+    ) -> None:
+        """Keep the arguments."""
+        self.columns = columns
+        self.categorical = categorical
+        self.horizon_days = horizon_days
+        self.horizons_days = horizons_days
+        self.person_power = person_power
+        self.max_rows = max_rows
+        self.n_estimators = n_estimators
+        self.early_stopping_rounds = early_stopping_rounds
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_child_samples = min_child_samples
+        self.colsample_bytree = colsample_bytree
+        self.reg_lambda = reg_lambda
+        self.max_bin = max_bin
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: pd.DataFrame, y: pd.DataFrame, groups: Sequence | None = None) -> Hazard:
+        """Grow the trees.
+
+        Parameters
+        ----------
+        X
+            Rows of `f_` columns.
+        y
+            `return_days` and `observed_days` of each row, as in `schema.TARGETS`.
+        groups
+            Whose row each is; by default, each is a person's of its own.
+        """
+        self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
+        self.n_features_in_ = len(self.feature_names_in_)
+        self.classes_ = np.array(["active", "silent"])
+        self.edges_ = np.array(self._edges)
+        person = np.arange(len(X)) if groups is None else pd.factorize(np.asarray(groups, object), sort=True)[0]
+        times = y["return_days"].to_numpy(float), y["observed_days"].to_numpy(float)
+        boosting = self._boosting()
+        is_out = boosting.held_out(person)
+        # The rows that say when to stop come last: both parts are views of one matrix.
+        points = np.concatenate([np.flatnonzero(~is_out), np.flatnonzero(is_out)])
+        points = points[self._drawn(person[points], n_periods(*times, self.edges_)[points], groups, points)]
+        rows = expand(*(t[points] for t in times), self.edges_)
+        at = points[rows.point]
+        weight = np.bincount(person)[person[at]] ** -self.person_power
+        weight /= weight.mean()
+        self.start_ = self._start(rows.period, rows.has_returned, weight)
+        log_p = -np.logaddexp(0, np.outer(self.start_, [1, -1]))  # of no return, and of return
+        x = self._matrix(X, at, rows.period)
+        task = Rows(np.arange(len(at)), rows.has_returned.astype(np.int64), log_p[rows.period], weight)
+        self.n_rounds_, self.trees_ = boosting.grow_rows(partial(grow, x), task, None if groups is None else is_out[at])
+        return self
+
+    @property
+    def _edges(self) -> tuple[int, ...]:
+        return lay_edges([*self.horizons_days, self.horizon_days])
+
+    @property
+    def first_edge(self) -> int:
+        """How many days a point must have been watched to be of use."""
+        return self._edges[0]
+
+    def _boosting(self) -> Boosting:
+        ours = ("columns", "categorical", "horizon_days", "horizons_days", "person_power", "max_rows")
+        shared = {k: v for k, v in self.get_params().items() if k not in ours}
+        boosting = Boosting(self.matrix_columns, tuple(self.categorical), **shared)
+        boosting.columns_of(pd.DataFrame())
+        return boosting
+
+    def _drawn(self, person: np.ndarray, n: np.ndarray, groups: Sequence | None, points: np.ndarray) -> np.ndarray:
+        """Say which points are used: bool."""
+        if n.sum() <= self.max_rows:
+            return np.ones(len(points), bool)
+        names = person if groups is None else np.asarray(groups, object)[points]
+        draw = pd.util.hash_array(names) / 2.0**64
+        return draw < self.max_rows / n.sum()
+
+    def _start(self, period: np.ndarray, has_returned: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the log-odds of return in each period, (n_periods,)."""
+        n_edges = len(self.edges_)
+        n = np.bincount(period, weight, n_edges) + 2 * _SMOOTHING
+        returned = np.bincount(period, weight * has_returned, n_edges) + _SMOOTHING
+        return np.log(returned / (n - returned))
+
+    @property
+    def matrix_columns(self) -> tuple[str, ...]:
+        """What the columns of the matrix are that the trees are given: the features, then `PERIOD_COLUMNS`."""
+        return (*self.feature_names_in_.tolist(), *PERIOD_COLUMNS)
+
+    def _matrix(self, X: pd.DataFrame, at: np.ndarray, period: np.ndarray) -> np.ndarray:
+        features = select(X, self.feature_names_in_)
+        x = np.empty((len(at), self.n_features_in_ + 2), np.float32)
+        for j, column in enumerate(self.feature_names_in_):
+            x[:, j] = features[column].to_numpy(np.float32)[at]
+        return self._roll(x, period)
+
+    def _roll(self, x: np.ndarray, period: np.ndarray | int) -> np.ndarray:
+        """Set the clock of a matrix to the start of `period`, in place."""
+        start = np.append(0, self.edges_[:-1]).astype(np.float32)[period]
+        known = np.flatnonzero(self.feature_names_in_ == SILENCE)
+        x[:, -2] = start
+        x[:, -1] = x[:, known[0]] + start if len(known) else np.nan
+        return x
+
+    def matrix(self, X: pd.DataFrame, period: int = 0) -> np.ndarray:
+        """Return what the trees `trees_` are given of each row in a period, (n, n_features + 2) float32."""
+        return self._matrix(X, np.arange(len(X)), np.full(len(X), period))
+
+    def scores(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the log-odds of return in each period, given silence until it starts: (n, n_periods)."""
+        x, trees = self.matrix(X), self.trees_
+        out = np.empty((len(x), len(self.edges_)))
+        for k in range(len(self.edges_)):
+            out[:, k] = trees.predict(self._roll(x, k), raw_score=True, num_threads=self.n_jobs)
+        return out + self.start_
+
+    def curve(self, X: pd.DataFrame) -> Curve:
+        """Return the curve of silence of each row."""
+        return Curve(tuple(self.edges_.tolist()), -np.cumsum(np.logaddexp(0, self.scores(X)), axis=1))
+
+    def survival(self, X: pd.DataFrame, days: Sequence[float]) -> np.ndarray:
+        """Return the probability of silence for so many days, (n, n_days)."""
+        return self.curve(X).silent(days)
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the probability of activity and of silence within `horizon_days`, (n, 2)."""
+        silent = self.survival(X, [self.horizon_days])[:, 0]
+        return np.column_stack([1 - silent, silent])
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the likelier class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Share of the loss that splits on each feature took away; the silence so far counts for its feature."""
+        gain = self.trees_.feature_importance("gain")
+        share = gain[:-2] + gain[-1] * (self.feature_names_in_ == SILENCE)
+        return share / max(share.sum(), np.finfo(float).tiny)
+
+    @property
+    def booster_(self) -> Booster:
+        """The trees: of a row of `matrix` they give the log-odds of return less those of everybody in that period."""
+        return self.trees_

@@ -1,0 +1,182 @@
+"""The hazard of return: person-periods, the curve of silence, and what the trees make of a known law."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+import planted
+from waymark import models
+from waymark.hazard import PERIOD_COLUMNS, SILENCE, Hazard
+from waymark.periods import Curve, Horizons, expand, lay_edges, n_periods
+
+FEATURES, TARGETS = planted.tables()
+HORIZONS = Horizons(30, (7, 30, 90))
+EDGES = (1, 3, 7)
+
+
+def trained(targets=TARGETS, **chosen):
+    given = {"n_estimators": 20} | chosen
+    return models.train(
+        FEATURES, targets, planted.CATALOGUE, "churn", "hazard", given, planted.GROUPS, 7, horizons=HORIZONS
+    )
+
+
+# --- periods --------------------------------------------------------------------------------------------------------
+
+
+@given(st.sets(st.integers(1, 400), min_size=1, max_size=4))
+def test_every_horizon_is_the_end_of_a_period(horizons):
+    edges = lay_edges(horizons)
+    assert horizons <= set(edges)
+    assert list(edges) == sorted(set(edges))
+    assert edges[-1] == max(horizons)
+
+
+@pytest.mark.parametrize(
+    ("back", "observed", "rows"),
+    [
+        (0.0, 7, [(0, True)]),
+        (0.99, 7, [(0, True)]),
+        (1.0, 7, [(0, False), (1, True)]),
+        (6.5, 7, [(0, False), (1, False), (2, True)]),
+        (np.nan, 7, [(0, False), (1, False), (2, False)]),
+        (np.nan, 3.5, [(0, False), (1, False)]),  # a period watched in part tells nothing,
+        (3.2, 3.5, [(0, False), (1, False)]),  # whatever happened in it
+        (0.2, 0.5, []),
+    ],
+)
+def test_a_point_has_a_row_for_each_period_watched_until_it_returned(back, observed, rows):
+    found = expand(np.array([np.nan, back]), np.array([0.0, observed]), EDGES)
+    assert found.point.tolist() == [1] * len(rows)
+    assert list(zip(found.period.tolist(), found.has_returned.tolist(), strict=True)) == rows
+    assert n_periods(np.array([back]), np.array([observed]), EDGES).tolist() == [len(rows)]
+
+
+# --- the curve ------------------------------------------------------------------------------------------------------
+
+_logs = st.lists(st.floats(-2, 0), min_size=3, max_size=3).map(lambda steps: np.cumsum(steps))
+
+
+@given(_logs, st.lists(st.floats(0, 7), min_size=2, max_size=2).map(sorted))
+def test_silence_for_longer_is_never_likelier(logs, days):
+    sooner, later = Curve(EDGES, logs[None]).silent(days)[0]
+    assert 0 <= later <= sooner <= 1
+
+
+def test_the_curve_agrees_with_its_edges_and_falls_at_a_constant_rate_between_them():
+    curve = Curve(EDGES, np.log([[0.8, 0.2, 0.1]]))
+    np.testing.assert_allclose(curve.silent([0, 1, 3, 7])[0], [1, 0.8, 0.2, 0.1])
+    np.testing.assert_allclose(curve.silent([2])[0], [np.sqrt(0.8 * 0.2)])
+    with pytest.raises(ValueError, match="within 0 and 7"):
+        curve.silent([8])
+
+
+@given(_logs, st.floats(0.01, 0.99))
+@settings(max_examples=50)
+def test_the_day_of_return_is_the_inverse_of_the_curve_given_a_return(logs, quantile):
+    curve = Curve(EDGES, np.minimum(logs, [-1e-6, -2e-6, -3e-6])[None])
+    [day] = curve.return_days([quantile])[0]
+    returned = (1 - curve.silent([day])) / (1 - curve.silent([7]))
+    np.testing.assert_allclose(returned, quantile, atol=1e-6)
+
+
+# --- the model ------------------------------------------------------------------------------------------------------
+
+
+def test_the_forecast_of_each_horizon_is_on_one_falling_curve():
+    model, _ = trained()
+    silent = model.survival(FEATURES, HORIZONS.every)
+    assert (np.diff(silent, axis=1) <= 0).all()
+    np.testing.assert_array_equal(model.predict_proba(FEATURES)[:, 1], silent[:, 1])
+    np.testing.assert_allclose(model.predict_proba(FEATURES).sum(axis=1), 1)
+    scores = model.scores(FEATURES)
+    np.testing.assert_allclose(silent[:, 0], np.prod(1 - 1 / (1 + np.exp(-scores[:, :5])), axis=1))
+
+
+def test_a_score_is_what_the_trees_say_of_the_matrix_of_the_period_and_the_start():
+    model, _ = trained()
+    x = model.matrix(FEATURES, 3)
+    assert model.matrix_columns == (*model.feature_names_in_, *PERIOD_COLUMNS)
+    np.testing.assert_array_equal(x[:, -2], model.edges_[2])
+    np.testing.assert_array_equal(x[:, -1], FEATURES[SILENCE].to_numpy() + np.float32(model.edges_[2]))
+    expected = model.booster_.predict(x, raw_score=True) + model.start_[3]
+    np.testing.assert_allclose(model.scores(FEATURES)[:, 3], expected)
+
+
+def test_what_was_watched_in_part_trains_as_far_as_it_was_watched():
+    """Of the newest rows nobody has a mature label; without them nothing of their drift would be learnt."""
+    rng = np.random.default_rng(3)
+    is_new = (TARGETS["split_rank"] == 2).to_numpy()
+    back = np.where(is_new, rng.exponential(3, len(TARGETS)), 200.0)
+    truth = TARGETS.assign(
+        return_days=np.where(back < np.where(is_new, 5, 90), back, np.nan),
+        observed_days=np.where(is_new, 5.0, 90.0),
+        churn_status=np.where(is_new, "immature", "mature"),
+    )
+    rows = FEATURES.assign(f_noise=is_new.astype("float32"))
+    model, card = models.train(
+        rows, truth, planted.CATALOGUE, "churn", "hazard", {}, planted.GROUPS, 7, horizons=HORIZONS
+    )
+    assert card["n_train_rows"] == (truth["fold"] == "train").sum()
+    silent = model.survival(rows, [5])[:, 0]
+    assert silent[is_new].mean() == pytest.approx(np.exp(-5 / 3), abs=0.05)
+    assert silent[~is_new].mean() > 0.95
+
+
+def test_a_known_law_is_found_again():
+    """The hazard is 0.2 a day until day 3, and 0.05 from then on; it doubles for half of the persons."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    is_keen = rng.random(n) < 0.5
+    rate = np.where(is_keen, 0.4, 0.2)
+    early, late = rng.exponential(1 / rate), 3 + rng.exponential(4 / rate)
+    back = np.where(early < 3, early, late)
+    watched = rng.choice([2.0, 7.0], n)
+    y = pd.DataFrame({"return_days": np.where(back < watched, back, np.nan), "observed_days": watched})
+    x = pd.DataFrame({"f_keen": is_keen.astype("float32")})
+    model = Hazard(horizon_days=7, horizons_days=(3, 7), min_child_samples=20, colsample_bytree=1.0)
+    model.fit(x, y, groups=np.arange(n).astype(str))
+    found = model.survival(pd.DataFrame({"f_keen": np.float32([0, 1])}), [3, 7])
+    np.testing.assert_allclose(found, np.exp([[-0.6, -0.8], [-1.2, -1.6]]), atol=0.02)
+
+
+def test_points_of_a_person_share_their_weight():
+    """One person with a hundred points that return at once, beside a hundred persons who do not."""
+    x = pd.DataFrame({"f_any": np.zeros(200, "float32")})
+    y = pd.DataFrame({"return_days": np.repeat([0.5, np.nan], 100), "observed_days": 1.0})
+    groups = np.array(["heavy"] * 100 + [f"p{i}" for i in range(100)])
+    settings = {"horizon_days": 1, "horizons_days": (1,), "early_stopping_rounds": 0, "n_estimators": 1}
+    for power, returned in ((0.0, 0.5), (0.5, 10 / 110), (1.0, 1 / 101)):
+        model = Hazard(person_power=power, **settings).fit(x, y, groups)
+        assert model.survival(x[:1], [1])[0, 0] == pytest.approx(1 - returned, abs=0.01)
+
+
+def test_of_too_many_rows_some_persons_train_with_all_of_theirs():
+    model, _ = trained()
+    kept = clone(model).set_params(max_rows=2000, n_estimators=5)
+    rows = models.training_rows(FEATURES, TARGETS, "churn", kept)
+    n = n_periods(rows["return_days"].to_numpy(), rows["observed_days"].to_numpy(), model.edges_)
+    assert n.sum() > 3000
+    fitted = models.fit(kept, rows)
+    leaves = fitted.trees_.trees_to_dataframe()
+    used = leaves.loc[leaves["node_depth"] == 1, "count"].max()
+    assert 1500 < used < 2500
+
+
+def test_a_model_read_back_forecasts_the_same(tmp_path):
+    model, card = trained()
+    models.write(model, card, tmp_path / "m")
+    again, _ = models.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.survival(FEATURES, [7, 90]), model.survival(FEATURES, [7, 90]))
+    assert clone(again).get_params() == model.get_params()
+
+
+def test_the_silence_so_far_tells_the_most():
+    model, _ = trained()
+    assert model.feature_names_in_[model.feature_importances_.argmax()] == SILENCE
+    assert model.feature_importances_.sum() == pytest.approx(1)
