@@ -1,4 +1,4 @@
-"""The events of a bucket put together from its segments: whole components, each in the order of time."""
+"""The events of a bucket, put together from its segments."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from waymark.kernels.jit import at, jit
 
 
 @jit
-def arrange(customer, anonymous, component, is_dead, time, sequence, segment, position):
-    """Order the events that count by the component of their identifier, those of one component as they lie.
+def find_unsorted(customer, anonymous, component, time, sequence, starts):
+    """Say in which components events are not sure to be in order: (n_ids,) bool, by component.
 
     Parameters
     ----------
@@ -15,46 +15,28 @@ def arrange(customer, anonymous, component, is_dead, time, sequence, segment, po
         (n_events,) int32, the places of an event's identifiers, -1 for none.
     component
         (n_ids,) int32 code of each identifier's component.
-    is_dead
-        (n_events,) bool: the event no longer counts.
     time, sequence
-        (n_events,) int64, by which events should be ordered.
-    segment, position
-        (n_events,) int32, where an event lies: events of one segment and component that lie side by side are in order,
-        ties included.
-
-    Returns
-    -------
-    order : (n_alive,) int32, positions of events
-    is_unsorted : (n_ids,) bool, by component: its events are not sure to be in order yet
+        (n_events,) int64, by which the events of a component should be ordered.
+    starts
+        Where the events of each segment start, (n_segments + 1,): those of one identifier that lie side by side in one
+        are in order, ties included.
     """
-    n = len(component)
-    starts = np.zeros(n + 1, np.int64)
-    owner = np.empty(len(customer), np.int32)
-    for i in range(len(customer)):
-        owner[i] = -1
-        if not is_dead[i]:
-            owner[i] = component[at(customer[i] if customer[i] >= 0 else anonymous[i])]
-            starts[at(owner[i] + 1)] += 1
-    for c in range(n):
-        starts[c + 1] += starts[c]
-    order = np.empty(starts[n], np.int32)
-    latest = np.full(n, -1, np.int32)
-    is_unsorted = np.zeros(n, np.bool_)
-    for i in range(len(owner)):
-        if owner[i] < 0:
-            continue
-        c = at(owner[i])
-        j = latest[c]
-        latest[c] = i
-        order[at(starts[c])] = i
-        starts[c] += 1
-        if j < 0 or time[j] < time[i]:
-            continue
-        lies_beside = segment[j] == segment[i] and position[j] + 1 == position[i]
-        if time[j] > time[i] or sequence[j] > sequence[i] or (sequence[j] == sequence[i] and not lies_beside):
-            is_unsorted[c] = True
-    return order, is_unsorted
+    latest = np.full(len(component), -1, np.int64)
+    is_unsorted = np.zeros(len(component), np.bool_)
+    for s in range(len(starts) - 1):
+        for i in range(starts[s], starts[s + 1]):
+            owner = customer[at(i)] if customer[at(i)] >= 0 else anonymous[at(i)]
+            c = at(component[at(owner)])
+            j = latest[c]
+            latest[c] = i
+            if j < 0 or time[at(j)] < time[at(i)]:
+                continue
+            lies_beside = j + 1 == i and j >= starts[s]
+            lies_beside &= owner == (customer[at(j)] if customer[at(j)] >= 0 else anonymous[at(j)])
+            before, now = sequence[at(j)], sequence[at(i)]
+            if time[at(j)] > time[at(i)] or before > now or (before == now and not lies_beside):
+                is_unsorted[c] = True
+    return is_unsorted
 
 
 @jit

@@ -15,28 +15,25 @@ from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog, code_type
 from waymark.identity import EventIds, Links, build_identities
-from waymark.kernels import buckets
 from waymark.ledger import ANONYMOUS
-from waymark.store.buckets import Bucket, Ids, read_ids
+from waymark.store.arrays import read_columns
+from waymark.store.buckets import Bucket, read_ids
 from waymark.store.events import NEVER, micros_of
 from waymark.store.hashes import hash_names
 from waymark.store.kinds import EVENTS, owner_of
 from waymark.store.ledgers import CUSTOMER_ACTS
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
-from waymark.store.order import order_events
 from waymark.store.segments import Segment, damaged, dead_positions, live_rows, read_segment, take_rows, together
 
 Kept = Mapping[int, np.ndarray]  # bucket -> which of its identifiers, by place
 
-_NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
-
 
 def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig | None = None) -> EventLog:
-    """Return the events of a bucket as arrays: components one after another, each in the order of time."""
+    """Return the events of a bucket as arrays."""
     bucket, names = manifest.buckets[number], manifest.new_names()
     ids = read_ids(root, bucket)
-    column = _columns(root, bucket, ids)
+    column = read_columns(root, bucket, ids.component)
     is_anonymous = pc.starts_with(ids.texts, ANONYMOUS).to_numpy()
     by_kind = np.argsort(is_anonymous, kind="stable")  # customers first
     code = np.full(len(by_kind) + 1, -1, np.int32)
@@ -51,6 +48,7 @@ def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig 
         ids.is_foreign[by_kind],
     )
     value = column["value_cents"]
+    has_value = value != NEVER
     return EventLog(
         event_time=times[0],
         known_time=times[1],
@@ -61,8 +59,8 @@ def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig 
         actor=column["actor"],
         is_first_told=column["is_first"],
         session=column["session"],
-        value_cents=np.where(value == NEVER, 0, value),
-        has_value=value != NEVER,
+        value_cents=np.where(has_value, value, 0),
+        has_value=has_value,
         attributes={
             name.removeprefix("attr_"): tuple(_named(names, column, name).values())
             for name in sorted(column)
@@ -78,111 +76,6 @@ def _named(names: Names, column: Mapping[str, np.ndarray], kind: str) -> dict[st
     texts, place = names.in_order(kind)
     small = place.astype(code_type(len(texts)))
     return {kind: small[column[kind]], f"{kind}s": texts}
-
-
-def _columns(root: Path, bucket: Bucket, ids: Ids) -> dict[str, np.ndarray]:
-    """Return the columns that are computed with, in the order of an event log."""
-    parts = []
-    for segment in bucket.events:
-        names = pq.read_schema(root / segment.file).names
-        parts.append(read_segment(root, segment, [c for c in names if c not in _NOT_READ]))
-    parts = parts or [_NO_EVENTS]
-    aligned = _aligned(parts)
-    column = {name: _plain(values) for name, values in aligned.items()}
-    n_rows = [part.num_rows for part in parts]
-    segment_of = np.repeat(np.arange(len(parts), dtype=np.int32), n_rows)
-    position = np.concatenate([np.arange(n, dtype=np.int32) for n in n_rows])
-    is_dead = np.zeros(len(position), bool)
-    for segment, begin in zip(bucket.events, np.cumsum([0, *n_rows]), strict=False):
-        is_dead[begin + dead_positions(root, segment)] = True
-    order, is_unsorted = buckets.arrange(
-        *(column["customer"], column["anonymous"], ids.component, is_dead),
-        *(column["event_time"], column["sequence"], segment_of, position),
-    )
-    if is_unsorted.any():
-        order = _sorted(root, bucket, column, ids.component, order, is_unsorted, segment_of, position)
-    # What is nowhere needs no gathering.
-    return {
-        name: values[: len(order)] if aligned[name].null_count == len(values) else values[order]
-        for name, values in column.items()
-    }
-
-
-def _sorted(
-    root: Path,
-    bucket: Bucket,
-    column: Mapping[str, np.ndarray],
-    component: np.ndarray,
-    order: np.ndarray,
-    is_unsorted: np.ndarray,
-    segment_of: np.ndarray,
-    position: np.ndarray,
-) -> np.ndarray:
-    """Return `order` with the events of some components sorted: those that came in several nights, most of them.
-
-    Only where two events of one moment came apart do their ids have to be read to tell which is the first.
-    """
-    customer = column["customer"][order]
-    owner = component[np.where(customer >= 0, customer, column["anonymous"][order])]
-    at = np.flatnonzero(is_unsorted[owner])
-    rows = order[at]
-
-    def event_ids(asked: np.ndarray) -> pa.Array:
-        asked_rows = rows[asked]
-        texts = np.empty(len(asked_rows), object)
-        for i, segment in enumerate(bucket.events):
-            mine = np.flatnonzero(segment_of[asked_rows] == i)
-            mine = mine[np.argsort(position[asked_rows[mine]])]
-            if len(mine):
-                texts[mine] = take_rows(root, segment, position[asked_rows[mine]], ["event_id"])["event_id"].to_pylist()
-        return pa.array(texts, pa.string())
-
-    by = (column[c][rows] for c in ("event_time", "sequence", "known_time"))
-    out = order.copy()
-    out[at] = rows[order_events(owner[at], *by, event_ids)]
-    return out
-
-
-def _aligned(parts: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
-    """Put tables below each other; codes that one lacks are -1 there, and numbers null."""
-    names = dict.fromkeys(name for part in parts for name in part.column_names)
-    out = {}
-    for name in names:
-        kind = next(part.schema.field(name).type for part in parts if name in part.column_names)
-        lacking = pa.scalar(-1, kind) if pa.types.is_signed_integer(kind) else pa.scalar(None, kind)
-        chunks = [
-            part[name] if name in part.column_names else pa.chunked_array([pa.repeat(lacking, part.num_rows)])
-            for part in parts
-        ]
-        out[name] = pa.chunked_array([c for chunk in chunks for c in chunk.chunks], kind)
-    return out
-
-
-def _plain(values: pa.ChunkedArray) -> np.ndarray:
-    """Return a column as an array; a missing time or amount is `NEVER`, a missing number NaN."""
-    kind = values.type
-    if len(values) and values.null_count == len(values) and not pa.types.is_floating(kind):
-        return np.full(len(values), NEVER)
-    if pa.types.is_timestamp(kind):
-        return micros_of(values)
-    if pa.types.is_floating(kind):
-        return values.to_numpy()
-    if pa.types.is_boolean(kind):
-        return values.to_numpy()
-    return (values.fill_null(NEVER) if values.null_count else values).to_numpy()
-
-
-_NO_EVENTS = pa.table(
-    {
-        **{c: pa.array([], pa.timestamp("us", "UTC")) for c in ("event_time", "known_time", "superseded_time")},
-        **{c: pa.array([], pa.int32()) for c in ("customer", "anonymous", "event_type", "channel")},
-        "is_first": pa.array([], pa.bool_()),
-        "actor": pa.array([], pa.int8()),
-        "sequence": pa.array([], pa.int64()),
-        "session": pa.array([], pa.int64()),
-        "value_cents": pa.array([], pa.int64()),
-    }
-)
 
 
 def _links(root: Path, bucket: Bucket, code: np.ndarray) -> Links:

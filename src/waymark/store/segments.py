@@ -6,7 +6,8 @@ of the positions that it took out of older ones. Nothing is in force before the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,34 +64,37 @@ def write_segment(root: Path, file: str, table: pa.Table, period: str = "") -> S
     return Segment(file, table.num_rows, period, known=span)
 
 
-def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows of a segment, dead ones included, or some columns of them."""
+@contextmanager
+def opened(root: Path, segment: Segment) -> Iterator[pq.ParquetFile]:
+    """Open the file of a segment; whatever is wrong with it, then or on reading, is an `InputError`."""
     path = root / segment.file
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
-            table = file.read(columns, use_threads=False)
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error) from None
-    if table.num_rows != segment.n_rows:
-        raise damaged(path, f"it holds {table.num_rows:,} rows, not {segment.n_rows:,}")
-    return table
+
+
+def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of a segment, dead ones included, or some columns of them."""
+    with opened(root, segment) as file:
+        table = file.read(columns, use_threads=False)
+        if table.num_rows != segment.n_rows:
+            raise OSError(f"it holds {table.num_rows:,} rows, not {segment.n_rows:,}")
+        return table
 
 
 def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows at `positions` (ascending), or some columns of them; reads only the row groups that hold them."""
-    path = root / segment.file
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
-            group = positions // ROW_GROUP
-            parts = [
-                file.read_row_group(int(g), columns, use_threads=False).take(
-                    pa.array(positions[group == g] - g * ROW_GROUP)
-                )
-                for g in np.unique(group)
-            ] or [file.read_row_groups([], columns, use_threads=False)]  # of no rows, the columns
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(path, error) from None
-    return pa.concat_tables(parts)
+    with opened(root, segment) as file:
+        group = positions // ROW_GROUP
+        parts = [
+            file.read_row_group(int(g), columns, use_threads=False).take(
+                pa.array(positions[group == g] - g * ROW_GROUP)
+            )
+            for g in np.unique(group)
+        ] or [file.read_row_groups([], columns, use_threads=False)]  # of no rows, the columns
+        return pa.concat_tables(parts)
 
 
 def dead_positions(root: Path, segment: Segment) -> np.ndarray:

@@ -1,0 +1,128 @@
+"""The events of a bucket as arrays: what its segments hold below each other, each person's events in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from waymark.kernels import buckets
+from waymark.store.buckets import Bucket
+from waymark.store.events import NEVER
+from waymark.store.order import order_events
+from waymark.store.segments import dead_positions, opened, take_rows
+
+_NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
+_ALWAYS = {
+    **dict.fromkeys(("event_time", "known_time", "superseded_time", "sequence", "session", "value_cents"), np.int64),
+    **dict.fromkeys(("customer", "anonymous"), np.int32),
+    **dict.fromkeys(("event_type", "channel"), np.int16),
+    "actor": np.int8,
+    "is_first": np.bool_,
+}
+
+
+def read_columns(root: Path, bucket: Bucket, component: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the columns that are computed with, of the events that count.
+
+    Those of each component are in the order of time; `component` is its code, by identifier. A missing time or amount
+    is `NEVER`, a missing number NaN, and a missing code -1.
+    """
+    begins = np.cumsum([0, *(segment.n_rows for segment in bucket.events)])
+    columns = {name: np.empty(begins[-1], kind) for name, kind in _ALWAYS.items()}
+    for segment, begin, end in zip(bucket.events, begins, begins[1:], strict=False):
+        with opened(root, segment) as file:
+            _fill(file, columns, slice(begin, end))
+    dead = [dead_positions(root, s) + begin for s, begin in zip(bucket.events, begins, strict=False)]
+    counts = np.arange(begins[-1], dtype=np.int32)
+    if any(map(len, dead)):
+        counts = np.delete(counts, np.concatenate(dead))
+        columns = {name: values[counts] for name, values in columns.items()}
+    ends = columns["customer"], columns["anonymous"]
+    starts = np.searchsorted(counts, begins)
+    is_unsorted = buckets.find_unsorted(*ends, component, columns["event_time"], columns["sequence"], starts)
+    if is_unsorted.any():
+        owner = component[np.where(ends[0] >= 0, *ends)]
+        _sort(columns, owner, is_unsorted, lambda rows: _event_ids(root, bucket, begins, counts[rows]))
+    return columns
+
+
+def _fill(file: pq.ParquetFile, columns: dict[str, np.ndarray], rows: slice) -> None:
+    """Write the columns of a segment to some rows; a column that no segment before had is added."""
+    schema, n_rows = file.schema_arrow, len(columns["sequence"])
+    asked = [name for name in schema.names if name not in _NOT_READ]
+    for name in asked:
+        if name not in columns:
+            is_number = pa.types.is_floating(schema.field(name).type)
+            columns[name] = np.full(n_rows, np.nan) if is_number else np.full(n_rows, -1, np.int32)
+    same = _same(file, asked)
+    for name, value in same.items():
+        columns[name][rows] = value
+    table = file.read([name for name in asked if name not in same], use_threads=False)
+    if table.num_rows != rows.stop - rows.start:
+        raise OSError(f"it holds {table.num_rows:,} rows, not {rows.stop - rows.start:,}")
+    for name in table.column_names:
+        begin = rows.start
+        for chunk in table[name].chunks:
+            columns[name][begin : begin + len(chunk)] = _plain(chunk)
+            begin += len(chunk)
+
+
+def _same(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, Any]:
+    """Return the values of those columns that are known to hold but one: no page of theirs has to be unpacked."""
+    found = {}
+    for name in names:
+        place, kind = file.schema_arrow.get_field_index(name), file.schema_arrow.field(name).type
+        groups = [file.metadata.row_group(i).column(place) for i in range(file.metadata.num_row_groups)]
+        facts = [group.statistics for group in groups]
+        if not facts or not all(s is not None and s.has_null_count and (s.has_min_max or s.null_count) for s in facts):
+            continue
+        if all(s.null_count == group.num_values for s, group in zip(facts, groups, strict=True)):
+            found[name] = np.nan if pa.types.is_floating(kind) else NEVER
+        elif (pa.types.is_integer(kind) or pa.types.is_boolean(kind)) and not any(s.null_count for s in facts):
+            ends = {end for s in facts for end in (s.min, s.max)}
+            if len(ends) == 1:
+                found[name] = ends.pop()
+    return found
+
+
+def _plain(values: pa.Array) -> np.ndarray:
+    if pa.types.is_timestamp(values.type):
+        values = values.view(pa.int64())
+    if values.null_count and not pa.types.is_floating(values.type):
+        values = values.fill_null(NEVER)
+    return values.to_numpy(zero_copy_only=False)
+
+
+def _sort(
+    columns: dict[str, np.ndarray],
+    component: np.ndarray,
+    is_unsorted: np.ndarray,
+    event_ids: Callable[[np.ndarray], pa.Array],
+) -> None:
+    """Sort the events of some components, in place: those that came in several nights, most of them.
+
+    They take each other's rows. Only where two events of one moment came apart do their ids have to be read to tell
+    which is the first.
+    """
+    rows = np.flatnonzero(is_unsorted[component])
+    by = (columns[c][rows] for c in ("event_time", "sequence", "known_time"))
+    order = order_events(component[rows], *by, lambda at: event_ids(rows[at]))
+    places = rows[np.argsort(component[rows], kind="stable")]
+    for values in columns.values():
+        values[places] = values[rows[order]]
+
+
+def _event_ids(root: Path, bucket: Bucket, begins: np.ndarray, positions: np.ndarray) -> pa.Array:
+    """Return the event ids at some positions in the segments of a bucket, which begin at `begins`."""
+    texts = np.empty(len(positions), object)
+    for segment, begin, end in zip(bucket.events, begins, begins[1:], strict=False):
+        mine = np.flatnonzero((positions >= begin) & (positions < end))
+        mine = mine[np.argsort(positions[mine])]
+        if len(mine):
+            texts[mine] = take_rows(root, segment, positions[mine] - begin, ["event_id"])["event_id"].to_pylist()
+    return pa.array(texts, pa.string())
