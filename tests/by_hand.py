@@ -36,7 +36,7 @@ SHOP = JourneyConfig.model_validate(
 ACTIVITIES = JourneyConfig.model_validate({"initial": "none", "rules": [{"stage": "{event_type}"}]})
 GROUPS = (
     *("counts", "values", "recency", "gaps", "last_k", "transitions"),
-    *("stage", "channels", "calendar", "decays", "sessions", "attributes"),
+    *("stage", "channels", "calendar", "decays", "sessions", "active_days", "attributes"),
 )
 
 

@@ -182,6 +182,7 @@ def describe(
     out |= _calendar(own, cutoff, settings)
     out |= _decays(history, own, cutoff, settings, known)
     out |= _sessions(own, cutoff, journey, settings)
+    out |= _active_days(own, cutoff, settings)
     out |= _attributes(history, settings, known)
     return out
 
@@ -351,6 +352,20 @@ def _sessions(
         begins = [*begins, event] if is_new else begins
     out = {f"f_n_sessions_{w}": len(events) for w, events in _windows(begins, cutoff, settings).items()}
     return out | {"f_activities_per_session": share(len(own), len(begins))}
+
+
+def _active_days(own: list[Event], cutoff: pd.Timestamp, settings: FeaturesConfig) -> dict[str, float]:
+    types = settings.active_event_types
+    first_of_day: dict[Any, pd.Timestamp] = {}
+    for event in own:
+        if types is None or event.event_type in types:
+            first_of_day.setdefault(event.time.date(), event.time)
+    out = {"f_n_active_days_ever": len(first_of_day)}
+    if types is None:
+        return out
+    times = [*first_of_day.values()]
+    out["f_days_since_first_active_day"] = days(cutoff - times[0]) if times else NAN
+    return out | {"f_days_since_last_active_day": days(cutoff - times[-1]) if times else NAN}
 
 
 def _attributes(history: list[Event], settings: FeaturesConfig, known: Vocabulary) -> dict[str, float]:

@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 import planted
 from waymark import models
-from waymark.baselines import BackOff, prequential
+from waymark.baselines import BackOff, RepeatLast, prequential
 
 X = pd.DataFrame({"f_stage": [0.0, 0.0, 0.0, 1.0], "f_previous_stage": [np.nan, np.nan, 1.0, 0.0]})
 Y = ["x", "x", "y", "z"]
@@ -129,3 +129,24 @@ def test_nobody_is_forecast_from_what_began_with_them_or_later():
     first, others = np.flatnonzero(time < 4), time >= 4
     by_hand = BackOff(("f_stage",)).fit(rows[others], y[others], groups=group[others])
     np.testing.assert_array_equal(p[1, first], by_hand.predict_proba(rows.iloc[first]))
+
+
+def test_repeat_last_says_what_is_stays_as_often_as_it_did():
+    rows = pd.DataFrame({"f_stage": [0.0, 0.0, 0.0, 1.0, 1.0, np.nan]})
+    y = ["stay", "stay", "order", "stay", "stay", "cart"]
+    model = RepeatLast(names=planted.STAGES, smoothing=0.0).fit(rows, y)
+    assert model.classes_.tolist() == ["cart", "order", "stay"]
+    p = model.predict_proba(rows.iloc[[0, 3, 5]])
+    np.testing.assert_allclose(p[:, 2], 4 / 6)
+    np.testing.assert_allclose(p[:, 0], [1 / 6, 0, 1 / 6])  # in the cart (1), the cart is no other stage
+    assert (model.predict(rows) == "stay").all()
+
+
+def test_repeat_last_where_nothing_stayed_or_nothing_else_came():
+    rows = pd.DataFrame({"f_stage": [1.0, 0.0]})
+    moved = RepeatLast(names=planted.STAGES, smoothing=0.0).fit(rows, ["cart", "order"])
+    np.testing.assert_allclose(moved.predict_proba(rows), [[0, 1], [0.5, 0.5]])
+    stayed = RepeatLast(names=planted.STAGES).fit(rows, ["stay", "stay"])
+    np.testing.assert_allclose(stayed.predict_proba(rows), 1)
+    same = RepeatLast(names=planted.STAGES).fit(rows, ["cart", "cart"])
+    np.testing.assert_allclose(same.predict_proba(rows), 1)

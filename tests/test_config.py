@@ -97,9 +97,15 @@ def test_the_same_choices_give_the_same_bytes():
 
 
 def test_set_wins_over_conf_and_touches_nothing_else():
-    usual, changed = compose(), compose(set={"targets": {"horizon_days": 14}})
-    assert changed["targets"] == usual["targets"] | {"horizon_days": 14, "horizons_days": [7, 14, 30, 90]}
-    assert {k: v for k, v in changed.items() if k != "targets"} == {k: v for k, v in usual.items() if k != "targets"}
+    usual, changed = compose(), compose(set={"split": {"gap_days": 3}})
+    assert changed["split"] == usual["split"] | {"gap_days": 3}
+    assert {k: v for k, v in changed.items() if k != "split"} == {k: v for k, v in usual.items() if k != "split"}
+
+
+def test_what_is_forecast_is_known_to_what_hangs_on_it():
+    changed = compose(set={"targets": {"horizon_days": 14, "churn_event_types": ["order"]}})
+    assert changed["targets"]["horizons_days"] == [7, 14, 30, 90]
+    assert changed["features"]["active_event_types"] == ["order"]
 
 
 def test_single_choices_win_over_what_a_source_chooses():
@@ -166,7 +172,7 @@ def test_tonight_may_be_chosen():
         ({"modle": "logistic"}, ["modle is not a choice", "model", "set"]),
         ({"set": "targets.horizon_days=7"}, ["set", "targets.horizon_days=7"]),
         ({"cutoff_time": "tomorrow"}, ["cutoff_time", "'tomorrow'"]),
-        ({"set": {"targets": 7}}, ["targets", "7"]),
+        ({"set": {"targets": 7}}, ["targets", "not a container"]),
         ({"set": {"split": {"kind": "cases"}}}, ["features.points=snapshots needs split.kind=cutoffs, not cases"]),
     ],
     ids=str,

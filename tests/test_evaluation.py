@@ -8,11 +8,12 @@ import yaml
 import planted
 from waymark import catalogue, evaluation, models, schema, tables
 from waymark.errors import InputError
+from waymark.periods import Horizons
 from waymark.steps import evaluate as evaluate_step
 from waymark.steps import train as train_step
 
 FEATURES, TARGETS = planted.tables()
-BASELINES = {"next_stage": ["most_frequent", "chain", "back_off"], "churn": ["most_frequent", "recency"]}
+BASELINES = {"next_stage": ["most_frequent", "chain", "back_off"], "churn": ["most_frequent", "recency", "bg_nbd"]}
 SETTINGS = {"lightgbm": {"n_estimators": 30}}
 
 
@@ -32,6 +33,7 @@ def judge(which, features=FEATURES, targets=TARGETS, end_of_case="candidate"):
         planted.CATALOGUE,
         which,
         baselines=BASELINES,
+        horizons=Horizons(30, (30,)),
         end_of_case=end_of_case,
         n_bootstrap=40,
         interval=0.95,
@@ -55,6 +57,7 @@ def test_all_are_judged_on_the_same_test_rows():
         "lightgbm": "model",
         "most_frequent": "baseline",
         "recency": "baseline",
+        "bg_nbd": "baseline",
     }
     for target in FOUND["targets"].values():
         for curve in target["calibration"].values():

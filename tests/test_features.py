@@ -34,7 +34,7 @@ from waymark.vocabulary import Vocabulary, learn_vocabulary
 
 EVERYTHING = by_hand.settings()
 ONE_WINDOW = by_hand.settings(windows_days=[7])
-CROWDED = by_hand.settings(max_categories=2, max_counted=2, max_mixed=1, last_k=1)
+CROWDED = by_hand.settings(max_categories=2, max_counted=2, max_mixed=1, last_k=1, active_event_types=["order"])
 EVERY_EVENT = by_hand.settings(points="every_event")
 KEYS = ["person_id", "cutoff_time", "prefix_length"]
 
@@ -323,6 +323,28 @@ def test_the_month_of_a_customer_in_numbers():
     assert row["stage_since"] == time("2025-01-25T09:20")
 
 
+def test_active_days_are_days_with_what_ends_a_silence():
+    lines = (
+        "ann 2025-01-03 web view",
+        "ann 2025-01-06T09:00 store order 500",
+        "ann 2025-01-06T18:00 store order 500",
+        "ann 2025-01-20T12:00 store order 500",
+        "ann 2025-01-20T13:00 web order 500",
+        "ann 2025-01-25 web view",
+        "ann 2025-01-26 web order actor=brand",
+    )
+    assert ann(*lines)["n_active_days_ever"] == 4
+    row = ann(*lines, active_event_types=["order", "repair"])
+    expected = {
+        "n_active_days_ever": 2,
+        "days_since_first_active_day": 25 + 15 / 24,
+        "days_since_last_active_day": 11.5,
+    }
+    assert row[list(expected)].astype(float).to_dict() == pytest.approx(expected)
+    assert ann(lines[0], active_event_types=["order"])["n_active_days_ever"] == 0
+    assert np.isnan(ann(lines[0], active_event_types=["order"])["days_since_last_active_day"])
+
+
 def test_value_is_told_by_type_where_more_than_one_carries_it():
     row = ann(
         "ann 2025-01-06 store order 1200",
@@ -532,7 +554,7 @@ def test_a_catalogue_survives_its_file_and_says_what_each_feature_is(tmp_path):
     assert {f.group for f in catalogue.in_groups(known, ["gaps", "decays"])} == {"gaps", "decays"}
     assert all(f.words and f.unit and f.group in EVERYTHING.groups for f in known)
     assert {re.match(r"\w+", f.words)[0] for f in known if f.unit == "count"} == {
-        *("activities", "events", "sessions", "visits", "steps", "returns", "changes", "channels")
+        *("activities", "events", "sessions", "visits", "steps", "returns", "active", "changes", "channels")
     }
     for f in known:
         if f.categories is not None:

@@ -17,12 +17,18 @@ from waymark.targets import END
 
 FEATURES, TARGETS = planted.tables()
 ROWS = models.labelled(FEATURES, TARGETS, "next_stage")
-NEXT_STAGE = [name for name in models.MODELS if name != "hazard"]  # tests/test_hazard.py is on the one of churn
+CHURN = models.labelled(FEATURES, TARGETS, "churn")
+MODELS = [name for name in models.MODELS if name != "hazard"]  # which tests/test_hazard.py is on
 
 
 def fitted(name, settings=None, rows=ROWS):
     settings = {"n_estimators": 20} if settings is None and name == "lightgbm" else settings or {}
-    return models.fit(models.make(name, settings, planted.CATALOGUE, 7, planted.GROUPS), rows)
+    target = "churn" if rows is CHURN else "next_stage"
+    return models.fit(models.make(name, settings, planted.CATALOGUE, 7, planted.GROUPS, target), rows)
+
+
+def rows_for(name):
+    return CHURN if name == "bg_nbd" else ROWS  # it knows of coming back alone
 
 
 def trained(target="next_stage", name="lightgbm", settings=None, features=FEATURES, targets=TARGETS, groups=None):
@@ -31,30 +37,31 @@ def trained(target="next_stage", name="lightgbm", settings=None, features=FEATUR
     return models.train(features, targets, planted.CATALOGUE, target, name, settings, groups, seed=7)
 
 
-@pytest.mark.parametrize("name", NEXT_STAGE)
+@pytest.mark.parametrize("name", MODELS)
 def test_probabilities_follow_the_classes_and_sum_to_one(name):
-    model = fitted(name)
+    model = fitted(name, rows=rows_for(name))
     p = model.predict_proba(FEATURES)
-    assert model.classes_.tolist() == sorted(ROWS["label"].unique())
+    assert model.classes_.tolist() == sorted(rows_for(name)["label"].unique())
     assert p.shape == (len(FEATURES), len(model.classes_))
     assert (p >= 0).all()
     np.testing.assert_allclose(p.sum(axis=1), 1)
     assert (model.predict(FEATURES) == model.classes_[p.argmax(axis=1)]).all()
 
 
-@pytest.mark.parametrize("name", NEXT_STAGE)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_clone_learns_the_same(name):
-    model = models.make(name, {}, planted.CATALOGUE, 7)
+    model = models.make(name, {}, planted.CATALOGUE, 7, target="churn" if name == "bg_nbd" else "next_stage")
     copy = clone(model)
     assert copy.get_params() == model.get_params()
+    rows = rows_for(name)
     np.testing.assert_array_equal(
-        models.fit(copy, ROWS).predict_proba(FEATURES), models.fit(model, ROWS).predict_proba(FEATURES)
+        models.fit(copy, rows).predict_proba(FEATURES), models.fit(model, rows).predict_proba(FEATURES)
     )
 
 
-@pytest.mark.parametrize("name", NEXT_STAGE)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_model_read_back_forecasts_the_same(name, tmp_path):
-    model, card = trained(name=name)
+    model, card = trained("churn" if name == "bg_nbd" else "next_stage", name)
     card = models.write(model, card, tmp_path / "m")
     again, its_card = models.load(tmp_path / "m")
     assert its_card == json.loads(json.dumps(card))
@@ -211,6 +218,8 @@ def test_missing_and_unseen_values_are_forecast_too(name):
         ("logistic", {"C": True}, "model.settings.C must be a number, not True"),
         ("back_off", {"columns": []}, "has no 'columns'; there are order, smoothing"),
         ("lightgbm", {"num_leaves": -5}, "the model cannot be fitted with model.settings: .*num_leaves"),
+        ("bg_nbd", {}, "model.name bg_nbd forecasts churn, not next_stage"),
+        ("repeat_last", {"names": 3}, "has no 'names'; there are smoothing"),
         ("logistic", {"C": -1.0}, "the model cannot be fitted with model.settings: .*'C'"),
     ],
 )

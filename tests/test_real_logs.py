@@ -12,6 +12,7 @@ from table_facts import TableFacts
 from waymark import clock, evaluation, features, models, targets
 from waymark.config import Settings, check
 from waymark.ledger import link_identities
+from waymark.periods import Horizons
 from waymark.steps.config import compose_settings
 
 LOGS = os.environ.get("WAYMARK_LOGS")
@@ -61,6 +62,7 @@ def judge(source: str, folder: str, target: str, **settings: dict) -> Judged:
         catalogue,
         {target: model},
         baselines=cfg.evaluate.baselines,
+        horizons=Horizons(cfg.targets.horizon_days, tuple(cfg.targets.horizons_days)),
         end_of_case=cfg.targets.end_of_case,
         n_bootstrap=cfg.evaluate.n_bootstrap,
         interval=cfg.evaluate.interval,

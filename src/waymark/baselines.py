@@ -1,4 +1,7 @@
-"""What a model must beat: class shares and transition tables. The logistic ones are `estimators.Logistic`."""
+"""What a model must beat: class shares, what was last, and transition tables.
+
+The logistic ones are `estimators.Logistic`, and BG/NBD is in `bgnbd`.
+"""
 
 from __future__ import annotations
 
@@ -109,6 +112,63 @@ class BackOff(ClassifierMixin, BaseEstimator):
                 known, context = known[seen], at[seen]
                 p[known] = table[context]
             yield p
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the likeliest class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class RepeatLast(ClassifierMixin, BaseEstimator):
+    """What is, stays: one share of all rows for that, and those of the other classes where something else comes.
+
+    Published comparisons of next activities call this "repeat last". Each share counts as if `smoothing` rows more had
+    been of the class. A class that is the present one is no other: it has no probability.
+
+    Parameters
+    ----------
+    columns
+        The one that holds positions in `names`: what is.
+    names
+        What the positions mean; classes are called so.
+    repeat
+        The class of what stays.
+    smoothing
+        In rows.
+    """
+
+    def __init__(
+        self,
+        columns: tuple[str] = ("f_stage",),
+        names: tuple[str, ...] = (),
+        repeat: str = "stay",
+        smoothing: float = 1.0,
+    ) -> None:
+        """Keep the arguments."""
+        self.columns = columns
+        self.names = names
+        self.repeat = repeat
+        self.smoothing = smoothing
+
+    def fit(self, X: pd.DataFrame, y: Sequence, sample_weight: np.ndarray | None = None) -> RepeatLast:
+        """Count the classes."""
+        self.feature_names_in_ = np.array(self.columns, dtype=str)
+        self.n_features_in_ = len(self.feature_names_in_)
+        self.classes_, codes = np.unique(labels(y), return_inverse=True)
+        counts = np.bincount(codes, sample_weight, len(self.classes_)) + self.smoothing
+        self.shares_ = counts / counts.sum()
+        return self
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the probability of each class, in the order of `classes_`."""
+        present = np.array([*self.names, ""])[_codes(X, self.feature_names_in_)[:, 0] - 1]
+        is_repeat = self.classes_ == self.repeat
+        others = np.where(is_repeat | (self.classes_ == present[:, None]), 0.0, self.shares_)
+        total = others.sum(axis=1, keepdims=True)
+        # Where there is no other class, all is left to the repeat; without one, there is nothing to tell.
+        alone = is_repeat if is_repeat.any() else self.shares_
+        stays = self.shares_[is_repeat].sum()
+        shared = others * (1 - stays) / np.where(total > 0, total, 1.0)
+        return np.where(total > 0, np.where(is_repeat, stays, shared), alone)
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Return the likeliest class."""

@@ -388,6 +388,7 @@ class FeaturesConfig(Section):
     last_k: int = Field(5, ge=1, le=20)
     max_categories: int = Field(60, ge=1, le=250)  # per column; the rarer ones are one category together
     max_counted: int = Field(24, ge=1, le=250)  # event types and channels with counts of their own
+    active_event_types: list[str] | None = None  # of what an active day has one; default: any activity
     max_mixed: int = Field(8, ge=0, le=250)  # categories of an attribute with a share of their own
     max_train_rows: int | None = Field(1_000_000, ge=1000)  # about; see conf/features/snapshots.yaml
     population: PopulationConfig
@@ -463,7 +464,10 @@ class ClockConfig(Section):
 
 
 # The names of `models.MODELS`, here as well so that a wrong one is refused before any work starts.
-ModelName = Literal["lightgbm", "logistic", "most_frequent", "chain", "back_off", "recency", "rfm_logistic", "hazard"]
+ModelName = Literal[
+    *("lightgbm", "logistic", "hazard"),
+    *("most_frequent", "repeat_last", "chain", "back_off", "recency", "rfm_logistic", "bg_nbd"),
+]
 
 
 class Estimator(Section):

@@ -17,6 +17,7 @@ from waymark.comparison import Comparison
 from waymark.errors import InputError
 from waymark.inputs import labels
 from waymark.models import END
+from waymark.periods import Horizons
 from waymark.slices import groups_of
 
 _DIGITS = 6  # what is written; sums may differ beyond from machine to machine
@@ -50,6 +51,7 @@ def evaluate(
     trained: Mapping[str, tuple[ClassifierMixin, Mapping[str, Any]]],
     *,
     baselines: Mapping[str, Sequence[str]],
+    horizons: Horizons,
     end_of_case: str,
     n_bootstrap: int,
     interval: float,
@@ -68,6 +70,8 @@ def evaluate(
         Target -> model and card, as `models.load` returns them.
     baselines
         Target -> names of baselines. One that is the model itself is left out.
+    horizons
+        Those of baselines that have any.
     end_of_case
         `scored` judges rows whose truth is the end of a case; else they only train.
     n_bootstrap, interval
@@ -91,7 +95,10 @@ def evaluate(
                 "run `dvc repro -P`"
             )
         rows = models.labelled(features, targets, target)
-        others = {name: models.make(name, {}, catalogue, seed, target=target) for name in baselines.get(target, ())}
+        others = {
+            name: models.make(name, {}, catalogue, seed, target=target, horizons=horizons)
+            for name in baselines.get(target, ())
+        }
         trial = hold_trial(rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins)
         result[target] = _judge(trial, n_bootstrap, interval, seed) | {
             "slices": slices(trial, catalogue),
@@ -206,6 +213,7 @@ def train_best_baselines(
     features: pd.DataFrame,
     targets: pd.DataFrame,
     catalogue: Sequence[Feature],
+    horizons: Horizons,
     seed: int,
 ) -> dict[str, tuple[ClassifierMixin, dict[str, Any]]]:
     """Return the best baseline of each target with its card, to be kept beside the model; none where none was judged.
@@ -215,7 +223,7 @@ def train_best_baselines(
     best = {target: found["best_baseline"] for target, found in evaluation["targets"].items()}
     groups = [feature.group for feature in catalogue]
     return {
-        target: models.train(features, targets, catalogue, target, name, {}, groups, seed)
+        target: models.train(features, targets, catalogue, target, name, {}, groups, seed, horizons=horizons)
         for target, name in best.items()
         if name is not None
     }

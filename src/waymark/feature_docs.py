@@ -28,6 +28,7 @@ EXAMPLE = Vocabulary(
     numbers=("pages",),
     valued_types=("order", "repair"),
 )
+ACTIVE = {"active_event_types": ["order"]}  # conf/targets/ says
 INTRODUCTION = """\
 # Features
 
@@ -57,7 +58,7 @@ def render(conf: Path = CONF) -> str:
 
 
 def _settings(name: str, conf: Path) -> FeaturesConfig:
-    return FeaturesConfig.model_validate(_composed(name, conf))
+    return FeaturesConfig.model_validate(_composed(name, conf) | ACTIVE)
 
 
 def _composed(name: str, conf: Path) -> dict[str, Any]:

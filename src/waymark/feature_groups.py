@@ -183,6 +183,21 @@ def sessions(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     yield row("activities_per_session", "activities in a session", "count", mean)
 
 
+def active_days(settings: FeaturesConfig, known: Vocabulary) -> Rows:
+    """Days on which a person was active: did what ends a silence (`active_event_types`). Days are those of UTC."""
+    types = tuple(settings.active_event_types or ())
+    of_types = f" of type {' or '.join(types)}" if types else ""
+    what = f"{ACTIVITIES.words}{of_types} that are the first of their day"
+    days = Track(tracks.by_day, what, ("first", "later"), types)
+    yield row("n_active_days_ever", "active days so far", "count", m.n_events(days))
+    if not types:  # the day of the first activity is the first active one
+        return
+    first = m.of_rhythm(r.SINCE_FIRST, f"days from the first of {what} to the cut-off", days)
+    last = m.of_rhythm(r.SINCE_LAST, f"days from the latest of {what} to the cut-off", days)
+    yield row("days_since_first_active_day", "days since the first active day", "days", first)
+    yield row("days_since_last_active_day", "days since the last active day", "days", last)
+
+
 def attributes(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """Whatever else the mapping keeps: last values, and how they mix."""
     named = [term for _, term in terms([*known.attributes, *known.numbers])]
@@ -224,6 +239,7 @@ GROUPS = {
     "calendar": calendar,
     "decays": decays,
     "sessions": sessions,
+    "active_days": active_days,
     "attributes": attributes,
     "custom": custom,
 }

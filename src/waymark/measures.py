@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from waymark.tracks import Track
+from waymark.tracks import ACTIVITIES, Track
 from waymark.vocabulary import Vocabulary
 from waymark.walks import (
     DISTINCT,
@@ -121,9 +121,9 @@ def latest_gap(k: int) -> Measure:
     return Measure("days from the event before the {k}th latest to that", LatestGaps(), (k,))
 
 
-def of_rhythm(which: int, formula: str) -> Measure:
-    """A number of the rhythm of activities: `rhythm.MEAN_GAP` and the others."""
-    return Measure(formula, Rhythm(), (which,))
+def of_rhythm(which: int, formula: str, track: Track = ACTIVITIES) -> Measure:
+    """A number of the rhythm of a track's first class: `rhythm.MEAN_GAP` and the others."""
+    return Measure(formula, Rhythm(track), (which,))
 
 
 def of_way(which: int, formula: str, known: Vocabulary) -> Measure:

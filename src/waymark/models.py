@@ -18,7 +18,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import has_fit_parameter
 
 from waymark import schema, tables
-from waymark.baselines import BackOff
+from waymark.baselines import BackOff, RepeatLast
+from waymark.bgnbd import BGNBD
 from waymark.catalogue import Feature, from_json, in_groups, to_json
 from waymark.errors import InputError
 from waymark.estimators import Boosting, Grow, Logistic
@@ -34,6 +35,8 @@ TRUSTED = [
     "collections.defaultdict",
     "lightgbm.basic.Booster",
     "waymark.baselines.BackOff",
+    "waymark.baselines.RepeatLast",
+    "waymark.bgnbd.BGNBD",
     "waymark.estimators.Boosting",
     "waymark.estimators.Logistic",
     "waymark.hazard.Hazard",
@@ -45,6 +48,12 @@ Columns = tuple[str, ...]
 GrowFor = Callable[[Sequence[str], pd.DataFrame], Grow]
 _RECENCY = ("f_days_since_last_activity",)
 _RFM = (*_RECENCY, "f_n_activities_ever", "f_value_cents_ever", "f_tenure_days")
+# How often, since when and when last: the better ones first, for the features may be without the group active_days.
+_HISTORIES = (
+    ("f_n_active_days_ever", "f_days_since_first_active_day", "f_days_since_last_active_day"),
+    ("f_n_active_days_ever", "f_tenure_days", "f_days_since_last_activity"),
+    ("f_n_activities_ever", "f_tenure_days", "f_days_since_last_activity"),
+)
 _LAST_TYPE = re.compile(r"f_last_type_(\d+)")
 
 
@@ -66,18 +75,33 @@ def _of_trees(used: Sequence[Feature]) -> dict[str, Columns]:
     return {**_of_groups(used), "start_columns": (*stage, *_last_types(used))}
 
 
+def _of_histories(every: Sequence[Feature]) -> dict[str, Columns]:
+    known = {f.column for f in every}
+    return {"columns": next((c for c in _HISTORIES if known.issuperset(c)), _HISTORIES[-1])}
+
+
+def _of_stage(every: Sequence[Feature]) -> dict[str, Columns]:
+    return {"names": next((f.categories or () for f in every if f.column == "f_stage"), ())}
+
+
 # Name -> class, and its arguments given the features of the chosen groups and the whole catalogue.
 MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]], dict[str, Any]]]] = {
     "lightgbm": (Boosting, lambda used, every: _of_trees(used)),
     "logistic": (Logistic, lambda used, every: _of_groups(used)),
     "most_frequent": (BackOff, lambda used, every: {"columns": (), "smoothing": 0.0}),
+    "repeat_last": (RepeatLast, lambda used, every: _of_stage(every)),
     "chain": (BackOff, lambda used, every: {"columns": ("f_stage",), "smoothing": 0.01}),
     "back_off": (BackOff, lambda used, every: {"columns": ("f_stage", "f_previous_stage", *_last_types(every))}),
     "recency": (Logistic, lambda used, every: {"columns": _RECENCY}),
     "rfm_logistic": (Logistic, lambda used, every: {"columns": _RFM}),
+    "bg_nbd": (BGNBD, lambda used, every: _of_histories(every)),
     "hazard": (Hazard, lambda used, every: _of_groups(used)),
 }
-_FIXED = {"columns", "categorical", "start_columns", "horizon_days", "horizons_days", "random_state"}
+_FIXED = {
+    *("columns", "categorical", "start_columns", "names", "repeat"),
+    *("horizon_days", "horizons_days", "random_state"),
+}
+_OF_CHURN = ("hazard", "bg_nbd")  # what comes next they cannot tell
 
 
 def make(
@@ -106,7 +130,7 @@ def make(
     target
         `next_stage` or `churn`.
     horizons
-        Those of hazard.
+        Those of hazard and bg_nbd.
 
     Raises
     ------
@@ -115,8 +139,8 @@ def make(
     """
     if name not in MODELS:
         raise InputError(f"model.name has no {name!r}; there are {', '.join(MODELS)}")
-    if name == "hazard" and target != "churn":
-        raise InputError(f"model.name hazard forecasts churn, not {target}; name another model, and hazard below churn")
+    if name in _OF_CHURN and target != "churn":
+        raise InputError(f"model.name {name} forecasts churn, not {target}; name another model, and {name} below churn")
     cls, recipe = MODELS[name]
     used = in_groups(catalogue, groups) if groups is not None else list(catalogue)
     arguments = recipe(used, catalogue)
@@ -129,8 +153,9 @@ def make(
         _check_type(f"model.settings.{key}", value, choices[key].default)
     if "random_state" in inspect.signature(cls).parameters:
         arguments["random_state"] = seed
-    if cls is Hazard and horizons is not None:
-        arguments |= {"horizon_days": horizons.judged, "horizons_days": horizons.every}
+    if horizons is not None:
+        known = {"horizon_days": horizons.judged, "horizons_days": horizons.every}
+        arguments |= {k: v for k, v in known.items() if k in inspect.signature(cls).parameters}
     return cls(**{**arguments, **settings})
 
 
@@ -226,7 +251,7 @@ def train(
     Parameters
     ----------
     horizons
-        Those of hazard.
+        Those of hazard and bg_nbd.
     grow_for
         Grows the trees of lightgbm elsewhere; see `fit`.
 

@@ -36,7 +36,7 @@ class Track:
     find: Callable[[Track, StageMap], Find]
     words: str  # the events of one class, as docs/features.md has it
     names: tuple[str, ...]  # of the classes
-    known: tuple[str, ...] = ()  # channels that count
+    known: tuple[str, ...] = ()  # channels, or types, that count
     has_rest: bool = False  # one more class, of what counts and has no name
     attribute: str = ""  # the attribute that says the class
 
@@ -144,6 +144,17 @@ def by_session(track: Track, stage_map: StageMap) -> Find:
         return classes.sessions(columns.starts, columns.time, chunk.classes(ACTIVITIES), columns.session, gap)
 
     return find
+
+
+def by_day(track: Track, stage_map: StageMap) -> Find:
+    """What the customer did of the types `known` (of all, if none), by whether it was the first of its day."""
+    kinds = stage_map.log.kinds
+    is_known = places(stage_map.log.event_types, track.known)[kinds.event_type] >= 0
+    counts = kinds.is_customer & (is_known if track.known else True)
+    table = np.where(counts, 0, 1).astype(np.int32)
+    return lambda chunk: classes.days(
+        chunk.columns.starts, chunk.columns.time, classes.look_up(table, chunk.columns.kind)
+    )
 
 
 def by_entry(track: Track, stage_map: StageMap) -> Find:

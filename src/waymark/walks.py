@@ -197,12 +197,14 @@ class LatestGaps:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """The rhythm of a person's activities. Operand: `rhythm.SINCE_LAST` and the others."""
+    """The rhythm of the events of a track's first class. Operand: `rhythm.SINCE_LAST` and the others."""
+
+    track: Track = ACTIVITIES
 
     def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
         """Read out what the operands say."""
         rows = _rows(reads, rhythm.N_NUMBERS)
-        return lambda chunk, result: rhythm.rhythm(tuple(chunk.people), chunk.classes(ACTIVITIES), rows, result.values)
+        return lambda chunk, result: rhythm.rhythm(tuple(chunk.people), chunk.classes(self.track), rows, result.values)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from waymark.kernels.jit import DAY, at, jit
+from waymark.kernels.jit import DAY, NEVER, at, jit
 
 OWN = 0  # class of what the customer did, 1 for the rest
 _HOUR = DAY // 24
@@ -58,6 +58,19 @@ def switches(starts, channel, none):
             i = at(k)
             out[i] = not ((channel[i] != none) & (now != none) & (channel[i] != now))
             now = channel[i] if channel[i] != none else now
+    return out
+
+
+@jit
+def days(starts, time, own):
+    """Class the events `own` marks: 0 for the first of a person's on each day (UTC), 1 for the others."""
+    out = np.full(len(time), 2, np.int32)
+    for p in range(len(starts) - 1):
+        day = NEVER
+        for i in range(starts[p], starts[p + 1]):
+            if own[i] == OWN:
+                out[i] = time[i] // DAY == day
+                day = time[i] // DAY
     return out
 
 

@@ -29,6 +29,7 @@ MODELS = {
     "hazard": "hazard of return",
     "logistic": "logistic regression",
     "most_frequent": "most frequent",
+    "repeat_last": "repeat last",
     "chain": "transition chain",
     "back_off": "back-off",
     "recency": "recency",

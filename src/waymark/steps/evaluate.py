@@ -4,6 +4,7 @@ import logging
 
 from waymark import catalogue, config, evaluation, models, tables
 from waymark.console import timed
+from waymark.periods import Horizons
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,8 @@ def main() -> None:
         cfg = config.load(config.EvaluateConfig, "evaluate")
         features, targets = tables.read(tables.FEATURES / "train"), tables.read(tables.TARGETS)
         known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
+        aims = config.load(config.TargetsConfig, "targets")
+        horizons = Horizons(aims.horizon_days, tuple(aims.horizons_days))
         seed = config.value("seed")
         found = evaluation.evaluate(
             features,
@@ -23,7 +26,8 @@ def main() -> None:
             known,
             {target: models.load(tables.MODELS / target) for target in TARGETS},
             baselines=cfg.baselines,
-            end_of_case=config.load(config.TargetsConfig, "targets").end_of_case,
+            horizons=horizons,
+            end_of_case=aims.end_of_case,
             n_bootstrap=cfg.n_bootstrap,
             interval=cfg.interval,
             n_bins=cfg.n_calibration_bins,
@@ -32,8 +36,9 @@ def main() -> None:
         tables.write_json(found, tables.REPORTS / "evaluation.json")
         tables.write_json(evaluation.summary(found), tables.REPORTS / "metrics.json")
         with tables.new_folder(tables.MODELS / "baseline") as folder:
-            for target, best in evaluation.train_best_baselines(found, features, targets, known, seed).items():
-                models.write(*best, folder / target)
+            best = evaluation.train_best_baselines(found, features, targets, known, horizons, seed)
+            for target, baseline in best.items():
+                models.write(*baseline, folder / target)
         with tables.new_folder(tables.REPORTS / "plots") as folder:
             for name, text in evaluation.plots(found).items():
                 tables.write_text(text, folder / name)
