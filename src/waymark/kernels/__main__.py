@@ -5,19 +5,23 @@ The library itself asks for them, over a log of a few events that has something 
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from waymark import schema
-from waymark.config import FeaturesConfig, JourneyConfig
+from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, SourceConfig
 from waymark.eventlog import EventLog, read_log
 from waymark.feature_groups import GROUPS
 from waymark.features import describe
 from waymark.journeys import StageMap, build_journeys
 from waymark.ledger import link_identities
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
+from waymark.store.landing import ingest
+from waymark.store.store import Store
 from waymark.vocabulary import learn_vocabulary
 
 JOURNEY = JourneyConfig.model_validate(
@@ -87,8 +91,28 @@ def use(points: Points, chosen: FeaturesConfig) -> None:
     points.days_since(np.where(points.is_customer, 0, -1), 1)
 
 
+def fill_a_store(root: Path) -> None:
+    """Take two nights into an event store and read them: late events, a device that signs in, links, an order."""
+    columns = {c: c for c in ("event_id", "event_time", "known_time", "anonymous_id", "customer_id", "event_type")}
+    told = {"files": ["links*"], "columns": {c: c for c in ("known_time", "customer_id", "anonymous_id")}}
+    feed, links = {"files": ["log*"], "columns": columns}, {"told": told}
+    source = SourceConfig.model_validate({"name": "warm", "feeds": {"log": feed}, "links": links})
+    landing = root / "landing"
+    landing.mkdir()
+    for night, device in (("1", "d1"), ("2", "d2")):
+        rows = ["e0,2024-01-01,2024-01-02,d0,c0,view", f"e{night},2024-0{night}-01,2024-03-01,{device},,view"]
+        rows += [f"e3{night},2024-02-02,2024-02-02,{'d1' if night == '2' else 'd2'},c1,view"]
+        (landing / f"log{night}.csv").write_text("\n".join([",".join(columns), *rows, ""]), encoding="utf-8")
+        (landing / f"links{night}.csv").write_text(f"known_time,customer_id,anonymous_id\n2024-01-0{night},c2,d3\n")
+        ingest(landing, source, IdentityConfig(), root / "store", 2)
+    for bucket in (0, 1):
+        Store(root / "store", IdentityConfig()).log(bucket)
+
+
 def main() -> None:
     """Compile the kernels."""
+    with tempfile.TemporaryDirectory() as folder:
+        fill_a_store(Path(folder))
     events = table()
     links = link_identities(events)
     build_journeys(events, links, JOURNEY, pd.Timestamp(END, unit="us", tz="UTC"))

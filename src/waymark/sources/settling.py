@@ -54,7 +54,8 @@ def rows_of_events(events: pa.Table) -> pa.Table:
 def settle_events(rows: pa.Table, feed_name: str, feed: Feed) -> Settled:
     """Say which events `rows` (of `event_rows`, all those of some events) come to."""
     if feed.one_event_per is None and pc.count_distinct(rows["event_id"]).as_py() == rows.num_rows:
-        return _as_delivered(rows, feed_name)
+        n = rows.num_rows
+        return Settled(events_of_rows(rows, feed_name), pa.repeat(ACCEPTED, n), pa.nulls(n, pa.string()))
     versions, conflicts = tell_versions(rows.drop_columns(["thing"]))
     status = np.full(rows.num_rows, DUPLICATE, object)
     status[versions.index] = ACCEPTED
@@ -70,12 +71,12 @@ def settle_events(rows: pa.Table, feed_name: str, feed: Feed) -> Settled:
     return Settled(_to_arrow(events), pa.array(status, pa.string()), pa.array(reason, pa.string()))
 
 
-def _as_delivered(rows: pa.Table, feed_name: str) -> Settled:
-    """Settle events of one row each, as nearly all are."""
+def events_of_rows(rows: pa.Table, feed_name: str) -> pa.Table:
+    """Return what `settle_events` makes of events of one row each, as nearly all are."""
     n = rows.num_rows
     events = rows.append_column("source", pa.repeat(feed_name, n))
     events = events.append_column("superseded_time", pa.repeat(NEVER, n)).append_column("is_first", pa.repeat(True, n))
-    return Settled(events.select(_columns(events)), pa.repeat(ACCEPTED, n), pa.nulls(n, pa.string()))
+    return events.select(_columns(events))
 
 
 def _columns(events: pa.Table | pd.DataFrame) -> list[str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from waymark.store.hashes import hash_names
+from waymark.store.hashes import hash_texts
 from waymark.store.routes import Routes
 from waymark.store.segments import Segment, damaged, files_of
 
@@ -75,11 +75,15 @@ class Ids:
             new = texts.filter(pa.array(is_new))
             self.texts = pa.chunked_array([*self.texts.chunks, new], pa.string())
             self.__dict__.pop("_set", None)
-            self.hashes = np.append(self.hashes, hash_names(new.to_numpy(zero_copy_only=False).astype(object)))
+            self.hashes = np.append(self.hashes, hash_texts(new))
             self.n_rows = np.append(self.n_rows, np.zeros(n_new, np.int32))
             self.component = np.append(self.component, np.arange(n, n + n_new, dtype=np.int32))
             self.is_foreign = np.append(self.is_foreign, np.zeros(n_new, bool))
         return found
+
+    def count(self, places: np.ndarray, sign: int) -> None:
+        """Note that a row more, or less, belongs to the identifier at each place."""
+        self.n_rows = self.n_rows + np.int32(sign) * np.bincount(places, minlength=len(self.n_rows)).astype(np.int32)
 
     def route(self, routes: Routes, number: int) -> None:
         """Note which identifiers are of one component, and which live elsewhere."""

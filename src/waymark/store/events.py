@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark import schema
+from waymark.store.buckets import Ids
 from waymark.store.hashes import hash_names, hash_rows, hash_texts, sums_by
-from waymark.store.names import Names, encoded
+from waymark.store.names import Names
 from waymark.store.routes import Pairs
 
 NEVER = np.iinfo(np.int64).max
@@ -23,6 +24,7 @@ DAY = 86_400_000_000  # microseconds
 _MANY_DAYS = 1 << 20
 _ALL = np.True_
 CUSTOMER, ANONYMOUS = "customer:", "anonymous:"
+IDS = (("customer_id", CUSTOMER), ("anonymous_id", ANONYMOUS))
 _CODED = {"source": pa.int16(), "file": pa.int32(), "event_type": pa.int16(), "channel": pa.int16()}
 _TIME = pa.timestamp("us", tz="UTC")
 _TIMES = ("event_time", "known_time", "superseded_time")
@@ -36,7 +38,6 @@ def columns_of(rows: pa.Table) -> list[str]:
 
 def encode(rows: pa.Table, names: Names, customer: np.ndarray, anonymous: np.ndarray) -> pa.Table:
     """Return `rows` in codes; `customer` and `anonymous` hold the place of each row's identifiers, -1 for none."""
-    session, place = encoded(rows["session_id"])
     columns = {
         "key": rows["key"],
         "event_id": rows["event_id"],
@@ -49,7 +50,7 @@ def encode(rows: pa.Table, names: Names, customer: np.ndarray, anonymous: np.nda
         "anonymous": anonymous.astype(np.int32),
         "actor": pc.index_in(rows["actor"], pa.array(schema.ACTORS)).cast(pa.int8()),
         # Only whether two events share a session is ever asked.
-        "session": np.append((hash_names(_objects(session)) >> np.uint64(1)).astype(np.int64), -1)[place],
+        "session": _sessions(rows["session_id"]),
         "session_id": rows["session_id"],
         "value_cents": rows["value_cents"],
     }
@@ -86,6 +87,11 @@ def decode(coded: pa.Table, names: Names, ids: pa.Array) -> pa.Table:
     return table.select([*columns_of(table), "key"])
 
 
+def _sessions(texts: pa.ChunkedArray) -> np.ndarray:
+    hashes = (hash_texts(texts) >> np.uint64(1)).astype(np.int64)
+    return np.where(pc.is_valid(texts).to_numpy(), hashes, -1) if texts.null_count else hashes
+
+
 def _as_time(values: pa.ChunkedArray) -> pa.Array:
     micros = values.to_numpy()
     return pa.array(micros, pa.int64(), mask=micros == NEVER).cast(_TIME)
@@ -105,21 +111,17 @@ def thing_texts(rows: pa.Table) -> pa.ChunkedArray:
     return rows["event_id"]
 
 
-def pairs(rows: pa.Table) -> Pairs:
+def pairs(coded: pa.Table, ids: Ids) -> Pairs:
     """Return the pairs of identifiers that events carry together."""
-    both = rows.filter(pc.and_(rows["customer_id"].is_valid(), rows["anonymous_id"].is_valid()))
-    customer, anonymous = (hash_texts(texts) for texts in id_texts(both))
-    known = np.maximum(both["event_time"].to_numpy(), both["known_time"].to_numpy())
-    found = Pairs(anonymous, customer, known, np.full(both.num_rows, 1, np.uint8))
-    return Pairs.none().with_news(found)[0]
-
-
-def id_texts(rows: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """Return the customer's and the anonymous identifier of each row, with their prefixes; null for none."""
-    return tuple(
-        pc.binary_join_element_wise(prefix, rows[column], "")
-        for column, prefix in (("customer_id", CUSTOMER), ("anonymous_id", ANONYMOUS))
-    )
+    customer, anonymous = (coded[c].to_numpy() for c in ("customer", "anonymous"))
+    at = np.flatnonzero((customer >= 0) & (anonymous >= 0))
+    pair = anonymous[at].astype(np.int64) * len(ids.hashes) + customer[at]
+    order = np.argsort(pair)
+    begins = np.flatnonzero(np.append(True, np.diff(pair[order]) != 0)[: len(at)])
+    known = np.maximum(*(micros_of(coded[c])[at] for c in ("event_time", "known_time")))[order]
+    first = at[order[begins]]
+    least = np.minimum.reduceat(known, begins) if len(begins) else known
+    return Pairs(ids.hashes[anonymous[first]], ids.hashes[customer[first]], least, np.full(len(first), 1, np.uint8))
 
 
 def tally(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> Counter[str]:
@@ -173,7 +175,3 @@ def _content(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> np.ndarray
 def _by_code(codes: pa.ChunkedArray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     places = codes.to_numpy()
     return np.append(hashes, np.uint64(0))[places], places >= 0
-
-
-def _objects(texts: pa.Array) -> np.ndarray:
-    return texts.to_numpy(zero_copy_only=False).astype(object, copy=False)

@@ -5,28 +5,63 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_PROBE = 1000  # texts that tell whether most are different
+from waymark.kernels import keys, texts
+
+_SIEVE_BITS = 30
 
 
 def hash_names(names: np.ndarray) -> np.ndarray:
     """Return a uint64 hash of each name (an object array of texts)."""
-    return pd.util.hash_array(names, categorize=False)
+    return hash_texts(pa.array(names, pa.string()))
 
 
-def hash_texts(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
+def hash_texts(found: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return a uint64 hash of each text, 0 for a null."""
-    if pc.count_distinct(texts[:_PROBE]).as_py() > _PROBE // 2:  # to find each once would cost more than it saves
-        hashes = hash_names(texts.fill_null("").to_numpy(zero_copy_only=False).astype(object, copy=False))
-        return hashes if not texts.null_count else np.where(pc.is_valid(texts).to_numpy(), hashes, np.uint64(0))
-    coded = texts.dictionary_encode()
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-    names = coded.dictionary.to_numpy(zero_copy_only=False).astype(object, copy=False)
-    place = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return np.append(hash_names(names), np.uint64(0))[place]
+    chunks = found.chunks if isinstance(found, pa.ChunkedArray) else [found]
+    return np.concatenate([np.zeros(0, np.uint64), *map(_hash_chunk, chunks)])
+
+
+def _hash_chunk(chunk: pa.Array) -> np.ndarray:
+    out = np.empty(len(chunk), np.uint64)
+    if not len(chunk):
+        return out
+    chunk = chunk.cast(pa.string())
+    _, offsets, data = chunk.buffers()
+    starts = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    texts.hash_all(np.frombuffer(data or b"", np.uint8), starts, out)
+    if chunk.null_count:
+        out[pc.is_null(chunk).to_numpy(zero_copy_only=False)] = 0
+    return out
+
+
+class Sieve:
+    """Tells which keys were met before; of a hundred million keys, one in twenty that were not is taken for one."""
+
+    def __init__(self) -> None:
+        """Begin with none: 128 MB, of which the system gives what is used."""
+        self._bits = np.zeros(1 << (_SIEVE_BITS - 6), np.uint64)
+
+    def met(self, asked: np.ndarray) -> np.ndarray:
+        """Say which of some keys were met before, among them or earlier."""
+        out = np.empty(len(asked), bool)
+        keys.met_before(asked, self._bits, np.uint64(64 - _SIEVE_BITS), out)
+        return out
+
+
+class Ordered:
+    """Hashes in ascending order, each once, and how to find many of them at once."""
+
+    def __init__(self, hashes: np.ndarray) -> None:
+        """Look them through once."""
+        self.hashes, self._n_bits = hashes, max(len(hashes).bit_length() - 1, 1)
+        self._starts = keys.index(hashes, self._n_bits)
+
+    def find(self, asked: np.ndarray) -> np.ndarray:
+        """Return the place of each of some hashes, -1 for none."""
+        return keys.find(self.hashes, self._starts, self._n_bits, asked)
 
 
 def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

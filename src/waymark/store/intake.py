@@ -7,7 +7,7 @@ delivered in one row. Of the others all rows are kept, so that a row that comes 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,22 +17,17 @@ import pyarrow.compute as pc
 
 from waymark.sources.settling import ACCEPTED, Settled
 from waymark.store import compaction
-from waymark.store.buckets import Bucket, Ids, read_ids, write_ids
-from waymark.store.hashes import distinct, hash_texts
+from waymark.store.aside import Aside
+from waymark.store.buckets import Bucket, Ids, write_ids
+from waymark.store.hashes import Sieve, distinct, hash_texts
 from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
 from waymark.store.ledgers import write_ledger
 from waymark.store.manifest import Manifest
 from waymark.store.routes import Moves, Pairs, joining, read_routes, write_routes
-from waymark.store.segments import (
-    Segment,
-    bury,
-    dead_positions,
-    find_keys,
-    read_segment,
-    take_rows,
-    together,
-    write_segment,
-)
+from waymark.store.segments import bury, find_keys, take_rows, together, write_segment
+from waymark.store.stored import Meant, Stored
+
+_MOST_WAITING = 2_000_000  # rows of a feed that wait to be settled together
 
 
 @dataclass(frozen=True)
@@ -43,12 +38,18 @@ class News:
     kind: Kind
     rows: pa.Table  # in texts, with `file`, `line` and `thing`, the text that the rows of one thing share
     settle: Callable[[pa.Table], Settled]  # of all rows of some things
-    rows_of: Callable[[pa.Table], pa.Table] | None  # things of one row each -> those rows; None: a thing is no row
+    of_rows: Callable[[pa.Table], pa.Table] | None = None  # rows of a thing each -> those things; None: no row is one
+    rows_of: Callable[[pa.Table], pa.Table] | None = None  # things of one row each -> those rows
     part: str = "thing"  # the column of what may pass from one thing to another: a line of an order
 
 
 class Intake:
-    """One night's news. Files are written at once, and count when the manifest that names them is written."""
+    """One night's news. Files are written at once, and count when the manifest that names them is written.
+
+    A thing that is told of for the first time is put aside. Rows of things that may have been told of before wait until
+    the night's are all read: then all that is known of each is taken out, settled, and put aside as well. At the end
+    everything is dealt to the buckets, of which each is opened once.
+    """
 
     def __init__(self, root: Path, manifest: Manifest, most_partners: int) -> None:
         """Begin a night; links of an identifier beyond its first `most_partners` never count."""
@@ -61,36 +62,63 @@ class Intake:
         self.accounts: Counter[tuple[str, str, str]] = (
             Counter()
         )  # (feed, file, status) -> rows, more or less than before
-        self._ids: dict[int, Ids] = {}
+        self._aside = {kind: Aside(root, kind, manifest.n_buckets) for kind in (EVENTS, TOLD)}
+        self._stored = Stored(root, manifest, self.names)
+        self._sieve = Sieve()
+        self._waiting: dict[str, list[News]] = {}
+        self._new_pairs = [Pairs.none()]
         self._n_files = 0
 
     def take(self, delivered: Sequence[News]) -> None:
         """Take in what was delivered."""
-        things = {kind: [self._settle(news) for news in delivered if news.kind is kind] for kind in (EVENTS, TOLD)}
-        moves = self._route(things)
-        for kind, found in things.items():
-            self._append(kind, together([*found, *self._pull_moved(kind, moves)]))
-        self._compact(at_rest=False)
+        for news in delivered:
+            rows = news.rows
+            if news.of_rows is not None:
+                keys = hash_texts(rows["thing"])
+                is_known = self._sieve.met(keys) | self._stored.has(news.kind, keys)
+                alone = rows.filter(pa.array(~is_known))
+                self._put_aside(news.kind, news.of_rows(alone).append_column("key", pa.array(keys[~is_known])))
+                self._account(news.feed, alone, pa.repeat(ACCEPTED, alone.num_rows), 1)
+                rows = rows.filter(pa.array(is_known))
+            if rows.num_rows:
+                self._waiting.setdefault(news.feed, []).append(replace(news, rows=rows))
+            if sum(n.rows.num_rows for n in self._waiting.get(news.feed, ())) > _MOST_WAITING:
+                self._settle_waiting(news.feed)
 
     def finish(self) -> Manifest:
-        """Write what the manifest has to name besides the segments, and return it."""
-        self._compact(at_rest=True)
-        generation = self.manifest.generation
-        for number, ids in sorted(self._ids.items()):
-            ids.route(self.routes, number)
-            bucket = write_ids(self.root, self.manifest.buckets[number], ids, generation)
-            if not bucket.ids:
-                continue
-            ledger = write_ledger(self.root, bucket, ids, self.names, self._new_file(f"{bucket.folder}/ledger"))
-            self.manifest.buckets[number] = replace(bucket, ledger=ledger)
+        """Put everything in its place, write what the manifest has to name, and return it."""
+        for feed in sorted(self._waiting):
+            self._settle_waiting(feed)
+        moves = self._route()
+        for kind, aside in self._aside.items():
+            moved = together(self._stored.pull_moved(kind, moves))
+            if moved.num_rows:
+                self._put_aside(kind, moved)
+            aside.deal(self.routes)
+        moved = {*moves.before.tolist(), *moves.after.tolist()}
+        for number in range(self.manifest.n_buckets):
+            self._close(number, number in moved)
         self.manifest.names = self.names.lists
-        self.manifest.routes = write_routes(self.root, f"{generation:06d}", self.routes, self.pairs)
+        self.manifest.routes = write_routes(self.root, f"{self.manifest.generation:06d}", self.routes, self.pairs)
         return self.manifest
 
     # --- what is one thing ------------------------------------------------------------------------------------------
 
-    def _settle(self, news: News) -> pa.Table:
-        """Return the things that the rows of a feed come to; what the store held of them is taken out."""
+    def _put_aside(self, kind: Kind, things: pa.Table) -> None:
+        """Put things in texts, with their `key`, aside."""
+        if things.num_rows:
+            ids = Ids()
+            coded = kind.code(things, self.names, ids)
+            self._new_pairs.append(kind.pairs(coded, ids))
+            self._aside[kind].add(coded, ids)
+
+    def _settle_waiting(self, feed: str) -> None:
+        waiting = self._waiting.pop(feed, [])
+        if waiting:
+            self._settle(replace(waiting[0], rows=together(news.rows for news in waiting)))
+
+    def _settle(self, news: News) -> None:
+        """Put aside the things that the rows of a feed come to; what was held of them before is taken out."""
         keys = hash_texts(news.rows["thing"])
         _, place, n = np.unique(keys, return_inverse=True, return_counts=True)
         kept = self._pull_kept(news)
@@ -98,17 +126,15 @@ class Intake:
         before = np.concatenate([keys[:0], *(hash_texts(t["thing"]) for t in (kept, held) if t.num_rows)])
         is_alone = (n[place] == 1) & ~np.isin(keys, before) & (news.rows_of is not None)
         alone, others = (news.rows.filter(pa.array(mask)) for mask in (is_alone, ~is_alone))
-        things = []
         for rows, are_kept in ((alone, False), (together([others, kept, held]), True)):
             if rows.num_rows:
                 settled = news.settle(rows)
                 self._account(news.feed, rows, settled.status, 1)
                 key = keys[is_alone] if not are_kept else hash_texts(news.kind.thing_texts(settled.things))
-                things.append(settled.things.append_column("key", pa.array(key)))
+                self._put_aside(news.kind, settled.things.append_column("key", pa.array(key)))
                 if are_kept:
                     rows = rows.append_column("status", settled.status).append_column("reason", settled.reason)
                     self._keep(news, rows)
-        return together(things)
 
     def _account(self, feed: str, rows: pa.Table, status: pa.Array | pa.ChunkedArray, sign: int) -> None:
         pairs = pa.table({"file": rows["file"], "status": status}).group_by(["file", "status"])
@@ -140,7 +166,7 @@ class Intake:
     def _pull_keys(self, feed: str, wanted: Mapping[str, np.ndarray]) -> list[pa.Table]:
         found, segments = [], self.manifest.rows.get(feed, [])
         for i, segment in enumerate(segments):
-            places = [find_keys(self.root, segment, keys, column) for column, keys in wanted.items()]
+            places = [find_keys(self.root, segment, keys, column)[0] for column, keys in wanted.items()]
             at = np.unique(np.concatenate(places))
             if len(at):
                 found.append(take_rows(self.root, segment, at))
@@ -161,8 +187,9 @@ class Intake:
             is_mine = pc.equal(things["source"], news.feed).to_numpy(zero_copy_only=False)
             return is_mine & _are_in(news.kind.thing_texts(things), told)
 
-        places = ((b, i, find_keys(self.root, s, wanted)) for b, i, s in self._segments(news.kind))
-        things = together([self._pull(news.kind, b, i, at, is_meant) for b, i, at in places if len(at)])
+        things = together(
+            [*self._stored.pull(news.kind, wanted, is_meant), *self._take_back(news.kind, wanted, is_meant)]
+        )
         if not things.num_rows:
             return things
         if news.rows_of is None:
@@ -173,106 +200,49 @@ class Intake:
         self._account(news.feed, rows, pa.array([ACCEPTED] * rows.num_rows, pa.string()), -1)
         return rows
 
+    def _take_back(self, kind: Kind, wanted: np.ndarray, is_meant: Meant) -> Iterator[pa.Table]:
+        """Take out what was put aside tonight; see `Stored.pull`."""
+        aside = self._aside[kind]
+        for number, at, coded, ids in aside.find(wanted):
+            things = kind.decode(coded, self.names, ids)
+            meant = is_meant(things)
+            aside.bury(number, at[meant])
+            yield things.filter(pa.array(meant))
+
     # --- who is where -----------------------------------------------------------------------------------------------
 
-    def _route(self, things: Mapping[Kind, Sequence[pa.Table]]) -> Moves:
+    def _route(self) -> Moves:
         """Learn which identifiers belong together, and return those that have to move."""
-        found = [kind.pairs(table) for kind, tables in things.items() for table in tables if table.num_rows]
-        if not found:
-            return Moves.none()
-        self.pairs, is_new = self.pairs.with_news(Pairs(*map(np.concatenate, zip(*found, strict=True))))
-        counts = is_new & joining(self.pairs, self.most_partners)
-        return self.routes.join(self.pairs.one[counts], self.pairs.two[counts], self._n_rows)
+        news = Pairs(*map(np.concatenate, zip(*self._new_pairs, strict=True)))
+        self.pairs, asked = self.pairs.with_news(news)
+        asked = asked[joining(self.pairs, asked, self.most_partners)]
+        return self.routes.join(self.pairs.one[asked], self.pairs.two[asked], self._stored.n_rows)
 
-    def _n_rows(self, hashes: np.ndarray) -> np.ndarray:
-        """Return how many rows belong to each of some identifiers (ascending)."""
-        n = np.zeros(len(hashes), np.int64)
-        for bucket in self.manifest.buckets:
-            ids = self._ids_of(bucket.number)
-            at = np.minimum(np.searchsorted(hashes, ids.hashes), len(hashes) - 1)
-            mine = hashes[at] == ids.hashes
-            np.add.at(n, at[mine], ids.n_rows[mine])
-        return n
-
-    def _pull_moved(self, kind: Kind, moves: Moves) -> list[pa.Table]:
-        """Take out what belongs to identifiers that move."""
-        found = []
-        for number, i, segment in self._segments(kind):
-            leaving = moves.ids[moves.before == number]
-            if not len(leaving):
-                continue
-            goes = np.isin(self._ids_of(number).hashes, leaving)
-            owner = owner_of(read_segment(self.root, segment, list(kind.ends)), kind)
-            at = np.setdiff1d(np.flatnonzero(goes[owner]), dead_positions(self.root, segment), assume_unique=True)
-            if len(at):
-                found.append(self._pull(kind, number, i, at, lambda t: np.ones(t.num_rows, bool)))
-        return found
-
-    def _append(self, kind: Kind, things: pa.Table) -> None:
-        """Add things to the buckets of those they belong to."""
-        if not things.num_rows:
+    def _close(self, number: int, is_moved: bool) -> None:
+        """Give a bucket what belongs to it, and write what the manifest says of it."""
+        ids = self._stored.ids_of(number)
+        news = {kind: aside.of_bucket(number, ids) for kind, aside in self._aside.items()}
+        if not (is_moved or self._stored.has_lost(number) or any(rows.num_rows for rows in news.values())):
             return
-        first, second = (hash_texts(texts) for texts in kind.id_texts(things))
-        distinct, place = np.unique(np.where(first != 0, first, second), return_inverse=True)
-        number = self.routes.buckets_of(distinct)[place]
-        order = np.argsort(number, kind="stable")
-        ends = np.searchsorted(number[order], np.arange(self.manifest.n_buckets + 1))
-        for b in np.flatnonzero(np.diff(ends)).tolist():
-            bucket, ids = self.manifest.buckets[b], self._ids_of(b)
-            coded = kind.code(things.take(pa.array(order[ends[b] : ends[b + 1]])), self.names, ids)
-            ids.route(self.routes, b)
-            self.manifest.tallies[kind.name].update(kind.tally(coded, self.names, ids.hashes))
-            if kind is EVENTS:
-                np.add.at(ids.n_rows, owner_of(coded, kind), 1)
-                coded = compaction.in_order(coded, ids)
-            segment = write_segment(self.root, self._new_file(f"{bucket.folder}/{kind.name}"), coded)
-            self._replace(b, kind, [*getattr(bucket, kind.name), segment])
-
-    def _compact(self, at_rest: bool) -> None:
-        for bucket in self.manifest.buckets:
-            if compaction.is_due(bucket, at_rest):
-                ids = self._ids_of(bucket.number)
-                ids.route(self.routes, bucket.number)
-                done = compaction.compact(self.root, bucket, ids, self._new_file)
-                self._replace(bucket.number, EVENTS, done)
-            if len(bucket.told) >= compaction.MOST_NEWS:
-                merged = compaction.merge_smallest(
-                    self.root, list(bucket.told), self._new_file(f"{bucket.folder}/told")
-                )
-                self._replace(bucket.number, TOLD, merged)
-
-    # --- the parts of the store -------------------------------------------------------------------------------------
-
-    def _segments(self, kind: Kind) -> list[tuple[int, int, Segment]]:
-        """List the bucket, the place and the segment of all segments of a kind."""
-        return [(b.number, i, s) for b in self.manifest.buckets for i, s in enumerate(getattr(b, kind.name))]
-
-    def _pull(
-        self, kind: Kind, number: int, i: int, at: np.ndarray, is_meant: Callable[[pa.Table], np.ndarray]
-    ) -> pa.Table:
-        """Take the things at some positions of a segment out of the store, those that are meant, and return them."""
-        segments, ids = list(getattr(self.manifest.buckets[number], kind.name)), self._ids_of(number)
-        coded = take_rows(self.root, segments[i], at)
-        things = kind.decode(coded, self.names, ids.texts)
-        meant = is_meant(things)
-        if meant.any():
-            gone = coded.filter(pa.array(meant))
-            self.manifest.tallies[kind.name].subtract(kind.tally(gone, self.names, ids.hashes))
-            if kind is EVENTS:
-                np.subtract.at(ids.n_rows, owner_of(gone, kind), 1)
-            file = self._new_file(f"{self.manifest.buckets[number].folder}/dead")
-            segments[i] = bury(self.root, segments[i], at[meant], file)
-            self._replace(number, kind, segments)
-        return things.filter(pa.array(meant))
-
-    def _ids_of(self, number: int) -> Ids:
-        if number not in self._ids:
-            self._ids[number] = read_ids(self.root, self.manifest.buckets[number])
-        return self._ids[number]
-
-    def _replace(self, number: int, kind: Kind, segments: Sequence[Segment]) -> None:
-        bucket = self.manifest.buckets[number]
-        self.manifest.buckets[number] = replace(bucket, **{kind.name: tuple(segments)})
+        ids.route(self.routes, number)
+        self._stored.close(number, self._new_file)
+        bucket, events, told = self.manifest.buckets[number], news[EVENTS], news[TOLD]
+        for kind, rows in news.items():
+            if rows.num_rows:
+                self.manifest.tallies[kind.name].update(kind.tally(rows, self.names, ids.hashes))
+        if events.num_rows:
+            ids.count(owner_of(events, EVENTS), 1)
+        at_hand = events if not bucket.events else None
+        bucket = replace(
+            bucket,
+            events=compaction.put_in_place(self.root, bucket, events, ids, self._new_file),
+            told=compaction.put_beside(self.root, bucket, told, self._new_file),
+        )
+        bucket = write_ids(self.root, bucket, ids, self.manifest.generation)
+        if bucket.ids:
+            file = self._new_file(f"{bucket.folder}/ledger")
+            bucket = replace(bucket, ledger=write_ledger(self.root, bucket, ids, self.names, file, at_hand))
+        self.manifest.buckets[number] = bucket
 
     def _new_file(self, stem: str) -> str:
         self._n_files += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from waymark.store import events, told
 from waymark.store.buckets import Ids
@@ -23,22 +24,23 @@ class Kind:
     ends: tuple[str, str]  # columns of the places of its identifiers in coded rows
     encode: Callable[[pa.Table, Names, np.ndarray, np.ndarray], pa.Table]
     decode: Callable[[pa.Table, Names, pa.Array], pa.Table]
-    id_texts: Callable[[pa.Table], tuple[pa.Array, pa.Array]]  # of rows in texts: both identifiers, with prefixes
+    ids: tuple[tuple[str, str], ...]  # of rows in texts: the columns of both identifiers, and their prefixes
     thing_texts: Callable[[pa.Table], pa.Array]  # of rows in texts: what makes each one thing
-    pairs: Callable[[pa.Table], Pairs]  # of rows in texts: the identifiers that they join
+    pairs: Callable[[pa.Table, Ids], Pairs]  # of coded rows: the identifiers that they join
     tally: Callable[[pa.Table, Names, np.ndarray], Counter[str]]  # of coded rows, given names and hashes of ids
 
     def code(self, rows: pa.Table, names: Names, ids: Ids) -> pa.Table:
         """Return rows in texts as rows in codes; new identifiers are added to `ids`."""
         places = []
-        for texts in self.id_texts(rows):
-            distinct, place = encoded(texts)
-            places.append(np.append(ids.places(distinct), -1)[place])
+        for column, prefix in self.ids:
+            distinct, place = encoded(rows[column])
+            texts = pc.binary_join_element_wise(prefix, distinct, "") if prefix else distinct
+            places.append(np.append(ids.places(texts), -1)[place])
         return self.encode(rows, names, *places)
 
 
 EVENTS, TOLD = (
-    Kind(name, ends, m.encode, m.decode, m.id_texts, m.thing_texts, m.pairs, m.tally)
+    Kind(name, ends, m.encode, m.decode, m.IDS, m.thing_texts, m.pairs, m.tally)
     for name, ends, m in (("events", ("customer", "anonymous"), events), ("told", ("one", "two"), told))
 )
 

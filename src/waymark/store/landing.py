@@ -7,6 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from waymark.sources.settling import (
     CONFLICT,
     DUPLICATE,
     event_rows,
+    events_of_rows,
     link_rows,
     linked_rows,
     rows_of_events,
@@ -42,7 +44,7 @@ from waymark.store.manifest import Manifest, delete_strays
 from waymark.store.rejects import add_rejects, conflicts
 from waymark.store.segments import live_rows, together
 
-BATCH_ROWS = 2_000_000  # taken in together: what bounds the memory of a first night
+BATCH_ROWS = 2_000_000  # read together: what bounds the memory of a first night
 BUCKET_ROWS = 1_000_000  # of a bucket, about: what bounds the memory of every step after
 _PACKED, _PLAIN = 25, 100  # bytes of a delivered row, for a guess at how many buckets there should be
 _CODE = ("sources/*.py", "store/*.py", "identity.py", "ledger.py", "schema.py")
@@ -111,7 +113,7 @@ def _take_in(
     for batch in _batches(landing, source, new, deliveries):
         intake.take(batch)
     if likely.num_rows:
-        intake.take([News(LINKED, TOLD, likely, settle_linked, None)])
+        intake.take([News(LINKED, TOLD, likely, settle_linked)])
     intake.finish()
     _account(manifest, landing, new, deliveries, intake.accounts)
     add_rejects(root, manifest, deliveries)
@@ -238,12 +240,15 @@ def _news(source: SourceConfig, deliveries: Mapping[str, Delivery]) -> list[News
         if rows is None or not rows.num_rows:
             continue
         if name in source.links:
-            found.append(News(name, TOLD, link_rows(rows), partial(settle_links, feed_name=name), None))
+            found.append(News(name, TOLD, link_rows(rows), partial(settle_links, feed_name=name)))
         else:
             feed = source.feeds[name]
             settle = partial(settle_events, feed_name=name, feed=feed)
-            rows_of, part = (None, "event_id") if feed.one_event_per else (rows_of_events, "thing")
-            found.append(News(name, EVENTS, event_rows(rows, name, feed), settle, rows_of, part))
+            news = News(name, EVENTS, event_rows(rows, name, feed), settle, part="event_id")
+            if feed.one_event_per is None:
+                of_rows = partial(events_of_rows, feed_name=name)
+                news = replace(news, of_rows=of_rows, rows_of=rows_of_events, part="thing")
+            found.append(news)
     return found
 
 

@@ -20,12 +20,14 @@ _ROW = ("customer", "anonymous", "actor", "event_time", "known_time", "supersede
 CUSTOMER_ACTS = schema.ACTORS.index("customer")
 
 
-def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str) -> str:
-    """Write the ledger of a bucket and return the name of its file."""
+def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str, rows: pa.Table | None = None) -> str:
+    """Write the ledger of a bucket and return the name of its file; `rows` are its events, if they are at hand."""
+    if rows is None:
+        rows = together(live_rows(root, s, _ROW) for s in bucket.events)
     _, source_order = names.in_order("source")
     told = together(live_rows(root, s) for s in bucket.told)
     links = link_coded(
-        _rows(together(live_rows(root, s, _ROW) for s in bucket.events), source_order),
+        _rows(rows, source_order),
         _told(told, source_order),
         len(ids.texts),
     )

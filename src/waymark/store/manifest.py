@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from waymark.store.names import Names
 from waymark.store.segments import Segment, files_of
 
 MANIFEST = "manifest.json"
+ASIDE = "aside"  # the folder of what a night has read and not yet put in its place
 
 
 @dataclass
@@ -79,6 +81,7 @@ class Manifest:
 
 def delete_strays(root: Path) -> None:
     """Delete the files of a store that are not in force: those of nights past, and of one that was stopped."""
+    shutil.rmtree(root / ASIDE, ignore_errors=True)
     found = Manifest.read(root)
     in_force = found.files if found else set()
     for path in sorted(root.rglob("*.parquet")):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from waymark.kernels import unions
+from waymark.kernels import keys, unions
+from waymark.store.hashes import Ordered, distinct
 
 _NONE = np.zeros(0, np.uint64)
 
@@ -34,17 +36,29 @@ class Pairs(NamedTuple):
         """Return no pairs."""
         return cls(_NONE, _NONE, np.zeros(0, np.int64), np.zeros(0, np.uint8))
 
-    def with_news(self, news: Pairs) -> tuple[Pairs, np.ndarray]:
-        """Return the pairs of both, each once and as it was first known, and which of them are new."""
-        one, two, known, may_be_hub = (np.concatenate(both) for both in zip(self, news, strict=True))
-        is_old = np.arange(len(one)) < len(self.one)
-        order = np.lexsort((known, two, one))
-        one, two = one[order], two[order]
-        begins = np.ones(len(order), bool)
-        begins[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
+    def once(self) -> Pairs:
+        """Return each pair once, as it was first known, in the order of both ends."""
+        order = np.lexsort((self.two, self.one))
+        one, two = self.one[order], self.two[order]
+        begins = np.append(True, (one[1:] != one[:-1]) | (two[1:] != two[:-1]))[: len(one)]
         at = np.flatnonzero(begins)
-        pairs = Pairs(one[at], two[at], known[order][at], may_be_hub[order][at])
-        return pairs, ~np.logical_or.reduceat(is_old[order], at) if len(at) else np.zeros(0, bool)
+        known = np.minimum.reduceat(self.known[order], at) if len(at) else self.known
+        return Pairs(one[at], two[at], known, self.may_be_hub[order][at])
+
+    def with_news(self, news: Pairs) -> tuple[Pairs, np.ndarray]:
+        """Return the pairs of both, and where those stand that are new or were known earlier than was known so far."""
+        news = news.once()
+        if not len(self.one):
+            return news, np.arange(len(news.one))
+        place, is_old = keys.find_pairs(self.one, self.two, news.one, news.two)
+        known, new = self.known.copy(), place[~is_old]
+        is_earlier = np.flatnonzero(is_old)
+        is_earlier = is_earlier[news.known[is_earlier] < known[place[is_earlier]]]
+        known[place[is_earlier]] = news.known[is_earlier]
+        old = self._replace(known=known)
+        pairs = Pairs(*(np.insert(ours, new, theirs[~is_old]) for ours, theirs in zip(old, news, strict=True)))
+        earlier = place[is_earlier] + np.searchsorted(new, place[is_earlier], "right")
+        return pairs, np.concatenate([new + np.arange(len(new)), earlier])
 
 
 @dataclass
@@ -56,10 +70,13 @@ class Routes:
     root: np.ndarray = field(default_factory=lambda: _NONE)  # uint64, one each: the name of the component
     bucket: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # one each
 
+    @cached_property
+    def _ordered(self) -> Ordered:
+        return Ordered(self.ids)
+
     def _places(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = np.minimum(np.searchsorted(self.ids, hashes), max(len(self.ids) - 1, 0))
-        is_linked = self.ids[at] == hashes if len(self.ids) else np.zeros(len(hashes), bool)
-        return at, is_linked
+        at = self._ordered.find(hashes)
+        return at, at >= 0
 
     def buckets_of(self, hashes: np.ndarray) -> np.ndarray:
         """Return the int32 bucket of each identifier."""
@@ -77,13 +94,15 @@ class Routes:
 
     def members_of(self, roots: np.ndarray) -> np.ndarray:
         """Return the identifiers of some components, those of one identifier included."""
-        return np.union1d(self.ids[np.isin(self.root, roots)], roots[~np.isin(roots, self.root)])
+        is_linked = self._places(roots)[1]  # a component is called after one of its identifiers
+        return np.union1d(self.ids[Ordered(roots[is_linked]).find(self.root) >= 0], roots[~is_linked])
 
-    def join(self, one: np.ndarray, two: np.ndarray, n_rows: Callable[[np.ndarray], np.ndarray]) -> Moves:
+    def join(self, one: np.ndarray, two: np.ndarray, n_rows: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Moves:
         """Join the components of each `one[i]` and `two[i]`, and return who has to move where.
 
-        `n_rows` tells how many rows some identifiers have. Of the components that become one, the one with most rows
-        stays where it is (of equal ones, the one with the least name), so that only the smaller ones move.
+        `n_rows` tells how many rows some identifiers have, each of which lives in a bucket. Of the components that
+        become one, the one with most rows stays where it is (of equal ones, the one with the least name), so that only
+        the smaller ones move.
         """
         a, b = self.roots_of(one), self.roots_of(two)
         apart = a != b
@@ -96,8 +115,8 @@ class Routes:
         group = unions.roots(parents)
         members = self.members_of(names)
         part = np.searchsorted(names, self.roots_of(members))  # which of the joined components each member is of
-        rows = np.bincount(part, n_rows(members), len(names))
         before = self.buckets_of(members)
+        rows = np.bincount(part, n_rows(members, before), len(names))
         bucket = np.zeros(len(names), np.int32)
         bucket[part] = before
         best = np.lexsort((np.arange(len(names)), -rows, group))
@@ -111,12 +130,13 @@ class Routes:
         return Moves(members[moved], before[moved], after[moved])
 
     def _remember(self, members: np.ndarray, root: np.ndarray, bucket: np.ndarray) -> None:
-        kept = ~np.isin(self.ids, members)
+        kept = Ordered(members).find(self.ids) < 0
         ids = np.concatenate([self.ids[kept], members])
         order = np.argsort(ids)
         self.ids = ids[order]
         self.root = np.concatenate([self.root[kept], root])[order]
         self.bucket = np.concatenate([self.bucket[kept], bucket])[order].astype(np.int32)
+        self.__dict__.pop("_ordered", None)
 
 
 class Moves(NamedTuple):
@@ -132,23 +152,24 @@ class Moves(NamedTuple):
         return cls(_NONE, np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
-def joining(pairs: Pairs, most: int) -> np.ndarray:
-    """Say which pairs may ever count: those among the first `most` that were known of each end that may be a hub.
+def joining(pairs: Pairs, asked: np.ndarray, most: int) -> np.ndarray:
+    """Say which of the pairs at some places may ever count: those among the first `most` of each end that may be a hub.
 
     An identifier with more partners than that links nobody from then on (`identity.HUB`), so that what comes after
     need not lie with it.
     """
     counts = np.ones(len(pairs.one), bool)
     for own, other, flag in ((pairs.one, pairs.two, 1), (pairs.two, pairs.one, 2)):
-        is_asked = (pairs.may_be_hub & flag) > 0
-        _, inverse, degree = np.unique(own, return_inverse=True, return_counts=True)
-        at = np.flatnonzero(is_asked & (degree[inverse] > most))
+        may_be = np.flatnonzero(pairs.may_be_hub & flag)
+        at = may_be[Ordered(distinct(own[asked])).find(own[may_be]) >= 0]  # all pairs of the ends that are asked about
+        _, inverse, degree = np.unique(own[at], return_inverse=True, return_counts=True)
+        at = at[degree[inverse] > most]
         if len(at):
             order = at[np.lexsort((other[at], pairs.known[at], own[at]))]
             begins = np.append(True, own[order][1:] != own[order][:-1])
             first = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
             counts[order[np.arange(len(order)) - first >= most]] = False
-    return counts
+    return counts[asked]
 
 
 def write_routes(root: Path, stem: str, routes: Routes, pairs: Pairs) -> tuple[str, str]:

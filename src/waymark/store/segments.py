@@ -128,6 +128,15 @@ def together(tables: Iterable[pa.Table]) -> pa.Table:
     return pa.concat_tables(found, promote_options="default") if found else pa.table({})
 
 
+def coded_together(tables: Iterable[pa.Table]) -> pa.Table:
+    """Put coded rows below each other; where one lacks an attribute there is none, and of no number none."""
+    rows = together(tables)
+    for i, name in enumerate(rows.column_names):
+        if name.startswith("attr_") and rows[name].null_count:
+            rows = rows.set_column(i, name, rows[name].fill_null(-1))
+    return rows
+
+
 def damaged(path: Path, what: object) -> InputError:
     """Return the error of a file that is not as it was written."""
     text = str(what)[:120]
@@ -139,10 +148,13 @@ def files_of(segments: Iterable[Segment]) -> set[str]:
     return {name for s in segments for name in (s.file, s.dead) if name}
 
 
-def find_keys(root: Path, segment: Segment, wanted: np.ndarray, column: str = "key") -> np.ndarray:
-    """Return the positions of the rows that count and whose key is among `wanted` (uint64, ascending), ascending."""
+def find_keys(root: Path, segment: Segment, wanted: np.ndarray, column: str = "key") -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions, ascending, of the rows that count and whose key is among `wanted` (uint64, ascending).
+
+    Returns their keys as well.
+    """
     if not segment.n_rows or not len(wanted):
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.uint64)
     keys = read_segment(root, segment, [column])[column].to_numpy()
     # Nearly no key is wanted: a small table of their first bits tells most of those that are not.
     is_likely = np.zeros(1 << _N_BITS, bool)
@@ -151,4 +163,6 @@ def find_keys(root: Path, segment: Segment, wanted: np.ndarray, column: str = "k
     at = np.flatnonzero(is_likely[(keys >> shift).astype(np.int64)])
     place = np.minimum(np.searchsorted(wanted, keys[at]), len(wanted) - 1)
     at = at[wanted[place] == keys[at]]
-    return np.setdiff1d(at, dead_positions(root, segment), assume_unique=True)
+    if len(at):
+        at = np.setdiff1d(at, dead_positions(root, segment), assume_unique=True)
+    return at, keys[at]

@@ -13,10 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark import schema
+from waymark.store.buckets import Ids
 from waymark.store.events import ANONYMOUS, DAY, micros_of
-from waymark.store.hashes import hash_rows, hash_texts, sums_by
+from waymark.store.hashes import hash_rows, sums_by
 from waymark.store.names import Names
 from waymark.store.routes import Pairs
+
+IDS = (("id_a", ""), ("id_b", ""))
 
 
 def thing_texts(links: pa.Table) -> pa.Array:
@@ -55,17 +58,12 @@ def decode(coded: pa.Table, names: Names, ids: pa.Array) -> pa.Table:
     )
 
 
-def id_texts(links: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """Return both ends of each link."""
-    return links["id_a"], links["id_b"]
-
-
-def pairs(links: pa.Table) -> Pairs:
+def pairs(coded: pa.Table, ids: Ids) -> Pairs:
     """Return the pairs of identifiers that links join; the end of a link joins its pair as well."""
-    ends = [hash_texts(texts) for texts in id_texts(links)]
-    flags = [pc.starts_with(texts, ANONYMOUS).to_numpy(zero_copy_only=False) for texts in id_texts(links)]
-    may_be_hub = flags[0].astype(np.uint8) + np.uint8(2) * flags[1].astype(np.uint8)
-    return Pairs(*ends, links["known_time"].to_numpy(), may_be_hub)
+    is_anonymous = pc.starts_with(ids.texts, ANONYMOUS).to_numpy()
+    one, two = (coded[c].to_numpy() for c in ("one", "two"))
+    may_be_hub = is_anonymous[one].astype(np.uint8) + np.uint8(2) * is_anonymous[two].astype(np.uint8)
+    return Pairs(ids.hashes[one], ids.hashes[two], micros_of(coded["known_time"]), may_be_hub).once()
 
 
 def tally(coded: pa.Table, names: Names, id_hashes: np.ndarray) -> Counter[str]:

@@ -1,0 +1,129 @@
+"""The buckets as the nights before left them, and what a night takes out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from waymark.store.buckets import Ids, read_ids
+from waymark.store.hashes import Ordered, distinct
+from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
+from waymark.store.manifest import Manifest
+from waymark.store.names import Names
+from waymark.store.routes import Moves
+from waymark.store.segments import Segment, bury, dead_positions, find_keys, read_segment, take_rows
+
+Place = tuple[int, int]  # the number of a bucket, and of a segment among those of a kind
+Meant = Callable[[pa.Table], np.ndarray]  # things in texts -> those that are meant; two may share a key
+
+
+class Stored:
+    """What the store held when the night began."""
+
+    def __init__(self, root: Path, manifest: Manifest, names: Names) -> None:
+        """Open nothing yet."""
+        self._root, self._manifest, self._names = root, manifest, names
+        self._ids: dict[int, Ids] = {}
+        self._asked: dict[Kind, list[np.ndarray]] = {EVENTS: [], TOLD: []}  # keys that were looked for
+        self._hits: dict[Kind, dict[Place, np.ndarray]] = {EVENTS: {}, TOLD: {}}  # the positions where they were found
+        self._gone: dict[tuple[Kind, Place], np.ndarray] = {}  # positions that no longer count from tonight on
+
+    def ids_of(self, number: int) -> Ids:
+        """Return the identifiers of a bucket."""
+        if number not in self._ids:
+            self._ids[number] = read_ids(self._root, self._manifest.buckets[number])
+        return self._ids[number]
+
+    def n_rows(self, hashes: np.ndarray, bucket: np.ndarray) -> np.ndarray:
+        """Return how many rows belong to each of some identifiers (ascending), each of which lives in a bucket."""
+        n = np.zeros(len(hashes), np.int64)
+        for number in np.unique(bucket).tolist():
+            if self._manifest.buckets[number].ids:
+                ids, asked = self.ids_of(number), np.flatnonzero(bucket == number)
+                place = Ordered(hashes[asked]).find(ids.hashes)
+                mine = place >= 0
+                np.add.at(n, asked[place[mine]], ids.n_rows[mine])
+        return n
+
+    def has(self, kind: Kind, keys: np.ndarray) -> np.ndarray:
+        """Say which of some keys are those of things in the store."""
+        segments = self._segments(kind)
+        if not segments:
+            return np.zeros(len(keys), bool)
+        wanted = distinct(keys)
+        found = [wanted[:0]]
+        for place, segment in segments:
+            at, its_keys = find_keys(self._root, segment, wanted)
+            if len(at):
+                self._hits[kind][place] = np.union1d(self._hits[kind].get(place, at), at)
+                found.append(its_keys)
+        self._asked[kind].append(wanted)
+        return Ordered(distinct(np.concatenate(found))).find(keys) >= 0
+
+    def pull(self, kind: Kind, wanted: np.ndarray, is_meant: Meant) -> Iterator[pa.Table]:
+        """Take the things with some keys (ascending) out of the store, those that are meant, and yield them."""
+        for asked in self._asked[kind]:
+            wanted = wanted[Ordered(asked).find(wanted) < 0] if len(wanted) else wanted
+        if len(wanted):
+            self.has(kind, wanted)
+        for place, at in sorted(self._hits[kind].items()):
+            at = np.setdiff1d(at, self._gone_of(kind, place), assume_unique=True)
+            if len(at):
+                yield self._take(kind, place, at, is_meant)
+
+    def pull_moved(self, kind: Kind, moves: Moves) -> Iterator[pa.Table]:
+        """Take out what belongs to identifiers that move, and yield it."""
+        for (number, i), segment in self._segments(kind):
+            leaving = moves.ids[moves.before == number]
+            if not len(leaving):
+                continue
+            goes = Ordered(leaving).find(self.ids_of(number).hashes) >= 0
+            owner = owner_of(read_segment(self._root, segment, list(kind.ends)), kind)
+            at = np.setdiff1d(np.flatnonzero(goes[owner]), self._gone_of(kind, (number, i)), assume_unique=True)
+            if len(at):
+                yield self._take(kind, (number, i), at, lambda things: np.ones(things.num_rows, bool))
+
+    def close(self, number: int, new_file: Callable[[str], str]) -> None:
+        """Note in the manifest what was taken out of a bucket, and forget the bucket."""
+        bucket = self._manifest.buckets[number]
+        for kind in (EVENTS, TOLD):
+            segments = list(getattr(bucket, kind.name))
+            for i, segment in enumerate(segments):
+                gone = self._gone.pop((kind, (number, i)), None)
+                if gone is not None:
+                    segments[i] = bury(self._root, segment, gone, new_file(f"{bucket.folder}/dead"))
+            bucket = replace(bucket, **{kind.name: tuple(segments)})
+        self._manifest.buckets[number] = bucket
+        self._ids.pop(number, None)
+
+    def has_lost(self, number: int) -> bool:
+        """Say whether something was taken out of a bucket."""
+        return any(place[0] == number for _, place in self._gone)
+
+    def _segments(self, kind: Kind) -> list[tuple[Place, Segment]]:
+        return [((b.number, i), s) for b in self._manifest.buckets for i, s in enumerate(getattr(b, kind.name))]
+
+    def _gone_of(self, kind: Kind, place: Place) -> np.ndarray:
+        segment = getattr(self._manifest.buckets[place[0]], kind.name)[place[1]]
+        tonight = self._gone.get((kind, place))
+        before = dead_positions(self._root, segment)
+        return before if tonight is None else np.union1d(before, tonight)
+
+    def _take(self, kind: Kind, place: Place, at: np.ndarray, is_meant: Meant) -> pa.Table:
+        number, i = place
+        ids = self.ids_of(number)
+        coded = take_rows(self._root, getattr(self._manifest.buckets[number], kind.name)[i], at)
+        things = kind.decode(coded, self._names, ids.texts)
+        meant = is_meant(things)
+        if meant.any():
+            gone = coded.filter(pa.array(meant))
+            self._manifest.tallies[kind.name].subtract(kind.tally(gone, self._names, ids.hashes))
+            if kind is EVENTS:
+                ids.count(owner_of(gone, kind), -1)
+            before = self._gone.get((kind, place), at[:0])
+            self._gone[kind, place] = np.union1d(before, at[meant])
+        return things.filter(pa.array(meant))
