@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARAMS = {
     "source": "simulated",
     "landing": "data/landing/simulated",
-    "model": "lightgbm",
+    "model": "hazard",
     "cutoff_time": "latest",
     "seed": 7,
     "set": {

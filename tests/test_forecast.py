@@ -8,14 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from waymark.forecast import combine
+from waymark.errors import InputError
+from waymark.forecast import at_horizon, combine
 
 STAGES = ["bought", "looking", "new"]
 
 
 def forecast(present: list[str], p_silent: list[float], p_next: list[list[float]], classes: list[str]) -> pd.DataFrame:
     table = np.array(p_next, float).reshape(len(present), len(classes))
-    return combine(pd.Series(present, dtype="str"), np.array(p_silent, float), table, classes, 30)
+    return combine(pd.Series(present, dtype="str"), {30: np.array(p_silent, float)}, table, classes, 30)
 
 
 def one(present: str, p_silent: float, **p_next: float) -> dict[str, object]:
@@ -83,7 +84,7 @@ def test_nobody_has_a_forecast_of_no_rows():
 
 def test_rows_keep_their_index():
     stage = pd.Series(["new", "looking"], index=[7, 3], dtype="str")
-    table = combine(stage, np.zeros(2), np.full((2, 2), 0.5), ["bought", "stay"], 30)
+    table = combine(stage, {30: np.zeros(2)}, np.full((2, 2), 0.5), ["bought", "stay"], 30)
     assert table.index.tolist() == [7, 3]
 
 
@@ -110,3 +111,34 @@ def test_a_forecast_is_coherent(classes, present, p_silent, weights):
     words = {"silent": "p_silent_30d", "stay": "p_stay"}
     assert row[words.get(row["next_stage"], f"p_next_{row['next_stage']}")] == parts.max()
     assert set(parts.index) == {"p_silent_30d", "p_stay", *(f"p_next_{c}" for c in classes if c in STAGES)}
+
+
+# --- several horizons -----------------------------------------------------------------------------------------------
+
+
+@given(
+    silent=st.lists(_chance, min_size=3, max_size=3).map(lambda p: sorted(p, reverse=True)),
+    bought=_chance,
+    present=st.sampled_from(STAGES),
+)
+@example(silent=[1.0, 1.0, 1.0], bought=0.5, present="new")
+@example(silent=[1.0, 0.0, 0.0], bought=0.0, present="looking")
+def test_every_horizon_splits_into_silence_and_the_same_stages(silent, bought, present):
+    by_days = {days: np.array([p]) for days, p in zip((7, 30, 90), silent, strict=True)}
+    p_next = np.array([[bought, 1 - bought]])
+    table = combine(pd.Series([present], dtype="str"), by_days, p_next, ["bought", "stay"], 30)
+    assert [table[f"p_silent_{days}d"][0] for days in by_days] == silent
+    at_30 = at_horizon(table, 30)
+    assert at_30.iloc[0].to_dict() == pytest.approx(table[at_30.columns].iloc[0].to_dict())
+    for days, p in zip((7, 30, 90), silent, strict=True):
+        split = at_horizon(table, days).iloc[0]
+        assert list(split.index) == [f"p_silent_{days}d", "p_stay", "p_next_bought"]
+        assert split.sum() == pytest.approx(1)
+        assert split.iloc[0] == p
+        if max(silent[1], p) < 1:
+            assert split["p_stay"] / (1 - p) == pytest.approx(table["p_stay"][0] / (1 - silent[1]))
+
+
+def test_a_horizon_that_was_not_forecast_is_named():
+    with pytest.raises(InputError, match=r"no p_silent_14d; there are p_silent_30d: see targets\.horizons_days"):
+        at_horizon(forecast(["new"], [0.5], [[1.0]], ["stay"]), 14)

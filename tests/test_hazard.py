@@ -108,6 +108,31 @@ def test_a_score_is_what_the_trees_say_of_the_matrix_of_the_period_and_the_start
     np.testing.assert_allclose(model.scores(FEATURES)[:, 3], expected)
 
 
+@pytest.mark.parametrize("num_leaves", [2, 8, 40])
+def test_the_periods_walked_at_once_are_those_that_lightgbm_walks_one_by_one(num_leaves):
+    """Categories, those that the fit never saw among them, missing values where it had some and where it had none."""
+    rows = FEATURES.assign(
+        f_days_since_last_activity=np.where(FEATURES.index % 7 == 0, np.nan, FEATURES["f_days_since_last_activity"]),
+        f_stage=np.where(FEATURES.index % 5 == 0, np.nan, FEATURES["f_last_type_2"] + 40),
+    )
+    model, _ = models.train(
+        *(rows, TARGETS, planted.CATALOGUE, "churn", "hazard"),
+        {"n_estimators": 30, "num_leaves": num_leaves, "min_child_samples": 5, "colsample_bytree": 1.0},
+        *(planted.GROUPS, 7),
+        horizons=HORIZONS,
+    )
+    odd = rows.assign(
+        f_stage=np.resize([np.nan, 0, 41, 42, 300, -1], len(rows)),
+        f_noise=np.resize([np.nan, 0.0, 1.0], len(rows)),
+        f_value_cents_ever=np.resize([np.nan, 0.0, -5.0], len(rows)),
+    )
+    for x in (rows, odd.iloc[:100], odd.iloc[:0]):
+        scores = model.scores(x)
+        for k in range(len(model.edges_) if len(x) else 0):
+            one_by_one = model.booster_.predict(model.matrix(x, k), raw_score=True) + model.start_[k]
+            np.testing.assert_array_equal(scores[:, k], one_by_one)
+
+
 def test_what_was_watched_in_part_trains_as_far_as_it_was_watched():
     """Of the newest rows nobody has a mature label; without them nothing of their drift would be learnt."""
     rng = np.random.default_rng(3)

@@ -56,7 +56,12 @@ def publish(
     words += ["model_version_next_stage", "model_version_churn"]
     stage = ["bought" if who == "dan" else "looking" for who in forecast]
     predictions = predictions.assign(
-        **dict.fromkeys(words, "-"), stage=stage, stage_since=night, cutoff_time=night, scored_at_cutoff=night
+        **dict.fromkeys(words, "-"),
+        **dict.fromkeys(("return_days", "return_days_low", "return_days_high")),
+        stage=stage,
+        stage_since=night,
+        cutoff_time=night,
+        scored_at_cutoff=night,
     )
     predictions.attrs = attrs
     settings = {

@@ -458,6 +458,17 @@ def kept(predictions: pd.DataFrame, root: Path) -> None:
     tables.write_json(MANIFEST, folder / "manifest.json")
 
 
+def test_silence_is_told_at_every_horizon_that_is_forecast():
+    predictions = forecast([f"p{i}" for i in range(50)])
+    page = read(predictions=predictions)
+    for days in (30, 90):
+        assert page.says(f"{days} days")
+        assert page.says(words.share(predictions[f"p_silent_{days}d"].mean()))
+    assert page.says("Silence at every horizon")
+    assert page.says(f"expected on day {words.number(predictions['return_days'].median(), 1)}")
+    assert not read(predictions=predictions.drop(columns="p_silent_90d")).says("Silence at every horizon")
+
+
 def test_the_night_before_is_the_latest_kept_one_that_is_earlier(tmp_path):
     source = MANIFEST["source"]
     assert read_night_before(NIGHT, source, tmp_path) is None

@@ -5,6 +5,7 @@ import pytest
 import planted
 from waymark import models, schema, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
+from waymark.periods import Horizons
 from waymark.replay import differences
 
 NIGHT = pd.Timestamp("2025-04-01", tz="UTC")
@@ -42,6 +43,31 @@ def test_everybody_has_one_forecast_that_sums_to_one(trained):
     assert not [c for c in probability if "end" in c]
     np.testing.assert_allclose(made[probability].sum(axis=1), 1, atol=1e-12)
     schema.to_arrow(made, schema.PREDICTIONS)
+
+
+def test_a_hazard_forecasts_silence_at_every_horizon_and_the_day_of_return(trained):
+    features, targets = planted.tables()
+    horizons = Horizons(14, (7, 14, 60))
+    model, card = models.train(
+        *(features, targets, planted.CATALOGUE, "churn", "hazard", {"n_estimators": 20}, planted.GROUPS, 7),
+        horizons=horizons,
+    )
+    made = predictions({**trained, "churn": (model, {**card, "version": "v"})})
+    silent = made[["p_silent_7d", "p_silent_14d", "p_silent_60d"]].to_numpy()
+    np.testing.assert_array_equal(silent, model.survival(tonight(), horizons.every))
+    assert (np.diff(silent, axis=1) <= 0).all()
+    stages = [c for c in made if c.startswith("p_next_")]
+    np.testing.assert_allclose(made[["p_silent_14d", "p_stay", *stages]].sum(axis=1), 1, atol=1e-12)
+    days = made[["return_days_low", "return_days", "return_days_high"]].to_numpy()
+    assert (np.diff(days, axis=1) > 0).all() and (days > 0).all() and (days < 60).all()
+    schema.to_arrow(made, schema.PREDICTIONS)
+    assert not len(predictions({**trained, "churn": (model, {**card, "version": "v"})}, tonight().iloc[:0]))
+
+
+def test_a_model_of_one_horizon_tells_no_day_of_return(trained):
+    made = predictions(trained)
+    assert [c for c in made if c.startswith("p_silent_")] == ["p_silent_14d"]
+    assert made["return_days"].isna().all()
 
 
 def test_the_order_of_the_features_does_not_matter(trained):

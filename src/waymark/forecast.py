@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from waymark.catalogue import slugs
+from waymark.errors import InputError
 from waymark.targets import END, STAY
 
 SILENT = "silent"
@@ -54,29 +55,65 @@ def if_active(stage: pd.Series, p_next: np.ndarray, classes: list[str]) -> pd.Da
 
 
 def combine(
-    stage: pd.Series, p_silent: np.ndarray, p_next: np.ndarray, classes: list[str], horizon_days: int
+    stage: pd.Series, silent: Mapping[int, np.ndarray], p_next: np.ndarray, classes: list[str], horizon_days: int
 ) -> pd.DataFrame:
-    """Join the probability of silence and those of the next stage given activity.
+    """Join the probabilities of silence and those of the next stage given activity.
 
     Parameters
     ----------
     stage, p_next, classes
         As `if_active` takes them.
-    p_silent
-        Probability of silence within the horizon, (n_persons,).
+    silent
+        Probability of silence for so many days, (n_persons,) each, by days.
     horizon_days
-        Names the column of silence.
+        The judged one of them: within it are the stages reached.
 
     Returns
     -------
     pandas.DataFrame
-        One row a person: `p_silent_<h>d`, `p_stay` and the `next_columns`, which sum to 1, and `next_stage`, the
-        likeliest of them.
+        One row a person: `p_silent_<days>d` of each horizon; `p_stay` and the `next_columns`, which sum to 1 with the
+        silence of the judged horizon; and `next_stage`, the likeliest of these. `at_horizon` splits the others.
     """
     given = if_active(stage, p_next, classes)
+    p_silent = silent[horizon_days]
     joint = given.to_numpy() * (1.0 - p_silent)[:, None]
     names = ["p_stay", *next_columns(classes)]
-    out = {f"p_silent_{horizon_days}d": p_silent, **dict(zip(names, joint.T, strict=True))}
-    likeliest = np.column_stack(list(out.values())).argmax(axis=1)
+    likeliest = np.column_stack([p_silent, joint]).argmax(axis=1)
     next_stage = np.array([SILENT, *given], object)[likeliest]
-    return pd.DataFrame({**out, "next_stage": pd.array(next_stage, "str")}, index=stage.index)
+    columns = {silent_column(days): silent[days] for days in sorted(silent)} | dict(zip(names, joint.T, strict=True))
+    return pd.DataFrame({**columns, "next_stage": pd.array(next_stage, "str")}, index=stage.index)
+
+
+def silent_column(days: int) -> str:
+    """Return the column of silence for so many days."""
+    return f"p_silent_{days}d"
+
+
+def at_horizon(predictions: pd.DataFrame, days: int) -> pd.DataFrame:
+    """Split each forecast at another of its horizons.
+
+    What a person does first when active is taken to be the same whenever that is, as far as the forecast knows.
+
+    Parameters
+    ----------
+    predictions
+        Rows of `schema.PREDICTIONS`, or as `combine` returns them.
+    days
+        One of the horizons that have a column.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `p_silent_<days>d`, `p_stay` and the `p_next_` columns: each row sums to 1.
+    """
+    column = silent_column(days)
+    if column not in predictions:
+        known = ", ".join(c for c in predictions if c.startswith("p_silent_"))
+        raise InputError(f"the forecast has no {column}; there are {known}: see targets.horizons_days")
+    active = predictions[["p_stay", *(c for c in predictions if c.startswith("p_next_"))]]
+    total = active.sum(axis=1)
+    given = active.div(total.where(total > 0), axis=0)
+    given = given.fillna({"p_stay": 1.0}).fillna(0.0)  # nobody knows what whoever is sure to be silent would do
+    out = given.mul(1.0 - predictions[column], axis=0)
+    out.insert(0, column, predictions[column])
+    return out

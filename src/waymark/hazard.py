@@ -11,7 +11,9 @@ from lightgbm import Booster
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from waymark.estimators import Boosting, Rows, grow
+from waymark.forest import plant
 from waymark.inputs import select
+from waymark.kernels.trees import roll
 from waymark.periods import Curve, expand, lay_edges, n_periods
 
 SILENCE = "f_days_since_last_activity"
@@ -164,11 +166,15 @@ max_bin, n_jobs, random_state
 
     def _roll(self, x: np.ndarray, period: np.ndarray | int) -> np.ndarray:
         """Set the clock of a matrix to the start of `period`, in place."""
-        start = np.append(0, self.edges_[:-1]).astype(np.float32)[period]
+        start = self._starts[period]
         known = np.flatnonzero(self.feature_names_in_ == SILENCE)
         x[:, -2] = start
         x[:, -1] = x[:, known[0]] + start if len(known) else np.nan
         return x
+
+    @property
+    def _starts(self) -> np.ndarray:
+        return np.append(0, self.edges_[:-1]).astype(np.float32)
 
     def matrix(self, X: pd.DataFrame, period: int = 0) -> np.ndarray:
         """Return what the trees `trees_` are given of each row in a period, (n, n_features + 2) float32."""
@@ -176,10 +182,10 @@ max_bin, n_jobs, random_state
 
     def scores(self, X: pd.DataFrame) -> np.ndarray:
         """Return the log-odds of return in each period, given silence until it starts: (n, n_periods)."""
-        x, trees = self.matrix(X), self.trees_
-        out = np.empty((len(x), len(self.edges_)))
-        for k in range(len(self.edges_)):
-            out[:, k] = trees.predict(self._roll(x, k), raw_score=True, num_threads=self.n_jobs)
+        x = np.ascontiguousarray(select(X, self.feature_names_in_).to_numpy(np.float32))
+        known = np.flatnonzero(self.feature_names_in_ == SILENCE)
+        out = np.zeros((len(x), len(self.edges_)))
+        roll(plant(self.trees_), x, int(known[0]) if len(known) else -1, self._starts, out)
         return out + self.start_
 
     def curve(self, X: pd.DataFrame) -> Curve:

@@ -19,6 +19,7 @@ import yaml
 from waymark import config, metrics, schema, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.eventlog import EventLog, micro
+from waymark.forecast import silent_column
 from waymark.journeys import StageMap
 from waymark.points import latest_event
 from waymark.scoring import FORECASTS, MANIFEST, SETTINGS
@@ -48,8 +49,13 @@ class Night:
     @property
     def known_until(self) -> pd.Timestamp:
         """End of what may count as having happened."""
-        days = self.section(config.TargetsConfig, "targets").horizon_days
-        return self.cutoff_time + pd.Timedelta(days=days + self.section(config.SplitConfig, "split").gap_days)
+        gap = self.section(config.SplitConfig, "split").gap_days
+        return self.cutoff_time + pd.Timedelta(days=self.horizon_days + gap)
+
+    @property
+    def horizon_days(self) -> int:
+        """The judged horizon."""
+        return self.section(config.TargetsConfig, "targets").horizon_days
 
     @property
     def files(self) -> dict[str, str]:
@@ -126,7 +132,10 @@ def _grade(night: Night, logs: Logs) -> list[dict[str, Any]]:
     for role, file in night.files.items():
         forecast = tables.read(night.folder / file).set_index("person_id")
         for target, model in night.manifest["models"][role].items():
-            y, p = (_silence if target == "churn" else _next_stage)(forecast, truth, night.manifest["next_stages"])
+            if target == "churn":
+                y, p = _silence(forecast, truth, silent_column(night.horizon_days))
+            else:
+                y, p = _next_stage(forecast, truth, night.manifest["next_stages"])
             if len(y):
                 about = {"target": target, "role": role, "model": model["name"], "version": model["version"]}
                 rows.append(times | about | _marks(target, y, p) | {"forecast_sha256": night.manifest["sha256"][file]})
@@ -155,12 +164,9 @@ def _what_happened(night: Night, predictions: pd.DataFrame, log: EventLog) -> pd
     return follow_events(points, log, night.known_until, journey, targets, split, cases)
 
 
-def _silence(
-    forecast: pd.DataFrame, truth: pd.DataFrame, next_stages: Mapping[str, str]
-) -> tuple[np.ndarray, np.ndarray]:
+def _silence(forecast: pd.DataFrame, truth: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Return whether each person went silent, and the probabilities of coming back and of silence."""
     happened = truth.loc[truth["churn_status"] == "mature", "is_silent"].astype(bool)
-    [column] = [c for c in forecast if c.startswith("p_silent_")]
     p = forecast.loc[happened.index, column].to_numpy()
     return happened.to_numpy().astype(int), np.column_stack([1 - p, p])
 

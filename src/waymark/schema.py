@@ -250,6 +250,11 @@ PREDICTIONS = Table(
         "stage_since": TIME,  # since when
         "p_stay": "float64",  # probability of being active and reaching no other stage within the horizon
         "next_stage": "string",  # the likeliest of stay, the next stages and silent
+        # Of whoever returns within the longest horizon: half do by this day after the cut-off; null where the model of
+        # churn knows one horizon only.
+        "return_days": "float64",
+        "return_days_low": "float64",  # one in ten do by this day
+        "return_days_high": "float64",  # nine in ten do by this day
         "reason_1": "string",  # the feature that moved the forecast most, and which way; empty where none did
         "reason_2": "string",
         "reason_3": "string",
@@ -259,6 +264,7 @@ PREDICTIONS = Table(
         "mlflow_run_id": "string",
         "scored_at_cutoff": TIME,  # the newest event that could be known then
     },
+    nullable=frozenset({"return_days", "return_days_low", "return_days_high"}),
     families={"p_silent_": "float64", "p_next_": "float64"},
 )
 

@@ -17,10 +17,12 @@ from waymark import schema, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.estimators import select
 from waymark.forecast import SILENT, combine, if_active, next_columns
+from waymark.hazard import Hazard
 from waymark.models import features_of, load
 from waymark.reasons import contributions, top_reasons
 
 N_REASONS = 3
+RETURNS = {"return_days": 0.5, "return_days_low": 0.1, "return_days_high": 0.9}  # column -> quantile
 MANIFEST, SETTINGS = "manifest.json", "settings.yaml"
 FORECASTS = {"champion": "predictions.parquet", "baseline": "baseline.parquet"}  # role -> file of a partition
 Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
@@ -58,7 +60,7 @@ def score(
         Rows of `schema.PREDICTIONS`, in the order of `features`. `attrs["next_stages"]` says which stage each
         `p_next_` column speaks of: names of columns hold ASCII only; `attrs["models"]`, which models forecast.
     """
-    forecast, given = _forecast(features, next_stage, churn, horizon_days)
+    forecast, given, returns = _forecast(features, next_stage, churn, horizon_days)
     n = len(features)
     rows = np.arange(n) if is_explained is None else np.flatnonzero(is_explained)
     likeliest = np.array(given.columns, object)[given.to_numpy()[rows].argmax(axis=1)]
@@ -71,6 +73,7 @@ def score(
             "stage": features["stage"],
             "stage_since": features["stage_since"],
             **{c: forecast[c] for c in forecast},
+            **returns,
             **{f"reason_{i + 1}": pd.array(reasons[:, i], "str") for i in range(N_REASONS)},
             "model_version_next_stage": pd.array([next_stage[1]["version"]] * n, "str"),
             "model_version_churn": pd.array([churn[1]["version"]] * n, "str"),
@@ -94,7 +97,7 @@ def score_baselines(features: pd.DataFrame, baselines: Mapping[str, Model], hori
 
     Rows of `schema.BASELINE`, in the order of `features`, with `attrs["models"]` as in `score`.
     """
-    forecast, _ = _forecast(features, baselines["next_stage"], baselines["churn"], horizon_days)
+    forecast, _, _ = _forecast(features, baselines["next_stage"], baselines["churn"], horizon_days)
     forecast = forecast.drop(columns="next_stage").assign(person_id=features["person_id"])
     forecast.attrs["models"] = _names(baselines)
     return forecast
@@ -123,12 +126,26 @@ def _names(models: Mapping[str, Model]) -> dict[str, dict[str, str]]:
 
 def _forecast(
     features: pd.DataFrame, next_stage: Model, churn: Model, horizon_days: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the joint forecast of each person, and that of the next stage given activity."""
-    p_silent = _probability(churn, features)[:, churn[0].classes_.tolist().index(SILENT)]
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, np.ndarray]]:
+    """Return the joint forecast of each person, that of the next stage given activity, and the days of return."""
+    silent, returns = _silence(features, churn, horizon_days)
     classes, p_next = next_stage[0].classes_.tolist(), _probability(next_stage, features)
-    joint = combine(features["stage"], p_silent, p_next, classes, horizon_days)
-    return joint, if_active(features["stage"], p_next, classes)
+    joint = combine(features["stage"], silent, p_next, classes, horizon_days)
+    return joint, if_active(features["stage"], p_next, classes), returns
+
+
+def _silence(
+    features: pd.DataFrame, churn: Model, horizon_days: int
+) -> tuple[dict[int, np.ndarray], dict[str, np.ndarray]]:
+    """Return the probability of silence at each horizon that the model knows, and the columns of `RETURNS`."""
+    model, card = churn
+    if not isinstance(model, Hazard):
+        unknown = dict.fromkeys(RETURNS, np.full(len(features), np.nan))
+        return {horizon_days: _probability(churn, features)[:, model.classes_.tolist().index(SILENT)]}, unknown
+    curve = model.curve(select(features, card["columns"]))
+    horizons = sorted({*model.horizons_days, horizon_days})
+    days = curve.return_days(list(RETURNS.values()))
+    return dict(zip(horizons, curve.silent(horizons).T, strict=True)), dict(zip(RETURNS, days.T, strict=True))
 
 
 def _probability(model: Model, features: pd.DataFrame) -> np.ndarray:

@@ -17,6 +17,7 @@ from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, Source
 from waymark.eventlog import EventLog, read_log
 from waymark.feature_groups import GROUPS
 from waymark.features import describe
+from waymark.hazard import SILENCE, Hazard
 from waymark.journeys import StageMap, build_journeys
 from waymark.ledger import link_identities
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
@@ -109,10 +110,18 @@ def fill_a_store(root: Path) -> None:
         Store(root / "store", IdentityConfig()).log(bucket)
 
 
+def roll_trees() -> None:
+    """Follow a few persons over some periods."""
+    x = pd.DataFrame({SILENCE: np.arange(100, dtype=np.float32)})
+    y = pd.DataFrame({"return_days": x[SILENCE] / 2, "observed_days": 30.0})
+    Hazard(n_estimators=1).fit(x, y).curve(x)
+
+
 def main() -> None:
     """Compile the kernels."""
     with tempfile.TemporaryDirectory() as folder:
         fill_a_store(Path(folder))
+    roll_trees()
     events = table()
     links = link_identities(events)
     build_journeys(events, links, JOURNEY, pd.Timestamp(END, unit="us", tz="UTC"))

@@ -12,6 +12,7 @@ from waymark.report.words import SILENT, STAY
 
 LIKELY = 0.5
 _NEXT = "p_next_"
+_SILENT = re.compile(r"p_silent_(\d+)d")
 _DAY = pd.Timedelta(days=1)
 
 
@@ -32,6 +33,18 @@ class Outlook:
     def p_silent(self) -> pd.Series | None:
         """Each person's probability of silence within the horizon; None where it is not forecast."""
         return self.predictions.get(f"p_silent_{self.horizon_days}d")
+
+    @property
+    def silence(self) -> dict[int, pd.Series]:
+        """Each person's probability of silence at every horizon that is forecast, by days, the shortest first."""
+        found = {int(m[1]): self.predictions[m[0]] for m in map(_SILENT.fullmatch, self.predictions.columns) if m}
+        return dict(sorted(found.items()))
+
+    @property
+    def return_days(self) -> pd.Series | None:
+        """Each person's median day of return, of those who do within the longest horizon; None where it is not told."""
+        days = self.predictions.get("return_days")
+        return None if days is None or days.isna().all() else days
 
     @cached_property
     def is_likely_silent(self) -> pd.Series:

@@ -12,10 +12,12 @@ from waymark.report.quality import standing
 # The settings that a reader needs to judge the numbers, in this order.
 MATTERS = {
     "model.name": "Model",
+    "model.churn.name": "Model of churn",
     "features.points": "Prediction points",
     "features.windows_days": "Feature windows, days",
     "features.population.active_within_days": "Scored if active within, days",
     "targets.horizon_days": "Horizon, days",
+    "targets.horizons_days": "Silence forecast at, days",
     "targets.churn_event_types": "Silent without any of",
     "split.kind": "Train and test split by",
     "seed": "Seed",

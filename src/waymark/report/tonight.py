@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from waymark.report import words
 from waymark.report.figures import histogram_figure
-from waymark.report.markup import Markup, bar, figure, note, paragraph, section, table, tag
+from waymark.report.markup import Markup, bar, figure, join, note, paragraph, section, table, tag
 from waymark.report.outlook import LIKELY, Outlook
 
 
@@ -68,7 +68,29 @@ def _silence(outlook: Outlook, before: Outlook | None) -> Markup | str:
     drawing = histogram_figure(label, outlook.silence_bins(), bins, axis)
     caption = tag("div", paragraph(" ".join(said).rstrip() + ("" if is_compared else ".")))
     shown = figure(drawing, f"Share of people. Columns: tonight{steps}.")
-    return tag("div", shown, tag("div", tag("h3", "Chance of silence"), caption), class_="columns")
+    beside = tag("div", tag("h3", "Chance of silence"), caption, _horizons(outlook, before if is_compared else None))
+    return tag("div", shown, beside, class_="columns")
+
+
+def _horizons(outlook: Outlook, before: Outlook | None) -> Markup | str:
+    """Return how many are expected to be silent at each horizon, where there are several, and who comes back when."""
+    if len(outlook.silence) < 2:
+        return ""
+    rows = []
+    for days, p in outlook.silence.items():
+        row = [f"{days} days", bar(float(p.mean())), words.share(p.mean())]
+        if before is not None:
+            earlier = before.silence.get(days)
+            row.append(words.NONE if earlier is None else words.share(earlier.mean()))
+        rows.append([*row, words.count(p.sum())])
+    head = ["Silent for", "", "Mean chance", *(["Night before"] if before is not None else []), "People expected"]
+    caption = "Silence at every horizon, from one curve for each person"
+    longest = max(outlook.silence)
+    said = (
+        f"Of those who come back within {longest} days, the median person is expected on day "
+        f"{words.number(outlook.return_days.median(), 1)}; each person's own day and interval are in the predictions."
+    )
+    return join([table(caption, head, rows, text=2), note(said) if outlook.return_days is not None else ""])
 
 
 def counts_by_stage(outlook: Outlook, path: Sequence[str]) -> Markup:
