@@ -12,7 +12,7 @@ from waymark.config import FeaturesConfig, check
 from waymark.errors import InputError
 from waymark.ledger import link_identities
 from waymark.points import Points
-from waymark.reasons import fact
+from waymark.wording import fact
 
 LINES = (
     "ann 2025-01-18 web view",  # a Saturday

@@ -310,8 +310,9 @@ USE_EVERYTHING = """
 import pkgutil, sys
 sys.path[:0] = ["src", "tests"]
 import numpy as np
-import by_hand, random_logs
-from waymark import kernels
+import by_hand, planted, random_logs
+from waymark import kernels, models
+from waymark.explanations import explain
 from waymark.exposure import measure_exposure
 from waymark.eventlog import micro, read_log
 from waymark.features import build_features, build_training_features
@@ -328,6 +329,10 @@ for kind in ("snapshots", "every_event"):
             build_features(log, links, random_logs.CUTOFF, journey, chosen)
 build_journeys(log, links, by_hand.SHOP, random_logs.CUTOFF)
 measure_exposure(read_log(log, links), by_hand.SHOP, micro(random_logs.CUTOFF))
+for target in ("next_stage", "churn"):
+    rows = models.labelled(*planted.tables(), target)
+    model = models.fit(models.make("lightgbm", {"n_estimators": 3}, planted.CATALOGUE, 7, target=target), rows)
+    explain(model, rows, rows["label"])
 for module in pkgutil.iter_modules(kernels.__path__, "waymark.kernels."):
     for name, kernel in vars(sys.modules.get(module.name, kernels)).items():
         if hasattr(kernel, "stats"):

@@ -1,125 +1,126 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 import planted
-from waymark import models, reasons
+from waymark import models, reasons, wording
 from waymark.catalogue import Feature
+from waymark.explanations import Explanation, explain
+from waymark.feature_groups import GROUPS
+from waymark.reason_groups import REASON_GROUPS, group_of, in_groups
 
 FEATURES, TARGETS = planted.tables()
 LEARNERS = ["lightgbm", "logistic"]
-
-
 SETTINGS = {"lightgbm": {"n_estimators": 20}, "logistic": {"C": 0.1}}
 
 
-def fitted(target, name, **settings):
+def fitted(target, name):
     rows = models.labelled(FEATURES, TARGETS, target)
-    settings = SETTINGS.get(name, {}) | settings
-    return models.fit(models.make(name, settings, planted.CATALOGUE, 7, target=target), rows)
+    return models.fit(models.make(name, SETTINGS.get(name, {}), planted.CATALOGUE, 7, target=target), rows)
 
 
-def raw_scores(model, X):
-    """Return the scores before they become probabilities, one column a class."""
-    if isinstance(model, models.Boosting):
-        raw = model.trees_.predict(model.matrix(X), raw_score=True)
-    else:
-        raw = model.linear_.decision_function(model.design(X))
-    return raw if raw.ndim > 1 else np.column_stack([-raw, raw])
+def told(model, outcome, rows=FEATURES):
+    """Return the reasons of one outcome for every row."""
+    known = {f.column: f for f in planted.CATALOGUE}
+    outcomes = [outcome] * len(rows)
+    features = [known[c] for c in model.feature_names_in_]
+    return reasons.strongest(explain(model, rows, outcomes), rows, features, outcomes)
 
 
-@pytest.mark.parametrize("target", ["next_stage", "churn"])
-@pytest.mark.parametrize("name", LEARNERS)
-def test_contributions_add_up_to_the_score_of_the_class(name, target):
-    model = fitted(target, name)
-    for k, label in enumerate(model.classes_):
-        parts = reasons.contributions(model, FEATURES, [label] * len(FEATURES))
-        rest = raw_scores(model, FEATURES)[:, k] - parts.sum(axis=1)
-        np.testing.assert_allclose(rest, rest[0], atol=1e-9)
+# --- groups ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("labels", [None, ["cart", "order"]])
-def test_contributions_of_a_start_add_up_too(labels):
-    rows = models.labelled(FEATURES, TARGETS, "next_stage")
-    rows = rows if labels is None else rows[rows["label"].isin(labels)]
-    settings = {"n_estimators": 20, "start_order": 3}
-    model = models.fit(models.make("lightgbm", settings, planted.CATALOGUE, 7), rows)
-    assert model.start_.order >= 2
-    p = np.log(model.predict_proba(rows))
-    for k, label in enumerate(model.classes_):
-        parts = reasons.contributions(model, rows, [label] * len(rows))
-        other = (k + 1) % len(model.classes_)
-        others = reasons.contributions(model, rows, [model.classes_[other]] * len(rows))
-        between = parts - others if len(model.classes_) > 2 else parts
-        rest = p[:, k] - p[:, other] - between.sum(axis=1)
-        np.testing.assert_allclose(rest, rest[0], atol=1e-9)
+def test_every_group_of_features_has_a_reason_group_of_its_own_words():
+    for group in GROUPS:
+        assert group_of(Feature("x", group, "x", "count")) != "other", group
+    assert len({g.name for g in REASON_GROUPS}) == len({g.words for g in REASON_GROUPS}) == len(REASON_GROUPS)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_each_row_is_explained_for_its_own_class(name):
-    model = fitted("next_stage", name)
-    asked = np.array(model.classes_)[np.arange(len(FEATURES)) % len(model.classes_)]
-    mixed = reasons.contributions(model, FEATURES, asked)
-    for label in model.classes_:
-        own = reasons.contributions(model, FEATURES, [label] * len(FEATURES))
-        np.testing.assert_allclose(mixed[asked == label], own[asked == label], atol=1e-12)
+def test_every_rule_of_the_table_is_of_use():
+    """A rule that an earlier one always wins against names features that belong elsewhere."""
+    for group in REASON_GROUPS:
+        for of, begins in group.holds:
+            assert of in GROUPS
+            assert group_of(Feature(begins or "zzz", of, "x", "count")) == group.name
 
 
-def test_the_trees_of_one_class_explain_as_all_of_them_do():
-    model = fitted("next_stage", "lightgbm")
-    x = model.matrix(FEATURES)
-    every = model.trees_.predict(x, pred_contrib=True).reshape(len(x), len(model.classes_), -1)
-    for k, label in enumerate(model.classes_):
-        own = reasons.contributions(model, FEATURES, [label] * len(x))
-        np.testing.assert_allclose(own, every[:, k, :-1], atol=1e-12)
+def test_groups_hold_each_feature_once_so_that_sums_stay():
+    parts = np.random.default_rng(0).normal(size=(5, len(planted.CATALOGUE)))
+    names, sums = in_groups(parts, planted.CATALOGUE)
+    assert names == ["known_for", "recency", "frequency", "value", "last", "journey", "other"]
+    np.testing.assert_allclose(sums.sum(axis=1), parts.sum(axis=1))
+    np.testing.assert_allclose(sums[:, names.index("journey")], parts[:, 4] + parts[:, 5])
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_silence_is_explained_by_what_makes_silence(name):
-    model = fitted("churn", name)
-    parts = reasons.contributions(model, FEATURES, ["silent"] * len(FEATURES))
-    texts = reasons.top_reasons(parts, FEATURES, planted.CATALOGUE, ["silent"] * len(FEATURES))[:, 0]
+    texts = pd.Series(told(fitted("churn", name), "silent").texts[:, 0])
     days = FEATURES["f_days_since_last_activity"]
-    for is_side, verdict in ((days > 40, "silence likelier"), (days < 4, "silence less likely")):
-        named = [t.endswith(f" since the last activity: {verdict}") for t in texts[is_side]]
-        assert np.mean(named) > 0.95
+    for is_side, verdict in ((days > 40, r"likelier \(\+\d+ points?\)"), (days < 4, r"less likely \(-\d+ points?\)")):
+        assert texts[is_side].str.fullmatch(f".* since the last activity: silence {verdict}").mean() > 0.95
 
 
 def test_a_next_stage_is_explained_by_what_leads_there():
-    model = fitted("next_stage", "lightgbm")
-    parts = reasons.contributions(model, FEATURES, ["order"] * len(FEATURES))
-    texts = reasons.top_reasons(parts, FEATURES, planted.CATALOGUE, ["order"] * len(FEATURES))
+    found = told(fitted("next_stage", "lightgbm"), "order")
     pays = FEATURES["f_last_type_1"] == planted.TYPES.index("pay")
-    assert set(texts[pays, 0]) == {"the latest event is pay: order likelier"}
-    assert set(texts[~pays, 0]) <= {
+    first = pd.Series(found.texts[:, 0]).str.replace(r" \(.*", "", regex=True)
+    assert set(first[pays]) == {"the latest event is pay: order likelier"}
+    assert set(first[~pays]) == {
         "the latest event is call: order less likely",
         "the latest event is click: order less likely",
     }
+    assert set(found.groups[:, 0]) == {"last"}
 
 
-@pytest.mark.parametrize("name", ["most_frequent", "chain", "back_off"])
-def test_models_without_parts_give_no_reasons(name):
-    model = fitted("churn", name)
-    parts = reasons.contributions(model, FEATURES, ["silent"] * len(FEATURES))
-    assert parts.shape == (len(FEATURES), model.n_features_in_)
-    known = {f.column: f for f in planted.CATALOGUE}
-    features = [known[c] for c in model.feature_names_in_]
-    assert set(reasons.top_reasons(parts, FEATURES, features, ["silent"] * len(FEATURES)).ravel()) == {""}
+def test_the_points_are_those_of_the_forecast_against_the_one_without_the_group():
+    model = fitted("churn", "lightgbm")
+    found, p = told(model, "silent"), model.predict_proba(FEATURES)[:, 1]
+    explained = explain(model, FEATURES, ["silent"] * len(FEATURES))
+    names, sums = in_groups(explained.parts, planted.CATALOGUE)
+    moved = sums[np.arange(len(sums)), [names.index(g) for g in found.groups[:, 0]]]
+    without = 1 / (1 + (1 - p) / p * np.exp(moved))
+    points = pd.Series(found.texts[:, 0]).str.extract(r"\(([+-][\d.]+) points?\)")[0].astype(float)
+    assert points.notna().mean() > 0.9
+    np.testing.assert_allclose(points, 100 * (p - without), atol=0.56)
 
 
-def test_reasons_name_the_strongest_and_nothing_that_moved_nothing():
+def test_models_that_nothing_moves_give_no_reasons():
+    found = told(fitted("churn", "most_frequent"), "silent")
+    assert set(found.texts.ravel()) == {""} == set(found.groups.ravel())
+
+
+def test_reasons_name_the_strongest_groups_by_the_member_that_moved_most_their_way():
     rows = FEATURES.head(3)
     parts = np.zeros((3, len(planted.CATALOGUE)))
     parts[0, [1, 2, 3, 8]] = [0.1, -0.4, 0.3, -0.2]
+    parts[0, [4, 5]] = [-0.5, 0.7]  # of one group: together weaker than frequency, and told by the one that won
     parts[1, 8] = -0.5
-    texts = reasons.top_reasons(parts, rows, planted.CATALOGUE, ["stay", "order", "silent"])
-    number = reasons.number
-    assert texts[0].tolist() == [
+    found = reasons.strongest(
+        Explanation(np.zeros(3), parts), rows, planted.CATALOGUE, ["stay", "order", "silent"], n=4
+    )
+    texts = [[text.partition(" (")[0] for text in row] for row in found.texts]
+    number = wording.number
+    assert texts[0] == [
         f"{number(rows['f_n_activities_ever'][0])} activities so far: staying less likely",
         f"value so far is {rows['f_value_cents_ever'][0] / 100:.2f}: staying likelier",
+        f"{wording.fact(planted.CATALOGUE[5], rows['f_previous_stage'][0])}: staying likelier",
         f"noise is {number(rows['f_noise'][0])}: staying less likely",
     ]
-    assert texts[1].tolist() == [f"noise is {number(rows['f_noise'][1])}: order less likely", "", ""]
-    assert texts[2].tolist() == ["", "", ""]
+    assert found.groups[0].tolist() == ["frequency", "value", "journey", "other"]
+    assert texts[1] == [f"noise is {number(rows['f_noise'][1])}: order less likely", "", "", ""]
+    assert texts[2] == ["", "", "", ""]
+    assert (np.sign(found.points[0]) == [-1, 1, 1, -1]).all()
+
+
+def test_the_strongest_over_two_forecasts_come_first():
+    one, two = (
+        reasons.Reasons(np.array([texts], object), np.array([texts], object), np.array([moved]))
+        for texts, moved in ((["a", "b"], [-3.0, 1.0]), (["c", ""], [2.0, 0.0]))
+    )
+    assert reasons.merge([one, two], 3).tolist() == [["a", "c", "b"]]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_reasons_name_the_strongest_and_nothing_that_moved_nothing():
     ],
 )
 def test_a_fact_is_worded_by_its_unit(feature, value, words):
-    assert reasons.fact(feature, np.float32(value)) == words
+    assert wording.fact(feature, np.float32(value)) == words
 
 
 @pytest.mark.parametrize(
@@ -170,4 +171,4 @@ def test_a_fact_is_worded_by_its_unit(feature, value, words):
     ],
 )
 def test_a_span_is_told_in_the_largest_unit_that_fits(days, words):
-    assert reasons.span(days) == words
+    assert wording.span(days) == words

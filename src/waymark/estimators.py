@@ -237,11 +237,9 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         """Whether the trees start from a transition table."""
         return bool(self.start_order and self.start_columns)
 
-    def start_steps(self, X: pd.DataFrame, k: int) -> np.ndarray:
-        """Return how far each column of `start_` moves the score of class `k`, (columns, rows), in log-odds."""
-        scores = [_log(p) for p in self.start_.refine(X)]
-        of_class = [s[:, k] if s.shape[1] > 2 else s[:, k] - s[:, 1 - k] for s in scores]
-        return np.diff(of_class, axis=0)
+    def start_scores(self, X: pd.DataFrame) -> list[np.ndarray]:
+        """Return the logs that rows start from given the first 0, 1, ... columns of `start_`: (n, n_classes) each."""
+        return [_log(p) for p in self.start_.refine(X)] if self.has_start else []
 
     @property
     def feature_importances_(self) -> np.ndarray:

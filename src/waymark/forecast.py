@@ -20,6 +20,12 @@ def next_columns(classes: Iterable[str]) -> dict[str, str]:
     return dict(zip((f"p_next_{slug}" for slug in slugs(stages)), stages, strict=True))
 
 
+def can_follow(stage: pd.Series, classes: Iterable[str]) -> np.ndarray:
+    """Say which classes of the next stage `if_active` leaves each person, (n_persons, n_classes) bool."""
+    classes = np.array(classes, object)
+    return (classes != END) & (classes != stage.to_numpy(object)[:, None])
+
+
 def if_active(stage: pd.Series, p_next: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Return what a model of the next stage says of the outcomes that a forecast can name.
 

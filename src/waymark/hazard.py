@@ -162,9 +162,9 @@ max_bin, n_jobs, random_state
         x = np.empty((len(at), self.n_features_in_ + 2), np.float32)
         for j, column in enumerate(self.feature_names_in_):
             x[:, j] = features[column].to_numpy(np.float32)[at]
-        return self._roll(x, period)
+        return self.set_clock(x, period)
 
-    def _roll(self, x: np.ndarray, period: np.ndarray | int) -> np.ndarray:
+    def set_clock(self, x: np.ndarray, period: np.ndarray | int) -> np.ndarray:
         """Set the clock of a matrix to the start of `period`, in place."""
         start = self._starts[period]
         known = np.flatnonzero(self.feature_names_in_ == SILENCE)

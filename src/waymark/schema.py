@@ -255,7 +255,7 @@ PREDICTIONS = Table(
         "return_days": "float64",
         "return_days_low": "float64",  # one in ten do by this day
         "return_days_high": "float64",  # nine in ten do by this day
-        "reason_1": "string",  # the feature that moved the forecast most, and which way; empty where none did
+        "reason_1": "string",  # what moved the forecast most, which way and how far; empty where nothing did
         "reason_2": "string",
         "reason_3": "string",
         "model_version_next_stage": "string",

@@ -11,18 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
 
 from waymark import schema, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.estimators import select
-from waymark.forecast import SILENT, combine, if_active, next_columns
+from waymark.explanations import Explanation, explain
+from waymark.forecast import SILENT, can_follow, combine, if_active, next_columns
 from waymark.hazard import Hazard
 from waymark.models import features_of, load
-from waymark.reasons import contributions, top_reasons
+from waymark.reasons import Reasons, merge, strongest
 
 N_REASONS = 3
 RETURNS = {"return_days": 0.5, "return_days_low": 0.1, "return_days_high": 0.9}  # column -> quantile
+_CHUNK = 20_000  # persons explained at a time; bounds memory
 MANIFEST, SETTINGS = "manifest.json", "settings.yaml"
 FORECASTS = {"champion": "predictions.parquet", "baseline": "baseline.parquet"}  # role -> file of a partition
 Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
@@ -63,9 +66,10 @@ def score(
     forecast, given, returns = _forecast(features, next_stage, churn, horizon_days)
     n = len(features)
     rows = np.arange(n) if is_explained is None else np.flatnonzero(is_explained)
-    likeliest = np.array(given.columns, object)[given.to_numpy()[rows].argmax(axis=1)]
     reasons = np.full((n, N_REASONS), "", object)
-    reasons[rows] = _reasons(features.iloc[rows], [(churn, np.full(len(rows), SILENT)), (next_stage, likeliest)])
+    for begin in range(0, len(rows), _CHUNK):
+        some = rows[begin : begin + _CHUNK]
+        reasons[some] = _reasons(features.iloc[some], given.iloc[some], next_stage, churn)
     predictions = pd.DataFrame(
         {
             "person_id": features["person_id"],
@@ -154,25 +158,30 @@ def _probability(model: Model, features: pd.DataFrame) -> np.ndarray:
     return model[0].predict_proba(select(features, model[1]["columns"]))
 
 
-def _reasons(features: pd.DataFrame, explained: list[tuple[Model, np.ndarray]]) -> np.ndarray:
-    """Return the strongest reasons over several models, (n_persons, N_REASONS); all contributions are log-odds."""
-    texts, strengths = [], []
-    for (model, card), outcome in explained:
-        if features.empty:
-            break
-        x = select(features, card["columns"])
-        parts = contributions(model, x, outcome)
-        of_model = model.feature_names_in_.tolist()
-        known = {f.column: f for f in features_of(card)}
-        texts.append(top_reasons(parts, x, [known[c] for c in of_model], list(outcome), N_REASONS))
-        strength = np.zeros((len(x), N_REASONS))
-        top = -np.sort(-np.abs(parts), axis=1)[:, :N_REASONS]
-        strength[:, : top.shape[1]] = top
-        strengths.append(strength)
-    if not texts:
-        return np.full((len(features), N_REASONS), "", object)
-    order = np.argsort(-np.hstack(strengths), axis=1, kind="stable")[:, :N_REASONS]
-    return np.take_along_axis(np.hstack(texts), order, axis=1)
+def _reasons(features: pd.DataFrame, given: pd.DataFrame, next_stage: Model, churn: Model) -> np.ndarray:
+    """Return the strongest reasons of silence and of the likeliest next stage, (n_persons, N_REASONS)."""
+    likeliest = np.array(given.columns, object)[given.to_numpy().argmax(axis=1)]
+    # Where one outcome has all of it, nothing moved it there.
+    possible = can_follow(features["stage"], next_stage[0].classes_) & (given.max(axis=1) < 1).to_numpy()[:, None]
+    of_silence, silent = _told(features, churn, np.full(len(features), SILENT))
+    p_active = expit(-of_silence.log_odds)
+    _, follows = _told(features, next_stage, likeliest, possible, p_active)
+    return merge([silent, follows], N_REASONS)
+
+
+def _told(
+    features: pd.DataFrame,
+    of: Model,
+    outcome: np.ndarray,
+    possible: np.ndarray | None = None,
+    share: np.ndarray | float = 1.0,
+) -> tuple[Explanation, Reasons]:
+    model, card = of
+    x = select(features, card["columns"])
+    known = {f.column: f for f in features_of(card)}
+    explained = explain(model, x, outcome, possible)
+    told = [known[c] for c in model.feature_names_in_.tolist()]
+    return explained, strongest(explained, x, told, outcome, share, N_REASONS)
 
 
 def publish(

@@ -1,8 +1,10 @@
 """Loops over the events of one person after another, compiled by Numba; nothing else is.
 
-Every kernel takes events grouped by person and, within a person, in time order. Times are int64 microseconds. Sums of
-integers are exact; sums of floats run in one order, within one person, so that neither other persons nor the number of
-points change a digit.
+(`shapley` alone goes over trees, for one row after another.)
+
+Every other kernel takes events grouped by person and, within a person, in time order. Times are int64 microseconds.
+Sums of integers are exact; sums of floats run in one order, within one person, so that neither other persons nor the
+number of points change a digit.
 
 Those that read numbers out take some persons and their points as a plain tuple of `waymark.tracks.People`: person g has
 the events `starts[g] <= i < starts[g + 1]`, which happened at `time`, and the points `point_starts[g] <= p <

@@ -14,7 +14,9 @@ import pandas as pd
 
 from waymark import schema
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, SourceConfig
+from waymark.estimators import Boosting
 from waymark.eventlog import EventLog, read_log
+from waymark.explanations import explain
 from waymark.feature_groups import GROUPS
 from waymark.features import describe
 from waymark.hazard import SILENCE, Hazard
@@ -117,11 +119,19 @@ def roll_trees() -> None:
     Hazard(n_estimators=1).fit(x, y).curve(x)
 
 
+def explain_something() -> None:
+    """Explain forecasts of trees."""
+    x = pd.DataFrame({"f_size": np.arange(60.0), "f_kind": np.arange(60.0) % 3})
+    model = Boosting(categorical=("f_kind",), n_estimators=2, min_child_samples=5).fit(x, ["a", "b"] * 30)
+    explain(model, x, ["a"] * len(x))
+
+
 def main() -> None:
     """Compile the kernels."""
     with tempfile.TemporaryDirectory() as folder:
         fill_a_store(Path(folder))
     roll_trees()
+    explain_something()
     events = table()
     links = link_identities(events)
     build_journeys(events, links, JOURNEY, pd.Timestamp(END, unit="us", tz="UTC"))
