@@ -240,6 +240,51 @@ REALISED = pd.DataFrame(
 )
 
 
+BACKTEST_OF = {"data_version": "d1", "features": {"last_k": 5}}
+
+
+def _entry(role: str, loss: float, to_best: tuple[float, float, float] | None) -> dict:
+    names = ("value", "low", "high")
+    metrics = {
+        m: dict(zip(names, (v, v - 0.01, v + 0.01)))
+        for m, v in (("log_loss", loss), ("brier", 0.18), ("auc", 0.8), ("accuracy", 0.7), ("ece", 0.02))
+    }
+    return {"role": role, "metrics": metrics, "to_best": to_best and {"log_loss": dict(zip(names, to_best))}}
+
+
+_BOARD = {
+    "lightgbm": _entry("model", 0.51, None),
+    "logistic": _entry("model", 0.515, (0.005, -0.001, 0.011)),
+    "recency": _entry("baseline", 0.6, (0.09, 0.08, 0.1)),
+}
+BACKTESTS = {
+    "churn": {
+        "of": BACKTEST_OF,
+        "missing": None,
+        "left_out": [{"model": "hazard", "origin": "2025-06-02", "reason": "there are 3 rows to learn from"}],
+        "origins": [
+            {"origin": day, "n_train": 900, "n_test": 300, "missing": None, "best": "lightgbm", "models": _BOARD}
+            for day in ("2025-06-02", "2025-06-30")
+        ],
+        "pooled": {
+            "best": "lightgbm",
+            "models": _BOARD,
+            "n_test": 600,
+            "n_test_persons": 310,
+            "verdict": "lightgbm is ahead; no proven difference in log loss to logistic",
+            "slices": [
+                {
+                    "by": "stage",
+                    "value": "cart",
+                    "n": 44,
+                    "log_loss": {"lightgbm": 0.6, "logistic": 0.58, "recency": 0.7},
+                }
+            ],
+        },
+    }
+}
+
+
 @cache
 def _frames() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     journeys = random_journeys(120)
@@ -261,6 +306,8 @@ def a_night(**other: object) -> dict:
         "ingest": INGEST,
         "exposure": EXPOSURE,
         "leakcheck": LEAKCHECK,
+        "backtests": BACKTESTS,
+        "backtest_of": BACKTEST_OF,
         "realised": REALISED,
         "journeys": journeys,
         "predictions": predictions,

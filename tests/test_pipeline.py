@@ -15,6 +15,7 @@ from waymark.steps.config import compose_settings
 
 # A change of these changes no result: they check, print and stop.
 FREE = {"waymark.config", "waymark.console", "waymark.errors"}
+WRITTEN_BY_COMMANDS = {"reports/backtest"}  # there from the start, and empty until `make backtest`
 PIPELINES = ("dvc.yaml", "models/dvc.yaml")
 
 
@@ -87,7 +88,7 @@ def test_what_a_step_reads_is_written_by_a_step_or_delivered(name):
     for dep in STAGES[name]["deps"]:
         if dep.startswith(("src/", "conf")):
             assert (ROOT / dep).exists(), dep
-        elif dep != "${landing}":
+        elif dep != "${landing}" and dep not in WRITTEN_BY_COMMANDS:
             assert any(PurePosixPath(dep).is_relative_to(path) for path in written), f"no step writes {dep}"
 
 

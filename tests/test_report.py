@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from a_night import (
+    BACKTESTS,
     EVALUATION,
     EXPOSURE,
     INGEST,
@@ -219,6 +220,7 @@ def test_whatever_data_says_is_shown_and_never_run():
     evaluation = json.loads(json.dumps(EVALUATION).replace("judged", json.dumps(attack)[1:-1]))
     evaluation["targets"]["churn"]["importance"][0]["words"] = attack
     evaluation["targets"]["churn"]["slices"][0]["value"] = attack
+    backtests = json.loads(json.dumps(BACKTESTS).replace("is ahead", json.dumps(attack)[1:-1]))
     text = build_page(
         **a_night(
             title=attack,
@@ -227,6 +229,7 @@ def test_whatever_data_says_is_shown_and_never_run():
             journeys=journeys,
             predictions=forecast(["ann", "bob"], stages=(attack, "awareness")),
             evaluation=evaluation,
+            backtests=backtests,
             ingest={**INGEST, "rejects_by_rule": {attack: 3}, "feeds": {attack: INGEST["feeds"]["web"]}},
             manifest={**MANIFEST, "versions": {attack: attack}, "warnings": [attack]},
             settings={**SETTINGS, "model": {"name": attack}},
@@ -352,6 +355,25 @@ def test_times_are_written_for_readers_in_utc():
     assert words.moment(pd.Timestamp("2025-03-01 01:30", tz="Europe/Berlin")) == "1 March 2025, 00:30 UTC"
     assert words.moment("2025-12-31") == "31 December 2025"
     assert words.moment("last week") == "last week"
+
+
+def test_the_leaderboard_says_who_leads_and_whose_distance_is_not_proven():
+    page = full()
+    assert page.says(
+        "lightgbm is ahead; no proven difference in log loss to logistic",
+        "Judged on 600 rows of 310 people, forecast from 2025-06-02 and 2025-06-30",
+        "hazard of return, at 2025-06-02: there are 3 rows to learn from",
+    )
+    cells = [" ".join(c.split()) for c in page.cells]
+    assert "no proven difference +0.005 (−0.001 to +0.011) log loss" in cells
+    assert "worse +0.090 (+0.080 to +0.100) log loss" in cells
+    assert not page.says("This backtest is stale")
+
+
+def test_a_backtest_of_other_data_or_settings_is_called_stale():
+    page = read(backtest_of={"data_version": "d2", "features": {"last_k": 5}})
+    assert page.says("This backtest is stale", "It is of another data version than the models of tonight")
+    assert read(backtests={}).says("No backtest was made; make backtest makes one.")
 
 
 # --- the journey ----------------------------------------------------------------------------------------------------
@@ -488,6 +510,9 @@ def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatc
     tables.write_text(yaml.safe_dump(resolved), Path("resolved.yaml"))
     clock = {"cutoff_time": NIGHT.isoformat(), "scored_at_cutoff": NIGHT.isoformat(), "data_version": "d41d8cd9"}
     tables.write_json(clock, tables.CLOCK / "score.json")
+    trained = {"as_of": NIGHT.isoformat(), "train_cutoffs": [], "test_cutoffs": [], "data_version": "d2"}
+    tables.write_json(trained, tables.CLOCK / "train.json")
+    tables.write_json(BACKTESTS["churn"], tables.BACKTEST / "churn.json")
     tables.write_json(EVALUATION, tables.REPORTS / "evaluation.json")
     tables.write_json(INGEST, tables.REPORTS / "ingest.json")
     tables.write_json(EXPOSURE, tables.REPORTS / "exposure.json")
@@ -501,6 +526,9 @@ def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatc
     page = Reader(first.decode())
     assert page.says("Journeys & stages", "1,284,551", "100 people were scored", "90 people were scored on both nights")
     assert page.says('make repro ARGS="cutoff_time=2025-09-28"')
+    assert page.says(
+        "This backtest is stale", "another data version, source, journey, features, targets and split than"
+    )
     step.main()
     assert step.PAGE.read_bytes() == first
 

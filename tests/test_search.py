@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 FEATURES, TARGETS = planted.tables(n_persons=60, n_nights=9)
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 LOGISTIC = config.ModelConfig(name="logistic", settings={"C": 0.1})
-C = {"C": Range(low=0.001, high=10.0, log=True)}
+HAZARD = workbench.models(ROOT / "conf")["hazard"]
 
 
 @functools.cache
@@ -184,16 +184,12 @@ def test_a_range_that_is_none_is_refused(wrong, says):
 def test_every_range_of_conf_is_of_a_setting_and_holds_what_the_model_has_now():
     ranges = check(SearchConfig, yaml.safe_load((ROOT / "conf/search/base.yaml").read_text()), "search").ranges
     made = workbench.models(ROOT / "conf")
-    assert set(ranges) <= {m.name for m in made.values()}
-    for model in made.values():
-        if model.name in ranges:
-            judge = objective(target="next_stage", model=model)
-            assert set(judge.start) == set(judge.ranges) == set(ranges[model.name]), model.name
-
-
-def test_a_setting_that_churn_does_not_hang_on_is_left_alone():
-    lightgbm = workbench.models(ROOT / "conf")["lightgbm"]
-    assert "start_order" not in objective(model=lightgbm).ranges
+    assert set(ranges) == {m.of(target).name for m in made.values() for target in ("next_stage", "churn")}
+    for target in ("next_stage", "churn"):
+        for one in (model.of(target) for model in made.values()):
+            judge = objective(target=target, model=one)
+            asked = set(ranges[one.name]) - ({"start_order"} if target == "churn" else set())
+            assert set(judge.start) == set(judge.ranges) == asked, one.name
 
 
 def test_a_range_of_no_setting_is_refused():
@@ -222,10 +218,14 @@ def test_the_file_of_the_best_is_a_choice_of_conf(tmp_path):
     conf = Path(shutil.copytree(ROOT / "conf", tmp_path / "conf"))
     judge = objective()
     path = model_file.place(conf, "found", may_overwrite=False)
-    model_file.write(path, "Found by a test. " * 20, "logistic", judge.settings_with({"C": 0.123456}))
-    composed = yaml.safe_load(compose_settings(PARAMS | {"model": "found"}, conf))
-    assert composed["model"] == {"name": "logistic", "settings": {"C": 0.1235}}
-    assert workbench.models(conf)["found"].settings == {"C": 0.1235}
+    best = config.Estimator(name="logistic", settings=judge.settings_with({"C": 0.123456}))
+    for target, other in (("churn", "next_stage"), ("next_stage", "churn")):
+        model_file.write(path, "Found by a test. " * 20, model_file.with_estimator(HAZARD, target, best))
+        composed = yaml.safe_load(compose_settings(PARAMS | {"model": "found"}, conf))
+        for found in (workbench.models(conf)["found"], check(config.ModelConfig, composed["model"], "model")):
+            assert found.of(target).settings == {"C": 0.1235}
+            assert found.of(other).name == HAZARD.of(other).name
+            assert found.of(other).settings == HAZARD.of(other).settings
     with pytest.raises(InputError, match=r"found.yaml exists already; choose another name, or say overwrite=yes"):
         model_file.place(conf, "found", may_overwrite=False)
     assert model_file.place(conf, "found", may_overwrite=True) == path
@@ -251,6 +251,8 @@ def test_of_cases_a_label_is_known_when_the_next_event_comes():
             "next_stage_status": "mature",
             "is_silent": [False, False, True, False, True],
             "churn_status": "mature",
+            "return_days": np.nan,
+            "observed_days": 2.0,
             "fold": "train",
             "split_rank": [0, 0, 0, 1, 1],
         }

@@ -7,7 +7,7 @@ a model learns from was known when the first row that tests it was forecast.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from sklearn.base import ClassifierMixin
 from waymark import evaluation, models, schema
 from waymark.config import SplitConfig
 from waymark.errors import InputError
+from waymark.hazard import Hazard
 from waymark.inputs import labels
 from waymark.models import END
 
@@ -27,8 +28,10 @@ class Fold:
     """What is learnt before one origin, and what is tested from there on, as positions of rows."""
 
     origin: str  # the night; of cases, when the first of them began
-    train: np.ndarray
+    train: np.ndarray  # whose label was known
     test: np.ndarray
+    before: np.ndarray  # whose forecast was made before, whatever is known of what came of it
+    watched_until: pd.Timestamp | None  # when what came of them stops to be known; None: where the table says
 
 
 def labelled(
@@ -116,8 +119,13 @@ def _nights(rows: pd.DataFrame, split: SplitConfig, n: int, min_train_nights: in
         )
     start = max(min(len(able) // 2, len(able) - n), 0)
     for i in np.unique(np.linspace(start, len(able) - 1, n).round().astype(int)):
-        is_train, is_test = known <= able[i], night == able[i]
-        yield Fold(f"{able[i]:%Y-%m-%d}", np.flatnonzero(is_train), np.flatnonzero(is_test))
+        yield Fold(
+            f"{able[i]:%Y-%m-%d}",
+            train=np.flatnonzero(known <= able[i]),
+            test=np.flatnonzero(night == able[i]),
+            before=np.flatnonzero(night < able[i]),
+            watched_until=able[i] - pd.Timedelta(days=split.gap_days),
+        )
 
 
 def _blocks(rows: pd.DataFrame, split: SplitConfig, n: int) -> Iterator[Fold]:
@@ -127,11 +135,16 @@ def _blocks(rows: pd.DataFrame, split: SplitConfig, n: int) -> Iterator[Fold]:
         raise InputError(f"{len(cases)} cases cannot be dealt to {n} blocks and those before them; bring more cases")
     edges = np.linspace(len(cases) // 2, len(cases), n + 1).round().astype(int)
     for first, last in zip(cases[edges[:-1]], [*cases[edges[1:-1]], cases[-1] + 1], strict=True):
-        is_test, is_train = (rank >= first) & (rank < last), rank < first
-        begun = rows["cutoff_time"].to_numpy()[is_test].min()
-        if split.embargo:
-            is_train &= (known < begun).to_numpy(bool)
-        yield Fold(f"{pd.Timestamp(begun):%Y-%m-%d %H:%M}", np.flatnonzero(is_train), np.flatnonzero(is_test))
+        is_test, is_before = (rank >= first) & (rank < last), rank < first
+        begun = rows["cutoff_time"][is_test].min()
+        is_known = (known < begun).to_numpy(bool) if split.embargo else True
+        yield Fold(
+            f"{begun:%Y-%m-%d %H:%M}",
+            train=np.flatnonzero(is_before & is_known),
+            test=np.flatnonzero(is_test),
+            before=np.flatnonzero(is_before & ((rows["cutoff_time"] < begun) if split.embargo else True)),
+            watched_until=begun if split.embargo else None,
+        )
 
 
 def judged(rows: pd.DataFrame, found: Sequence[Fold], target: str, end_of_case: str) -> list[Fold]:
@@ -139,7 +152,7 @@ def judged(rows: pd.DataFrame, found: Sequence[Fold], target: str, end_of_case: 
     if target != "next_stage" or end_of_case == "scored":
         return list(found)
     is_end = (rows["label"] == END).to_numpy(bool)
-    return [Fold(f.origin, f.train, f.test[~is_end[f.test]]) for f in found]
+    return [replace(f, test=f.test[~is_end[f.test]]) for f in found]
 
 
 @dataclass(frozen=True)
@@ -149,21 +162,33 @@ class Exam:
     classes: tuple[str, ...]
     y: np.ndarray  # positions in `classes`
     persons: np.ndarray
-    fold: np.ndarray  # the fold of each, counted from 0
 
     @classmethod
     def of(cls, rows: pd.DataFrame, found: Sequence[Fold]) -> Exam:
-        """Return the exam that the test rows of `found` make."""
-        test = np.concatenate([f.test for f in found])
-        truth = labels(rows["label"])
-        seen = np.concatenate([test, *(f.train for f in found)])
-        classes = np.unique(truth[seen])
-        fold = np.repeat(np.arange(len(found)), [len(f.test) for f in found])
+        """Return the exam that the test rows of `found` make; its classes are all that `rows` have."""
+        test, truth = np.concatenate([f.test for f in found]), labels(rows["label"])
+        classes = np.unique(truth)
         persons = rows["person_id"].to_numpy(object)[test]
-        return cls(tuple(classes.tolist()), np.searchsorted(classes, truth[test]), persons, fold)
+        return cls(tuple(classes.tolist()), np.searchsorted(classes, truth[test]), persons)
 
 
 def forecast(make: Callable[[], ClassifierMixin], rows: pd.DataFrame, fold: Fold, classes: Sequence[str]) -> np.ndarray:
     """Fit a new model to what a fold learns from; return the probabilities of `classes` for what it tests."""
-    model = models.fit(make(), rows.iloc[fold.train])
+    model = make()
+    models.fit(model, watched(rows, fold, model.first_edge) if isinstance(model, Hazard) else rows.iloc[fold.train])
     return evaluation.aligned(model, rows.iloc[fold.test], classes)
+
+
+def watched(rows: pd.DataFrame, fold: Fold, least_days: float) -> pd.DataFrame:
+    """Return what a hazard learns from: all rows before the origin, each watched no longer than until then.
+
+    Returns count by when they happened; of one that became known late, the days until then are not left out.
+    """
+    seen = rows.iloc[fold.before]
+    if fold.watched_until is not None:
+        days = (fold.watched_until - seen["cutoff_time"]) / pd.Timedelta(days=1)
+        seen = seen.assign(
+            observed_days=np.minimum(seen["observed_days"], days),
+            return_days=seen["return_days"].where(seen["return_days"] < days),
+        )
+    return seen[seen["observed_days"] >= least_days]

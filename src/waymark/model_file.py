@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from waymark import tables
+from waymark.config import Estimator, ModelConfig
 from waymark.errors import InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -26,8 +25,19 @@ def place(conf: Path, name: str, may_overwrite: bool) -> Path:
     return path
 
 
-def write(path: Path, comment: str, model: str, settings: Mapping[str, Any]) -> None:
+def write(path: Path, comment: str, model: ModelConfig) -> None:
     """Write a model with a comment above it, whole or not at all."""
-    head = "".join(f"# {line}\n" for line in textwrap.wrap(comment, 116))
-    body = yaml.safe_dump({"name": model, "settings": dict(settings)}, sort_keys=False, allow_unicode=True)
+    head = "".join(f"# {line}\n" for line in textwrap.wrap(comment, 116, break_on_hyphens=False))
+    body = yaml.safe_dump(model.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
     tables.write_text(head + body, path)
+
+
+def with_estimator(model: ModelConfig, target: str, found: Estimator) -> ModelConfig:
+    """Return `model` with another estimator of `target`, that of the other target as it was."""
+    if target == "churn":
+        return model.model_copy(update={"churn": found})
+    return ModelConfig(name=found.name, settings=found.settings, churn=_plain(model.of("churn")))
+
+
+def _plain(estimator: Estimator) -> Estimator:
+    return Estimator(name=estimator.name, settings=estimator.settings)

@@ -30,6 +30,7 @@ from waymark.config import Range
 from waymark.console import timed
 from waymark.enough import shortage
 from waymark.errors import InputError
+from waymark.periods import Horizons
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Objective:
     ranges: Mapping[str, Range]
     catalogue: Sequence[Feature]
     groups: Sequence[str]
+    horizons: Horizons
     seed: int
 
     def __call__(self, trial: optuna.Trial) -> float:
@@ -72,7 +74,8 @@ class Objective:
     def maker(self, params: Mapping[str, Any]) -> Callable[[], ClassifierMixin]:
         """Return what makes the model with these of its settings."""
         settings = self.settings_with(params)
-        return lambda: models.make(self.model, settings, self.catalogue, self.seed, self.groups, self.target)
+        made = (self.model, settings, self.catalogue, self.seed, self.groups, self.target, self.horizons)
+        return lambda: models.make(*made)
 
     def settings_with(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings of the model, with those that a trial suggests, as they are tried and written."""
@@ -107,7 +110,7 @@ def objective(
     targets: pd.DataFrame,
     catalogue: Sequence[Feature],
     target: str,
-    model: config.ModelConfig,
+    model: config.Estimator,
     settings: config.Settings,
 ) -> Objective:
     """Return the objective for a model: the rows of `features` that train, dealt to folds.
@@ -119,13 +122,13 @@ def objective(
     """
     ranges = dict(settings.search.ranges.get(model.name, {}))
     if target == "churn":
-        ranges.pop("start_order", None)  # its trees start from no table, and what is written serves both targets
+        ranges.pop("start_order", None)  # its trees start from no table
     if not ranges:
         known = ", ".join(name for name, found in settings.search.ranges.items() if found)
         raise InputError(f"search.ranges has none for {model.name}; there are {known}")
-    split, groups = settings.split, settings.features.groups
+    split, groups, horizons = settings.split, settings.features.groups, workbench.horizons(settings)
     lowest = {name: r.low if r.choices is None else r.choices[0] for name, r in ranges.items()}
-    models.make(model.name, {**model.settings, **lowest}, catalogue, settings.seed, groups, target)
+    models.make(model.name, {**model.settings, **lowest}, catalogue, settings.seed, groups, target, horizons)
     rows = held_out.labelled(
         features, targets, target, split=split, horizon_days=settings.targets.horizon_days, with_test=False
     )
@@ -133,7 +136,8 @@ def objective(
     found = held_out.judged(rows, found, target, settings.targets.end_of_case)
     for fold in found:
         check_enough(rows, fold, target)
-    return Objective(rows, found, target, model.name, model.settings, ranges, catalogue, groups, settings.seed)
+    seed = settings.seed
+    return Objective(rows, found, target, model.name, model.settings, ranges, catalogue, groups, horizons, seed)
 
 
 def check_enough(rows: pd.DataFrame, fold: held_out.Fold, target: str) -> None:
@@ -248,7 +252,7 @@ def main(typed: Sequence[str]) -> None:
     name = given["name"] or f"found_{target}"
     path = model_file.place(config.CONF, name, arguments.yes("overwrite", given["overwrite"]))
     model = settings.model if not given["model"] else _model(given["model"])
-    judge = objective(bench.features, bench.targets, bench.catalogue, target, model, settings)
+    judge = objective(bench.features, bench.targets, bench.catalogue, target, model.of(target), settings)
     title = study_name(judge, bench.clock.data_version, bench.rows_version)
     with timed(log, f"search {title}") as facts, opened(DATABASE, title) as study:
 
@@ -262,14 +266,16 @@ def main(typed: Sequence[str]) -> None:
         go_on(study, judge, n_trials, remember)
         n_done = len(study.get_trials(states=_DONE))
         gain = gain_of_best(study, judge, settings.evaluate.n_bootstrap, settings.evaluate.interval)
+        chosen = f" model={given['model']}" if given["model"] else ""
         comment = (
-            f'Found by `make search ARGS="target={target} model={given["model"] or judge.model} n_trials={n_done} '
+            f'Found by `make search ARGS="target={target}{chosen} n_trials={n_done} '
             f'name={name}"` in the {settings.source.name} data as of {bench.clock.as_of:%Y-%m-%d} (study {title}): the '
             f"best of {n_done} trials, log loss {study.best_value:.4f} on {len(judge.folds)} held-out parts of the "
             f"training rows ({', '.join(f.origin for f in judge.folds)}), {gain}. It was chosen on those rows; what it "
             "is worth on others, `make backtest` and the test rows say."
         )
-        model_file.write(path, comment, judge.model, judge.settings_with(study.best_params))
+        best = config.Estimator(name=judge.model, settings=judge.settings_with(study.best_params))
+        model_file.write(path, comment, model_file.with_estimator(model, target, best))
         facts.append(f"log loss {study.best_value:.4f}, {gain}; written to {path}, `model={name}` chooses it")
 
 

@@ -26,6 +26,7 @@ TARGETS = Path("data/targets.parquet")
 MODELS = Path("models")
 PREDICTIONS = Path("data/predictions")
 REPORTS = Path("reports")
+BACKTEST = Path("reports/backtest")
 REALISED = Path("reports/realised.parquet")
 
 GROUP_ROWS = 1 << 17  # rows that are written, and may be read, at a time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from waymark import catalogue, config, tables
 from waymark.catalogue import Feature
 from waymark.clock import TrainClock
 from waymark.errors import InputError
+from waymark.periods import Horizons
 
 _TRAIN = tables.FEATURES / "train"
 _CATALOGUE = tables.FEATURES / "catalogue.json"
@@ -46,6 +48,20 @@ def read() -> Bench:
         TrainClock.from_json(tables.read_json(clock)),
         hashlib.sha256("".join(tables.sha256(f) for f in files).encode()).hexdigest()[:12],
     )
+
+
+def horizons(settings: config.Settings) -> Horizons:
+    """Return the horizons of the settings."""
+    return Horizons(settings.targets.horizon_days, tuple(settings.targets.horizons_days))
+
+
+def version(resolved: Mapping[str, Any], data_version: str) -> dict[str, Any]:
+    """Return what a backtest is of: the data and the settings of its rows. Of others, it says nothing."""
+    return {
+        "data_version": data_version,
+        "source": resolved["source"]["name"],
+        **{section: resolved[section] for section in ("journey", "features", "targets", "split")},
+    }
 
 
 def models(conf: Path = config.CONF) -> dict[str, config.ModelConfig]:

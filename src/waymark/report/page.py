@@ -9,6 +9,7 @@ import pandas as pd
 from waymark.report import overview, quality, tonight, words
 from waymark.report.flows import count_flows
 from waymark.report.journey import journey
+from waymark.report.leaderboard import leaderboard
 from waymark.report.leaks import leak_warning, leaks
 from waymark.report.markup import Markup, paragraph, tag
 from waymark.report.outlook import Outlook
@@ -21,6 +22,7 @@ CONTENTS = {
     "rows": "Rows",
     "journey": "Journey",
     "models": "Against baselines",
+    "leaderboard": "Back in time",
     "calibration": "Calibration",
     "realised": "Past nights",
     "leaks": "Leaks",
@@ -44,6 +46,8 @@ def build_page(
     ingest: Mapping[str, Any],
     exposure: Mapping[str, Any],
     leakcheck: Mapping[str, Any],
+    backtests: Mapping[str, Mapping[str, Any]],
+    backtest_of: Mapping[str, Any],
     realised: pd.DataFrame,
     journeys: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -64,6 +68,8 @@ def build_page(
         As `exposure.measure_exposure` returns it.
     leakcheck
         As `findings.to_json` returns it; an alarm heads the page.
+    backtests, backtest_of
+        As `leaderboard` takes them.
     realised
         Rows of `schema.REALISED`, of any source and night.
     journeys, predictions
@@ -91,6 +97,7 @@ def build_page(
         overview.reconciliation(ingest),
         journey(flows, max_flows),
         quality.against_baselines(evaluation),
+        leaderboard(backtests, backtest_of),
         quality.calibration(evaluation),
         came_out(realised, source, cutoff_time),
         leaks(leakcheck),

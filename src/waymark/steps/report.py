@@ -2,8 +2,8 @@
 
 import logging
 
-from waymark import config, tables
-from waymark.clock import ScoreClock
+from waymark import config, tables, workbench
+from waymark.clock import ScoreClock, TrainClock
 from waymark.console import timed
 from waymark.report.nights import read_night, read_night_before
 from waymark.report.page import build_page
@@ -18,6 +18,7 @@ def main() -> None:
     """Write the report of tonight."""
     with timed(log, "report") as facts:
         tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
+        trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
         predictions, manifest = read_night(tonight)
         report = config.load(config.ReportConfig, "report")
         source = config.value("source")["name"]
@@ -30,6 +31,8 @@ def main() -> None:
             evaluation=tables.read_json(tables.REPORTS / "evaluation.json"),
             ingest=tables.read_json(tables.REPORTS / "ingest.json"),
             exposure=tables.read_json(tables.REPORTS / "exposure.json"),
+            backtests={f.stem: tables.read_json(f) for f in sorted(tables.BACKTEST.glob("*.json"))},
+            backtest_of=workbench.version(config.load_all(), trained.data_version),
             leakcheck=tables.read_json(tables.REPORTS / "leakcheck.json"),
             realised=tables.read(tables.REALISED),
             journeys=tables.read(tables.JOURNEYS),
