@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY := passive
 RUN := $(BIN)/python src/run.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly leakcheck search backtest test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels mlflow lab clean
+.PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly leakcheck search ablation backtest test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
@@ -68,6 +68,10 @@ leakcheck: $(STAMP)              ## does any feature or label know the future? e
 search: $(STAMP)                 ## an Optuna search for a model's settings: make search ARGS="target=churn n_trials=30 name=found"
 	$(BIN)/dvc repro targets
 	$(RUN) waymark.search $(ARGS)
+
+ablation: $(STAMP)               ## what each group of features is worth, on held-out training rows: make ablation ARGS="target=churn"
+	$(BIN)/dvc repro targets
+	$(RUN) waymark.ablation $(ARGS)
 
 backtest: $(STAMP)               ## every model and baseline at several moments back in time; ARGS="target=churn" for one target
 	$(BIN)/dvc repro targets

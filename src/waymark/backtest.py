@@ -19,7 +19,6 @@ from waymark import arguments, config, held_out, metrics, models, tables, tracki
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.console import progress, timed
-from waymark.enough import shortage
 from waymark.errors import InputError
 from waymark.evaluation import rounded
 from waymark.slices import groups_of
@@ -127,7 +126,7 @@ def backtest(
     usable, predictions = [], dict[str, list[np.ndarray]]()
     classes = held_out.Exam.of(rows, folds).classes
     for fold in progress(folds, f"backtest {target}"):
-        why_not = _shortage(rows, fold)
+        why_not = held_out.shortage_of(rows, fold)
         forecasts: dict[str, np.ndarray] = {}
         for name, (_, make) in entries.items() if why_not is None else ():
             try:
@@ -156,11 +155,6 @@ def backtest(
             **_pooled_facts(rows, usable),
         }
     return rounded(out)
-
-
-def _shortage(rows: pd.DataFrame, fold: held_out.Fold) -> str | None:
-    label, person = rows["label"].to_numpy(object), rows["person_id"].to_numpy(object)
-    return shortage(label[fold.train], label[fold.test], person[fold.train], person[fold.test])
 
 
 def _facts(rows: pd.DataFrame, fold: held_out.Fold) -> dict[str, Any]:

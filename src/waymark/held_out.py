@@ -15,6 +15,7 @@ from sklearn.base import ClassifierMixin
 
 from waymark import evaluation, models, schema
 from waymark.config import SplitConfig
+from waymark.enough import shortage
 from waymark.errors import InputError
 from waymark.hazard import Hazard
 from waymark.inputs import labels
@@ -153,6 +154,18 @@ def judged(rows: pd.DataFrame, found: Sequence[Fold], target: str, end_of_case: 
         return list(found)
     is_end = (rows["label"] == END).to_numpy(bool)
     return [replace(f, test=f.test[~is_end[f.test]]) for f in found]
+
+
+def check_enough(rows: pd.DataFrame, fold: Fold, target: str) -> None:
+    """Raise `InputError` where a fold has not enough to learn from or to judge by."""
+    if missing := shortage_of(rows, fold):
+        raise InputError(f"{target}, held out from {fold.origin}: {missing}; bring more history")
+
+
+def shortage_of(rows: pd.DataFrame, fold: Fold) -> str | None:
+    """Say why nothing can be learnt from a fold or judged by it, or return None."""
+    label, person = rows["label"].to_numpy(object), rows["person_id"].to_numpy(object)
+    return shortage(label[fold.train], label[fold.test], person[fold.train], person[fold.test])
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.config import Range
 from waymark.console import timed
-from waymark.enough import shortage
 from waymark.errors import InputError
 from waymark.periods import Horizons
 
@@ -135,17 +134,9 @@ def objective(
     found = held_out.folds(rows, split, settings.search.n_folds, settings.search.min_train_nights)
     found = held_out.judged(rows, found, target, settings.targets.end_of_case)
     for fold in found:
-        check_enough(rows, fold, target)
+        held_out.check_enough(rows, fold, target)
     seed = settings.seed
     return Objective(rows, found, target, model.name, model.settings, ranges, catalogue, groups, horizons, seed)
-
-
-def check_enough(rows: pd.DataFrame, fold: held_out.Fold, target: str) -> None:
-    """Raise `InputError` where a fold has not enough to learn from or to judge by."""
-    label, person = rows["label"].to_numpy(object), rows["person_id"].to_numpy(object)
-    missing = shortage(label[fold.train], label[fold.test], person[fold.train], person[fold.test])
-    if missing:
-        raise InputError(f"{target}, held out from {fold.origin}: {missing}; bring more history")
 
 
 @contextmanager
@@ -251,7 +242,7 @@ def main(typed: Sequence[str]) -> None:
     target, n_trials = arguments.target(given["target"]), arguments.whole("n_trials", given["n_trials"])
     name = given["name"] or f"found_{target}"
     path = model_file.place(config.CONF, name, arguments.yes("overwrite", given["overwrite"]))
-    model = settings.model if not given["model"] else _model(given["model"])
+    model = workbench.model(given["model"]) if given["model"] else settings.model
     judge = objective(bench.features, bench.targets, bench.catalogue, target, model.of(target), settings)
     title = study_name(judge, bench.clock.data_version, bench.rows_version)
     with timed(log, f"search {title}") as facts, opened(DATABASE, title) as study:
@@ -277,13 +268,6 @@ def main(typed: Sequence[str]) -> None:
         best = config.Estimator(name=judge.model, settings=judge.settings_with(study.best_params))
         model_file.write(path, comment, model_file.with_estimator(model, target, best))
         facts.append(f"log loss {study.best_value:.4f}, {gain}; written to {path}, `model={name}` chooses it")
-
-
-def _model(name: str) -> config.ModelConfig:
-    found = workbench.models()
-    if name not in found:
-        raise InputError(f"no model is called {name!r}; conf/model/ has {', '.join(found)}")
-    return found[name]
 
 
 if __name__ == "__main__":

@@ -74,3 +74,11 @@ def models(conf: Path = config.CONF) -> dict[str, config.ModelConfig]:
             raise InputError(f"{file} is not YAML: {' '.join(str(error).split())[:200]}") from None
         found[file.stem] = config.check(config.ModelConfig, value, str(file))
     return found
+
+
+def model(name: str) -> config.ModelConfig:
+    """Return the model of the file `conf/model/<name>.yaml`."""
+    found = models()
+    if name not in found:
+        raise InputError(f"no model is called {name!r}; conf/model/ has {', '.join(found)}")
+    return found[name]
