@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY := passive
 RUN := $(BIN)/python src/run.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly leakcheck search ablation backtest test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels mlflow lab clean
+.PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly leakcheck search ablation backtest test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels benchmark-skill mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
@@ -114,6 +114,9 @@ benchmark-identity: $(STAMP)     ## precision and recall of persons on the simul
 
 benchmark-kernels: $(STAMP)      ## cost of the features of a bucket of events, beside DuckDB's read and sort (two minutes)
 	$(BIN)/python benchmarks/kernels.py $(ARGS)
+
+benchmark-skill: $(STAMP)        ## forecasts beside baselines and published results on public logs in WAYMARK_LOGS (half an hour)
+	@PYTHONPATH=$(CURDIR)/benchmarks:$(CURDIR)/src $(BIN)/python -m skill $(ARGS)
 
 mlflow: $(STAMP)                 ## the experiment store in a browser, on this machine only
 	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1

@@ -1,0 +1,60 @@
+"""`make benchmark-skill`: ours against baselines and published results, on logs in the folder that WAYMARK_LOGS names.
+
+Each protocol runs in a process of its own. What was found is kept in the folder that WAYMARK_BENCHMARK names
+(`data/benchmark-skill` by default), so that a run that was stopped goes on; a protocol whose log is missing is left
+out.
+`make benchmark-skill ARGS="cdnow helpdesk"` runs some again, and `ARGS=--all` all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from skill.page import machine, show
+from skill.protocols import PROTOCOLS
+
+KEPT = "data/benchmark-skill"
+
+
+def main(arguments: list[str]) -> None:
+    """Run what is missing or asked for, and print the page."""
+    logs, kept = os.environ.get("WAYMARK_LOGS"), Path(os.environ.get("WAYMARK_BENCHMARK", KEPT))
+    if not logs or not Path(logs).is_dir():
+        print("WAYMARK_LOGS must name the folder of public logs, one folder a log", file=sys.stderr)
+        raise SystemExit(2)
+    unknown = sorted(set(arguments) - {*PROTOCOLS, "--all"})
+    if unknown:
+        print(f"there is no protocol {', '.join(unknown)}; there are {', '.join(PROTOCOLS)}", file=sys.stderr)
+        raise SystemExit(2)
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in PROTOCOLS:
+        file = kept / f"{name}.json"
+        if not file.exists() or name in arguments or "--all" in arguments:
+            print(name, file=sys.stderr, flush=True)
+            done = subprocess.run([sys.executable, "-m", "skill", "--one", name, logs, str(file)])
+            if done.returncode:
+                print(f"{name} failed and is left out", file=sys.stderr)
+    found = {name: json.loads(file.read_text()) for name in PROTOCOLS if (file := kept / f"{name}.json").exists()}
+    print(show(found, machine()))
+
+
+def run_one(name: str, logs: Path, file: Path) -> None:
+    """Run one protocol in this process, and keep what it found and cost."""
+    found: dict[str, Any] = dict(PROTOCOLS[name].run(logs))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    found |= {"cpu_seconds": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}
+    file.with_suffix(".new").write_text(json.dumps(found, indent=1))
+    file.with_suffix(".new").replace(file)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        run_one(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+    else:
+        main(sys.argv[1:])

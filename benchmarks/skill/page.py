@@ -1,0 +1,72 @@
+"""The table of the benchmark, in Markdown."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from skill.protocols import PROTOCOLS, Protocol
+
+HEAD = """\
+| log | test rows | ours | best baseline | difference in {loss} | published | goal | reached |
+| --- | ---: | --- | --- | --- | --- | --- | --- |"""
+NAMES = {"log_loss": "log loss", "ece": "ECE", "auc": "AUC", "accuracy": "acc.", "mae": "MAE"}
+
+
+def show(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any]) -> str:
+    """Return the tables of what was found, by name of protocol."""
+    lines = [
+        f"Measured {machine['date']} on {machine['machine']}.",
+        "",
+        HEAD.format(loss="log loss (or days)"),
+        *(_line(PROTOCOLS[name], result) for name, result in found.items()),
+        "",
+        "## Which rows",
+        "",
+        *(f"- **{PROTOCOLS[name].title}**: {PROTOCOLS[name].words}." for name in found),
+        "",
+        "## Every model",
+        "",
+        *(part for name, result in found.items() for part in _all(PROTOCOLS[name], result)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def machine() -> dict[str, str]:
+    """Return when and where it was measured."""
+    when = f"{datetime.now(UTC):%Y-%m-%d}"
+    return {"date": when, "machine": f"{platform.machine()}, Python {platform.python_version()}"}
+
+
+def _line(protocol: Protocol, found: Mapping[str, Any]) -> str:
+    ours, best = found["ours"], found["best_baseline"]
+    difference = found["difference"].get("log_loss") or found["difference"]["mae"]
+    reached = "; ".join(f"{'yes' if goal.is_reached(found) else 'no'}" for goal in protocol.goals)
+    cells = [
+        protocol.title,
+        f"{found['n_test']:,}",
+        f"{_values(found, ours)} ({ours})",
+        f"{_values(found, best)} ({best})",
+        f"{difference['value']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]",
+        protocol.published,
+        "; ".join(goal.words for goal in protocol.goals),
+        reached,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _values(found: Mapping[str, Any], model: str) -> str:
+    return ", ".join(f"{NAMES[k]} {v:.4f}" for k, v in found["models"][model].items())
+
+
+def _all(protocol: Protocol, found: Mapping[str, Any]) -> list[str]:
+    metrics = list(next(iter(found["models"].values())))
+    head = f"| {protocol.title} | {' | '.join(NAMES[m] for m in metrics)} |"
+    rule = f"| --- | {' | '.join('---:' for _ in metrics)} |"
+    rows = [f"| {name} | {' | '.join(f'{v[m]:.4f}' for m in metrics)} |" for name, v in found["models"].items()]
+    cost = (
+        f"{found['n_train']:,} training rows; {found['cpu_seconds']:.0f} s of CPU, {found['peak_mb']:,.0f} MB at most."
+    )
+    return [head, rule, *rows, "", cost, ""]

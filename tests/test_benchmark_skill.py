@@ -1,0 +1,111 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skill import known_laws, page, protocols, waits
+from skill.__main__ import main
+from skill.judging import compare
+from skill.protocols import Ahead, Goal
+
+TRUTH = np.random.default_rng(0).random(600)
+Y = (np.random.default_rng(1).random(600) < TRUTH).astype(int)
+PERSONS = [f"p{i // 2}" for i in range(600)]
+
+
+def of(p):
+    return np.column_stack([1 - p, p])
+
+
+FOUND = compare(
+    "churn",
+    Y,
+    {"lightgbm": of(TRUTH * 0.98 + 0.01), "recency": of(np.full(600, 0.5)), "bayes": of(TRUTH.clip(0.01, 0.99))},
+    PERSONS,
+    "lightgbm",
+    ["recency"],
+    n_train=1000,
+) | {"cpu_seconds": 1.0, "peak_mb": 100.0}
+
+
+def test_goals_are_bounds_of_ours_alone_or_times_what_another_model_has():
+    loss = FOUND["models"]["lightgbm"]["log_loss"]
+    assert Goal("log_loss", at_most=loss + 1e-9).is_reached(FOUND)
+    assert not Goal("log_loss", at_most=loss - 1e-9).is_reached(FOUND)
+    assert Goal("auc", at_least=0.7).is_reached(FOUND)
+    assert not Goal("auc", at_least=0.99).is_reached(FOUND)
+    assert Goal("log_loss", at_most=1.02, of="bayes").is_reached(FOUND)
+    assert not Goal("log_loss", at_most=0.5, of="recency").is_reached(FOUND)
+    assert Goal("log_loss", at_most=0.85, of="chain").words == "log loss <= 0.85 x chain's"
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "auc"])
+def test_a_gain_is_proven_where_its_interval_excludes_nought_to_our_side(metric):
+    assert Ahead(metric).is_reached(FOUND)
+    turned = {"difference": {metric: {k: -v for k, v in FOUND["difference"][metric].items()}}}
+    turned["difference"][metric] |= {k: -FOUND["difference"][metric][o] for k, o in (("low", "high"), ("high", "low"))}
+    assert not Ahead(metric).is_reached(turned)
+    doubtful = {"difference": {metric: {"value": -0.1, "low": -0.2, "high": 0.1}}}
+    assert not Ahead(metric).is_reached(doubtful)
+
+
+def test_the_page_has_a_line_a_protocol_and_every_model():
+    text = page.show({"complete_journey": FOUND}, {"date": "2026-01-01", "machine": "a machine"})
+    line = next(line for line in text.splitlines() if line.startswith("| complete_journey, 28"))
+    assert "(lightgbm)" in line
+    assert "(recency)" in line
+    assert line.endswith("| no; yes |")  # its AUC is .83
+    assert "| bayes |" in text
+    assert protocols.PROTOCOLS["complete_journey"].words in text
+
+
+def test_without_logs_or_with_an_unknown_protocol_it_says_what_it_needs(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("WAYMARK_LOGS", raising=False)
+    with pytest.raises(SystemExit):
+        main([])
+    monkeypatch.setenv("WAYMARK_LOGS", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["moon"])
+    assert "there is no protocol moon; there are bpi_12_w" in capsys.readouterr().err
+
+
+def test_what_was_found_before_is_not_run_again(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WAYMARK_LOGS", str(tmp_path))
+    monkeypatch.setenv("WAYMARK_BENCHMARK", str(tmp_path / "kept"))
+    (tmp_path / "kept").mkdir()
+    for name in protocols.PROTOCOLS:
+        (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(WAIT if "wait" in name else FULL))
+    main([])
+    assert capsys.readouterr().out.count("s of CPU") == len(protocols.PROTOCOLS)
+
+
+FULL = FOUND | {
+    "models": {
+        name: {"accuracy": 0.5, "auc": 0.5, "log_loss": 0.5, "ece": 0.1}
+        for name in ("lightgbm", "recency", "bayes", "chain")
+    }
+}
+WAIT = FOUND | {
+    "models": {"lightgbm": {"mae": 1.0}, "recency": {"mae": 1.5}},
+    "difference": {"mae": {"value": -0.5, "low": -0.6, "high": -0.4}},
+}
+
+
+def test_the_interval_of_a_difference_is_over_persons():
+    error = np.repeat(np.random.default_rng(2).normal(-1, 1, 50), 20)  # twenty rows of a person are one
+    found = waits._difference(error, pd.Series(np.repeat(np.arange(50), 20)))
+    assert found["value"] == pytest.approx(error.mean())
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 / np.sqrt(50), rel=0.3)
+
+
+def test_the_chances_of_the_markov_brand_are_chances():
+    np.testing.assert_allclose(known_laws.CHAIN.sum(axis=1), 1)
+
+
+@pytest.mark.slow
+def test_nobody_beats_who_knows_the_law(tmp_path):
+    for judge in (known_laws.judge_buyers, known_laws.judge_chain):
+        models = judge(tmp_path)["models"]
+        others = [m["log_loss"] for name, m in models.items() if name != "bayes"]
+        assert models["bayes"]["log_loss"] < min(others) + 0.002  # by luck, on these rows
