@@ -480,15 +480,43 @@ def kept(predictions: pd.DataFrame, root: Path) -> None:
     tables.write_json(MANIFEST, folder / "manifest.json")
 
 
+def test_every_horizon_is_judged_on_the_page_or_said_to_be_too_far():
+    bounded = {"value": 0.41, "low": 0.4, "high": 0.42}
+    metrics = dict.fromkeys(("log_loss", "brier", "auc", "ece"), bounded)
+    near = {"days": 7, "n": 800, "models": {"hazard": metrics, "recency": metrics}, "best_baseline": "recency"}
+    near |= {
+        "difference": {"value": -0.1, "low": -0.2, "high": -0.05},
+        "bias": {"value": 0.031, "low": 0.01, "high": 0.05},
+    }
+    evaluation = json.loads(json.dumps(EVALUATION))
+    evaluation["targets"]["churn"]["horizons"] = [near, {"days": 90, "n": 0, "n_silent": 0}]
+    page = read(evaluation=evaluation)
+    assert page.says("7 days") and page.says("0.410 (0.400 to 0.420)") and page.says("recency, 0.410")
+    assert page.says("+0.031")
+    assert page.says("no test was watched so long")
+    assert read().says("The model of churn forecasts one horizon only")
+
+
+def test_mean_forecasts_stand_beside_what_came_true():
+    bias = {"value": -0.0512, "low": -0.07, "high": -0.03}
+    row = {"n": 1200, "predicted": 0.3, "observed": 0.3512, "bias": bias}
+    evaluation = json.loads(json.dumps(EVALUATION))
+    groups = [("all", "all"), ("stage", "loyal"), ("night", "2025-03-04")]
+    evaluation["targets"]["churn"]["reliability"] = [{"by": by, "value": value} | row for by, value in groups]
+    page = read(evaluation=evaluation)
+    assert page.says("night: 2025-03-04") and page.says("stage: loyal")
+    assert page.says("35.1%") and page.says("−0.051")
+
+
 def test_silence_is_told_at_every_horizon_that_is_forecast():
     predictions = forecast([f"p{i}" for i in range(50)])
     page = read(predictions=predictions)
     for days in (30, 90):
         assert page.says(f"{days} days")
         assert page.says(words.share(predictions[f"p_silent_{days}d"].mean()))
-    assert page.says("Silence at every horizon")
+    assert page.says("from one curve for each person")
     assert page.says(f"expected on day {words.number(predictions['return_days'].median(), 1)}")
-    assert not read(predictions=predictions.drop(columns="p_silent_90d")).says("Silence at every horizon")
+    assert not read(predictions=predictions.drop(columns="p_silent_90d")).says("from one curve for each person")
 
 
 def test_the_night_before_is_the_latest_kept_one_that_is_earlier(tmp_path):

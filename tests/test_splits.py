@@ -12,7 +12,7 @@ from waymark.eventlog import micro, read_log
 from waymark.journeys import StageMap
 from waymark.ledger import link_identities
 from waymark.points import every_event
-from waymark.splits import case_folds, cutoff_folds, order_cases, split_cases
+from waymark.splits import case_folds, cutoff_folds, keep_persons_apart, order_cases, split_cases
 
 
 def folds(*lines: str, label: str | None = "2024-01-01", **changed: object) -> dict[str, list[str]]:
@@ -75,3 +75,15 @@ def test_nights_test_by_name():
     nights = pd.Series([time("2025-01-01"), time("2025-01-08"), time("2025-01-15")])
     assert cutoff_folds(nights, (time("2025-01-15"), time("2025-01-08"))).tolist() == ["train", "test", "test"]
     assert cutoff_folds(nights, ()).tolist() == ["train"] * 3
+
+
+def test_persons_kept_apart_test_or_train_and_the_earlier_rows_of_who_tests_are_not_used():
+    person = pd.Series([f"customer:{i % 2000}" for i in range(6000)])
+    night = np.repeat(["train", "train", "test"], 2000).astype(object)
+    fold = keep_persons_apart(night, person, 0.2)
+    of_person = pd.Series(fold).groupby(person.to_numpy()).agg(set)
+    assert set(map(frozenset, of_person)) == {frozenset({"train", "embargo"}), frozenset({"test", "embargo"})}
+    assert (fold == "test").sum() == pytest.approx(400, abs=60)
+    assert (fold[night == "train"] != "test").all() and (fold[night == "test"] != "train").all()
+    again = keep_persons_apart(night[::-1], person[::-1], 0.2)
+    np.testing.assert_array_equal(again[::-1], fold)

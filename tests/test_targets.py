@@ -19,7 +19,7 @@ from by_hand import ACTIVITIES, SHOP, time
 from random_logs import CUTOFF, MICROSECOND
 from waymark import schema
 from waymark.clock import TrainClock
-from waymark.config import JourneyConfig
+from waymark.config import JourneyConfig, SplitConfig
 from waymark.errors import InputError
 from waymark.features import build_training_features
 from waymark.ledger import link_identities
@@ -35,6 +35,7 @@ def snapshots(
     as_of: str = "2025-04-01",
     test: tuple[str, ...] = (),
     journey: JourneyConfig = SHOP,
+    split: SplitConfig | None = None,
     **changed: Any,
 ) -> pd.DataFrame:
     """Return the targets of everybody seen before each night, a row a person and night."""
@@ -44,7 +45,7 @@ def snapshots(
     features, _, _ = build_training_features(log, links, cutoffs, time(as_of), journey, by_hand.settings())
     tests = tuple(time(t) for t in test)
     settings = by_hand.targets(**changed)
-    return build_snapshot_targets(features[POINT], log, links, time(as_of), journey, settings, tests)
+    return build_snapshot_targets(features[POINT], log, links, time(as_of), journey, settings, tests, split=split)
 
 
 def ann(*lines: str, **how: Any) -> dict[str, Any]:
@@ -163,6 +164,16 @@ def test_a_silence_is_watched_no_longer_than_training_looked(as_of, expected):
 def test_what_ends_a_silence_ends_it_beyond_the_horizon_too():
     lines = ["ann 2025-03-05 web view", "ann 2025-03-06 web order actor=brand", "ann 2025-03-08 web order"]
     assert followed(ann(*lines, horizons_days=[50], churn_event_types=["order"])) == (35.0, 50.0)
+
+
+def test_persons_of_training_and_test_may_be_kept_apart():
+    names = [f"p{i}" for i in range(40)]
+    lines = [f"{name} 2025-01-20 web view" for name in names]
+    nights = ("2025-02-01", "2025-03-10")
+    table = snapshots(*lines, nights=nights, test=nights[1:], split=by_hand.split(persons="disjoint", test_persons=0.5))
+    folds = table.groupby("person_id")["fold"].agg(tuple)
+    assert set(folds) == {("train", "embargo"), ("embargo", "test")}
+    assert set(snapshots(*lines, nights=nights, test=nights[1:])["fold"]) == {"train", "test"}
 
 
 def test_beyond_the_horizon_a_person_is_who_was_known_at_the_end_of_the_longest():

@@ -437,6 +437,10 @@ class SplitConfig(Section):
     gap_days: int = Field(0, ge=0)
     test_cutoffs: list[datetime] | None = None  # instead of the newest ones
     min_history_days: int = Field(28, ge=0)  # no cut-off is nearer to the first event
+    # shared: who tests on later nights may have trained on earlier ones, as in use. disjoint: `test_persons`, a share
+    # of all, test and train nothing, and the others train: how good the forecast of persons never seen is.
+    persons: Literal["shared", "disjoint"] = "shared"
+    test_persons: float = Field(0.2, gt=0, lt=1)
     # cases: whole cases train or test, in the order of their first event or of their first sequence number.
     train_fraction: float = Field(0.8, gt=0, lt=1)
     order: Literal["first_event", "first_sequence"] = "first_event"

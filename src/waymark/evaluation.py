@@ -18,6 +18,7 @@ from waymark.errors import InputError
 from waymark.inputs import labels
 from waymark.models import END
 from waymark.periods import Horizons
+from waymark.reliability import at_every_horizon, in_the_large, night_of
 from waymark.slices import groups_of
 
 _DIGITS = 6  # what is written; sums may differ beyond from machine to machine
@@ -100,10 +101,17 @@ def evaluate(
             for name in baselines.get(target, ())
         }
         trial = hold_trial(rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins)
+        how = {"n_bootstrap": n_bootstrap, "coverage": interval, "seed": seed}
         result[target] = _judge(trial, n_bootstrap, interval, seed) | {
+            "reliability": reliable(trial, catalogue, **how),
             "slices": slices(trial, catalogue),
             "importance": importance(model, card),
         }
+        if target == "churn":
+            rivals = baselines.get(target, ())
+            result[target]["horizons"] = at_every_horizon(
+                features, targets, catalogue, (model, card), rivals, horizons, n_bins=n_bins, **how
+            )
     return rounded({"targets": result})
 
 
@@ -192,6 +200,15 @@ def verdict(model: str, baseline: str | None, difference: Mapping[str, float] | 
         loss = f"{difference['value']:.3f} log loss [{low:.3f}, {high:.3f}]"
         return f"the best baseline {baseline} beats {model} by {loss}"
     return f"no proven difference between {model} and the best baseline {baseline}: a gain of {gain}"
+
+
+def reliable(
+    trial: Trial, catalogue: Sequence[Feature], *, n_bootstrap: int, coverage: float, seed: int
+) -> list[dict[str, Any]]:
+    """Return what `in_the_large` says of the model: over all, in groups of the test rows, and on each night."""
+    groups = groups_of(trial.test, catalogue) | {"night": night_of(trial.test["cutoff_time"])}
+    p, persons = trial.predictions[trial.model], trial.test["person_id"]
+    return in_the_large(trial.y, p, persons, groups, n_bootstrap=n_bootstrap, coverage=coverage, seed=seed)
 
 
 def slices(trial: Trial, catalogue: Sequence[Feature]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ probabilities a case, `weights` one weight a case. Where there are two classes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -209,15 +209,22 @@ def bootstrap(
     person, names = pd.factorize(np.asarray(persons, dtype=object), sort=True)
     ready = {m: {k.name: k.prepare(y, p, person) for k in metrics} for m, p in predictions.items()}
     out = {m: {k.name: np.empty(n_replicates) for k in metrics} for m in predictions}
-    rng = np.random.default_rng(seed)
-    for start in range(0, n_replicates, _BLOCK):
-        stop = min(start + _BLOCK, n_replicates)
-        drawn = [rng.integers(len(names), size=len(names)) for _ in range(start, stop)]
-        weights = np.array([np.bincount(d, minlength=len(names)) for d in drawn], dtype=float)
+    start = 0
+    for weights in samples(len(names), n_replicates, seed):
+        stop = start + len(weights)
         for model, of_model in ready.items():
             for metric, values in of_model.items():
                 out[model][metric][start:stop] = values(weights)
+        start = stop
     return out
+
+
+def samples(n_persons: int, n_replicates: int, seed: int) -> Iterator[Array]:
+    """Yield samples of persons, drawn with replacement: how often each was drawn, (some replicates, n_persons)."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, n_replicates, _BLOCK):
+        drawn = [rng.integers(n_persons, size=n_persons) for _ in range(start, min(start + _BLOCK, n_replicates))]
+        yield np.array([np.bincount(d, minlength=n_persons) for d in drawn], dtype=float)
 
 
 def interval(value: float, replicates: Array, coverage: float) -> tuple[float, float]:

@@ -13,7 +13,16 @@ from waymark.eventlog import EventLog, Grouped, group_by_person, micro, read_log
 from waymark.journeys import StageMap
 from waymark.kernels.jit import DAY, EVER
 from waymark.points import every_event
-from waymark.splits import TRAIN, CaseSplit, case_folds, cutoff_folds, order_cases, ranks_of, split_cases
+from waymark.splits import (
+    TRAIN,
+    CaseSplit,
+    case_folds,
+    cutoff_folds,
+    keep_persons_apart,
+    order_cases,
+    ranks_of,
+    split_cases,
+)
 
 STAY, END = "stay", "end"
 NOBODY = "no training cut-off has a person in features.population; widen it or deliver more history"
@@ -36,8 +45,8 @@ def build_targets(
     """
     if kind == "every_event":
         return build_event_targets(points, events, links, clock.as_of, journey, settings, split, rules)
-    tests, gap = clock.test_cutoffs, split.gap_days
-    return build_snapshot_targets(points, events, links, clock.as_of, journey, settings, tests, rules, gap)
+    tests = clock.test_cutoffs
+    return build_snapshot_targets(points, events, links, clock.as_of, journey, settings, tests, rules, split)
 
 
 def build_snapshot_targets(
@@ -49,7 +58,7 @@ def build_snapshot_targets(
     settings: TargetsConfig,
     test_cutoffs: tuple[pd.Timestamp, ...],
     rules: IdentityConfig | None = None,
-    gap_days: int = 0,
+    split: SplitConfig | None = None,
 ) -> pd.DataFrame:
     """Say what each person did after each night: in the horizon, and when they came back.
 
@@ -68,8 +77,9 @@ def build_snapshot_targets(
         Cut-offs whose rows test; the others train.
     rules
         How identifiers become persons.
-    gap_days
-        Days before the first test cut-off on which nothing that happens may train.
+    split
+        The gap before the first test cut-off, in which nothing that happens may train, and who may test; by default
+        there is none, and everybody may.
 
     Returns
     -------
@@ -79,9 +89,10 @@ def build_snapshot_targets(
     """
     if points.empty:
         raise InputError(NOBODY)
-    until = end_of_training(as_of, test_cutoffs, gap_days)
+    split = split or SplitConfig(kind="cutoffs")
+    until = end_of_training(as_of, test_cutoffs, split.gap_days)
     log = read_log(events, links, rules)
-    return deal_nights(follow_nights(points, log, as_of, journey, settings, until), test_cutoffs)
+    return deal_nights(follow_nights(points, log, as_of, journey, settings, until), test_cutoffs, split)
 
 
 def end_of_training(as_of: pd.Timestamp, test_cutoffs: tuple[pd.Timestamp, ...], gap_days: int) -> pd.Timestamp:
@@ -111,9 +122,11 @@ def follow_nights(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def deal_nights(targets: pd.DataFrame, test_cutoffs: tuple[pd.Timestamp, ...]) -> pd.DataFrame:
-    """Deal out the rows of all persons (of `follow_nights`) to training and test, by night."""
+def deal_nights(targets: pd.DataFrame, test_cutoffs: tuple[pd.Timestamp, ...], split: SplitConfig) -> pd.DataFrame:
+    """Deal out the rows of all persons (of `follow_nights`) to training and test, by night and perhaps by person."""
     fold = cutoff_folds(targets["cutoff_time"], test_cutoffs)
+    if split.persons == "disjoint":
+        fold = keep_persons_apart(fold, targets["person_id"], split.test_persons)
     rank = targets["cutoff_time"].rank(method="dense").astype("int64") - 1
     return targets.assign(fold=fold, split_rank=rank)[list(schema.TARGETS.columns)]
 

@@ -20,6 +20,7 @@ MATTERS = {
     "targets.horizons_days": "Silence forecast at, days",
     "targets.churn_event_types": "Silent without any of",
     "split.kind": "Train and test split by",
+    "split.persons": "Persons of training and test",
     "seed": "Seed",
 }
 _VERSIONS = {"mlflow_run_id": "MLflow run", "git_revision": "Git revision"}

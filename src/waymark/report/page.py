@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from waymark.report import overview, quality, tonight, words
+from waymark.report import overview, quality, reliability, tonight, words
 from waymark.report.flows import count_flows
 from waymark.report.journey import journey
 from waymark.report.leaderboard import leaderboard
@@ -24,6 +24,8 @@ CONTENTS = {
     "models": "Against baselines",
     "leaderboard": "Back in time",
     "calibration": "Calibration",
+    "honest": "In the large",
+    "horizons": "Every horizon",
     "realised": "Past nights",
     "leaks": "Leaks",
     "slices": "By stage",
@@ -99,6 +101,8 @@ def build_page(
         quality.against_baselines(evaluation),
         leaderboard(backtests, backtest_of),
         quality.calibration(evaluation),
+        reliability.in_the_large(evaluation),
+        reliability.horizons(evaluation),
         came_out(realised, source, cutoff_time),
         leaks(leakcheck),
         quality.slices(evaluation),

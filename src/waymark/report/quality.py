@@ -139,11 +139,12 @@ def _measures(title: str, target: Mapping[str, Any], order: Sequence[str]) -> Ma
 
     metrics = _metrics(target)
     measured = {model: target["models"][model].get("metrics", {}) for model in order}
-    rows = [(named(m), *(_with_range(measured[m].get(metric), words.number) for metric in metrics)) for m in order]
+    rows = [(named(m), *(with_range(measured[m].get(metric), words.number) for metric in metrics)) for m in order]
     return table(f"{title}: every measure, with its range", ["Model", *map(head, metrics)], rows)
 
 
-def _with_range(estimate: Any, written: Callable[[Any], str]) -> Markup:
+def with_range(estimate: Any, written: Callable[[Any], str]) -> Markup:
+    """Return an estimate, with its range in small below it."""
     value, low, high = words.bounds(estimate)
     spread = "" if words.is_missing(low) else tag("span", f"{written(low)} to {written(high)}", class_="range")
     return join([written(value), spread])
@@ -158,7 +159,7 @@ def _differences(title: str, target: Mapping[str, Any]) -> Markup:
     for metric in (m for m in _metrics(target) if m in found):
         judged = judge(metric, found[metric])
         badge = tag("span", judged, class_="badge" if judged == UNPROVEN else f"badge {judged}")
-        rows.append((words.metric(metric), badge, _with_range(found[metric], words.signed)))
+        rows.append((words.metric(metric), badge, with_range(found[metric], words.signed)))
     caption = f"{title}: model minus {words.model(best)}, the best baseline"
     return table(caption, ["Measure", "The model is", "Difference"], rows, text=2)
 

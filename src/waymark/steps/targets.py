@@ -33,20 +33,20 @@ def main() -> None:
     with timed(log, "targets") as facts, chosen() as engine:
         clock = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
         journey, settings = load(JourneyConfig, "journey"), load(TargetsConfig, "targets")
+        split = load(SplitConfig, "split")
         store = Store(tables.STORE, load(IdentityConfig, "identity"))
         points = tables.read(tables.FEATURES / "train", columns=[*schema.POINT, "stage"])
         if points.empty:
             raise InputError(NOBODY)
         mine = list(deal_points(store, points))
         if load(FeaturesConfig, "features").points == "every_event":
-            split = load(SplitConfig, "split")
             cases = pd.concat(engine.over(partial(cases_of, store, clock.as_of, journey, split), store.buckets))
             work = partial(after_events, store, clock.as_of, journey, settings, split, split_cases(cases, split))
             targets = pd.concat(engine.over(work, mine))
         else:
-            until = end_of_training(clock.as_of, clock.test_cutoffs, load(SplitConfig, "split").gap_days)
+            until = end_of_training(clock.as_of, clock.test_cutoffs, split.gap_days)
             work = partial(after_nights, store, clock.as_of, journey, settings, until)
-            targets = deal_nights(pd.concat(engine.over(work, mine)), clock.test_cutoffs)
+            targets = deal_nights(pd.concat(engine.over(work, mine)), clock.test_cutoffs, split)
         n = tables.write(targets, tables.TARGETS, schema.TARGETS)
         facts.append(f"{n:,} rows, {(targets['fold'] == 'test').sum():,} of them for testing")
 

@@ -1,0 +1,144 @@
+"""Whether forecasts come true as often as they say: over all, in groups of people, on each night, at every horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import ClassifierMixin
+
+from waymark import metrics, models
+from waymark.catalogue import Feature
+from waymark.comparison import Comparison
+from waymark.hazard import Hazard
+from waymark.periods import Horizons
+
+_MOST_NIGHTS = 60  # of more, the months
+
+
+def in_the_large(
+    y: np.ndarray,
+    p: np.ndarray,
+    persons: Sequence,
+    groups: Mapping[str, np.ndarray],
+    *,
+    n_bootstrap: int,
+    coverage: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Set the mean forecast beside the share that came true, over all rows and in each group of them.
+
+    Parameters
+    ----------
+    y, p
+        As metrics take them. The forecast is that of `metrics.calibration_bins`.
+    persons
+        Whose row it is: samples are of persons.
+    groups
+        What rows are told apart by -> the group of each row.
+    n_bootstrap, coverage, seed
+        As `Comparison` takes them.
+
+    Returns
+    -------
+    list
+        For each group `by`, `value`, `n`, `predicted`, `observed` and `bias`, their difference, with its interval. The
+        first is of all rows.
+    """
+    _, forecast, came_true = metrics.calibration_bins(y, p, 1)
+    groups = {"all": np.full(len(y), "all", object), **groups}
+    parts, labels = [], []
+    for by, of_row in groups.items():
+        codes, values = pd.factorize(of_row.astype(str), sort=True)
+        parts.append(sparse.csr_array((np.ones(len(y)), (np.arange(len(y)), codes)), shape=(len(y), len(values))))
+        labels += [(by, value) for value in values.tolist()]
+    is_member = sparse.hstack(parts, format="csr")
+    person, names = pd.factorize(np.asarray(persons, object), sort=True)
+    of_person = sparse.csr_array((np.ones(len(y)), (person, np.arange(len(y)))), shape=(len(names), len(y)))
+    n, predicted, observed = (
+        of_person @ is_member.multiply(v[:, None]).tocsr() for v in (np.ones(len(y)), forecast, came_true)
+    )
+    gap = predicted - observed
+    drawn = metrics.samples(len(names), n_bootstrap, seed)
+    samples = np.vstack([_shares(weights @ gap, weights @ n) for weights in drawn])
+    n, predicted, observed = (np.asarray(v.sum(axis=0)).ravel() for v in (n, predicted, observed))
+    out = []
+    for i, (by, value) in enumerate(labels):
+        means = {"predicted": float(predicted[i] / n[i]), "observed": float(observed[i] / n[i])}
+        bias = means["predicted"] - means["observed"]
+        low, high = metrics.interval(bias, samples[:, i], coverage)
+        bounded = {"value": bias, "low": low, "high": high}
+        out.append({"by": by, "value": value, "n": round(float(n[i])), **means, "bias": bounded})
+    return out
+
+
+def _shares(sums: np.ndarray, n: np.ndarray) -> np.ndarray:
+    return np.divide(sums, n, out=np.full_like(sums, np.nan), where=n > 0)
+
+
+def night_of(cutoff_time: pd.Series) -> np.ndarray:
+    """Return the night of each row in words, or of many nights the month."""
+    nights = cutoff_time.dt.strftime("%Y-%m-%d")
+    return (nights if nights.nunique() <= _MOST_NIGHTS else cutoff_time.dt.strftime("%Y-%m")).to_numpy(object)
+
+
+def at_every_horizon(
+    features: pd.DataFrame,
+    targets: pd.DataFrame,
+    catalogue: Sequence[Feature],
+    churn: tuple[ClassifierMixin, Mapping[str, Any]],
+    baselines: Sequence[str],
+    horizons: Horizons,
+    *,
+    n_bootstrap: int,
+    coverage: float,
+    n_bins: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Judge a hazard at each of its horizons, on the test rows that were watched as long, beside the baselines.
+
+    The baselines are fitted anew for each horizon, to the training rows that were watched as long.
+
+    Returns
+    -------
+    list
+        For each horizon `days` and `n`, the rows judged; where there are both outcomes among them, also `models` (name
+        -> metrics with intervals), `best_baseline`, the `difference` in log loss to it, and the model's `bias`.
+        Of a model that is no hazard there is none.
+    """
+    model, card = churn
+    if not isinstance(model, Hazard):
+        return []
+    out = []
+    for days in horizons.every:
+        rows = models.labelled_at(features, targets, days)
+        train, test = rows[rows["fold"] == "train"], rows[rows["fold"] == "test"]
+        y = (test["label"] == models.SILENT).to_numpy().astype(int)
+        found: dict[str, Any] = {"days": days, "n": len(test), "n_silent": int(y.sum())}
+        out.append(found)
+        if len(np.unique(y)) < 2:
+            continue
+        p = {card["name"]: _both(model.survival(test, [days])[:, 0])}
+        for name in baselines if train["label"].nunique() == 2 else ():
+            rival = models.make(name, {}, catalogue, seed, target="churn", horizons=Horizons(days, (days,)))
+            if name != card["name"]:
+                p[name] = models.fit(rival, train).predict_proba(test)
+        judges = [k for k in metrics.metrics_for("churn", n_bins) if k.name in ("log_loss", "brier", "auc", "ece")]
+        how = {"n_bootstrap": n_bootstrap, "coverage": coverage, "seed": seed}
+        compared = Comparison(y, p, test["person_id"], judges, **how)
+        best = compared.best([name for name in p if name != card["name"]])
+        [overall] = in_the_large(y, p[card["name"]], test["person_id"], {}, **how)
+        found |= {
+            "models": {name: compared.of(name) for name in p},
+            "best_baseline": best,
+            "difference": None if best is None else compared.between(card["name"], best)["log_loss"],
+            **{key: overall[key] for key in ("predicted", "observed", "bias")},
+        }
+    return out
+
+
+def _both(silent: np.ndarray) -> np.ndarray:
+    return np.column_stack([1 - silent, silent])

@@ -1,0 +1,76 @@
+"""Whether the percentages can be believed: by group and night, and at every horizon."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from waymark.report import words
+from waymark.report.markup import Markup, details, join, note, section, table
+from waymark.report.quality import FIRST, UNPROVEN, judge, with_range
+
+_SHOWN = 12
+_MEASURES = ("log_loss", "auc", "ece")
+
+
+def in_the_large(evaluation: Mapping[str, Any]) -> Markup:
+    """Return the section that sets mean forecasts beside what came true, by group and night."""
+    key, title = "honest", "Do the forecasts come true as often as they say?"
+    parts = [
+        _in_the_large(words.target(name), target["reliability"])
+        for name, target in evaluation.get("targets", {}).items()
+        if target.get("reliability")
+    ]
+    intro = note(
+        "The mean forecast beside the share that came true, of all test rows and of groups of them: of silence, and of "
+        "whatever next stage is the likeliest for each. The range is from samples of people. Where it leaves out "
+        "nought, the forecasts of that group were too high, or too low, by more than luck."
+    )
+    return section(key, title, intro, *(parts or [note("It was not measured.")]))
+
+
+def _in_the_large(title: str, found: Sequence[Mapping[str, Any]]) -> Markup:
+    overall, *groups = found
+    shown = [overall, *(g for g in groups if g["by"] in ("stage", "tenure", "night"))]
+    rows = [
+        (
+            "all" if g["by"] == "all" else f"{words.plain(g['by'])}: {g['value']}",
+            words.count(g["n"]),
+            words.share(g["predicted"]),
+            words.share(g["observed"]),
+            with_range(g["bias"], words.signed),
+        )
+        for g in shown
+    ]
+    head = ["Group", "Rows", "Mean forecast", "Came true", "Difference"]
+    rest = rows[_SHOWN:]
+    more = details(f"{len(rest)} more groups", table(f"{title}: more groups", head, rest)) if rest else ""
+    return join([table(f"{title}: mean forecast and what came true", head, rows[:_SHOWN]), more])
+
+
+def horizons(evaluation: Mapping[str, Any]) -> Markup:
+    """Return the section that judges the curve of silence at every horizon."""
+    key, title = "horizons", "The curve of silence, judged at every horizon"
+    found = evaluation.get("targets", {}).get("churn", {}).get("horizons") or []
+    if not found:
+        return section(key, title, note("The model of churn forecasts one horizon only."))
+    head = ["Silent for", "Rows", "Against the best baseline", *map(words.metric, _MEASURES)]
+    head += ["Best baseline, its log loss", "Mean forecast less what came true"]
+    intro = note(
+        "One curve says how likely silence is to last so long. It is judged at each horizon on the test rows that were "
+        "watched to its end, beside baselines fitted for that very horizon. Horizons beyond the judged one need tests "
+        "that lie further back: no row is judged before its time."
+    )
+    return section(key, title, intro, table("The curve at every horizon", head, [_at(h) for h in found], text=3))
+
+
+def _at(horizon: Mapping[str, Any]) -> list[Any]:
+    models, best = horizon.get("models", {}), horizon.get("best_baseline")
+    row = [f"{horizon['days']} days", words.count(horizon["n"])]
+    if not models:
+        return [*row, "all came out the same" if horizon["n"] else "no test was watched so long", *[words.NONE] * 5]
+    own = models[next(name for name in models if name != best)]
+    measures = (words.interval(own[metric]) for metric in _MEASURES)
+    gap = with_range(horizon["bias"], words.signed)
+    if best is None:
+        return [*row, UNPROVEN, *measures, words.NONE, gap]
+    rival = f"{words.model(best)}, {words.number(words.bounds(models[best][FIRST])[0])}"
+    return [*row, judge(FIRST, horizon["difference"]), *measures, rival, gap]

@@ -1,0 +1,94 @@
+"""Forecasts that come true as often as they say, and such as do not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import planted
+from waymark import models
+from waymark.periods import Horizons
+from waymark.reliability import at_every_horizon, in_the_large, night_of
+
+HOW = {"n_bootstrap": 100, "coverage": 0.95, "seed": 1}
+
+
+def judged(y, silent, persons, **groups):
+    p = np.column_stack([1 - np.asarray(silent), silent])
+    found = in_the_large(np.asarray(y), p, persons, {k: np.asarray(v, object) for k, v in groups.items()}, **HOW)
+    return {(row["by"], row["value"]): row for row in found}
+
+
+def test_the_mean_forecast_stands_beside_what_came_true():
+    found = judged([1, 0, 0, 1], [0.5, 0.5, 0.2, 0.6], list("abcd"), stage=["new", "new", "old", "old"])
+    assert {key: row["n"] for key, row in found.items()} == {
+        ("all", "all"): 4,
+        ("stage", "new"): 2,
+        ("stage", "old"): 2,
+    }
+    assert found["all", "all"]["predicted"] == pytest.approx(0.45)
+    assert found["all", "all"]["observed"] == 0.5
+    assert found["stage", "old"]["bias"]["value"] == pytest.approx(-0.1)
+
+
+def test_an_interval_holds_nought_where_forecasts_are_honest_and_not_where_they_are_not():
+    rng = np.random.default_rng(0)
+    silent = rng.random(4000)
+    night = np.repeat(["one", "two"], 2000)
+    y = (rng.random(4000) < np.where(night == "one", silent, silent**2)).astype(int)
+    found = judged(y, silent, np.arange(4000).astype(str), night=night)
+    one, two = found["night", "one"]["bias"], found["night", "two"]["bias"]
+    assert one["low"] < 0 < one["high"]
+    assert two["low"] > 0.1 and two["value"] == pytest.approx(1 / 6, abs=0.03)
+
+
+def test_rows_of_one_person_are_one_witness():
+    rng = np.random.default_rng(0)
+    y, silent = rng.integers(0, 2, 400), np.full(400, 0.5)
+    alone = judged(y, silent, np.arange(400).astype(str))["all", "all"]["bias"]
+    of_few = judged(np.repeat(y[:20], 20), silent, np.repeat(np.arange(20), 20).astype(str))["all", "all"]["bias"]
+    assert of_few["high"] - of_few["low"] > 3 * (alone["high"] - alone["low"])
+
+
+def test_of_many_nights_the_months_are_told():
+    nights = pd.Series(pd.date_range("2025-01-01", periods=90, tz="UTC"))
+    assert set(night_of(nights)) == {"2025-01", "2025-02", "2025-03"}
+    assert night_of(nights[:2]).tolist() == ["2025-01-01", "2025-01-02"]
+
+
+@pytest.mark.parametrize("name", ["hazard", "lightgbm"])
+def test_a_curve_is_judged_at_every_horizon_on_the_rows_watched_so_long(name):
+    features, targets = planted.tables()
+    is_test = targets["fold"] == "test"
+    targets = targets.assign(observed_days=np.where(is_test & (np.arange(len(targets)) % 2 == 0), 40.0, 90.0))
+    horizons = Horizons(30, (7, 30, 90))
+    churn = models.train(
+        *(features, targets, planted.CATALOGUE, "churn", name, {"n_estimators": 20}, planted.GROUPS, 7),
+        horizons=horizons,
+    )
+    baselines = ["most_frequent", "recency"]
+    found = at_every_horizon(features, targets, planted.CATALOGUE, churn, baselines, horizons, n_bins=5, **HOW)
+    if name != "hazard":
+        assert found == []
+        return
+    assert [(h["days"], h["n"]) for h in found] == [(7, 150), (30, 150), (90, 75)]
+    for h in found:
+        truth = targets[is_test & (targets["observed_days"] >= h["days"])]
+        silent = ~(truth["return_days"] < h["days"])
+        assert h["n_silent"] == silent.sum()
+        assert h["observed"] == pytest.approx(silent.mean())
+        assert h["bias"]["value"] == pytest.approx(h["predicted"] - h["observed"])
+        assert set(h["models"]) == {"hazard", *baselines}
+        assert h["models"]["hazard"]["log_loss"]["value"] < h["models"]["most_frequent"]["log_loss"]["value"]
+        assert h["best_baseline"] == "recency"
+
+
+def test_a_horizon_that_no_test_row_was_watched_for_is_not_judged():
+    features, targets = planted.tables()
+    targets = targets.assign(observed_days=np.where(targets["fold"] == "test", 40.0, 90.0))
+    horizons = Horizons(30, (30, 90))
+    churn = models.train(
+        *(features, targets, planted.CATALOGUE, "churn", "hazard", {"n_estimators": 5}, planted.GROUPS, 7),
+        horizons=horizons,
+    )
+    found = at_every_horizon(features, targets, planted.CATALOGUE, churn, ["recency"], horizons, n_bins=5, **HOW)
+    assert found[1] == {"days": 90, "n": 0, "n_silent": 0}
