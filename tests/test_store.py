@@ -256,3 +256,24 @@ def test_what_nobody_may_see_yet_changes_no_version(tmp_path, later):
     alone = version_of(tmp_path / "alone", FIRST, SECOND, when=when)
     assert version_of(tmp_path / "both", FIRST, SECOND, news, when=when) == alone
     assert version_of(tmp_path / "then", FIRST, SECOND, news) != version_of(tmp_path / "never", FIRST, SECOND)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_links_that_nights_add_to_are_those_of_one_night(tmp_path, seed):
+    draw, source = random.Random(seed), brand(True, False)
+    rows = [
+        f"{i},2024-01-0{draw.randint(1, 9)},2024-03-0{draw.randint(1, 9)},{draw.choice(['', 'a', 'b', 'c', 'd'])},"
+        f"d{draw.randint(1, 9)},o1,view,\n"
+        for i in range(60)
+    ]
+    rows += [row.replace("view", "buy").replace(",2024-03-0", ",2024-03-1") for row in rows[:3]]  # restated
+    told = {"o1.csv": ["a,d1,alias,2024-03-01\n"], "p1.csv": ["d8,d9,alias,2024-03-01\n"]}
+    nights = [told | {"e1.csv": rows[:20]}, {"e2.csv": rows[20:40]}, {"e3.csv": rows[40:], "o2.csv": owners(draw, 1)}]
+    for files in nights:
+        deliver(tmp_path / "nights", files)
+        landing.ingest(tmp_path / "nights", source, IdentityConfig(), tmp_path / "store", 4)
+    landing.ingest(tmp_path / "nights", source, IdentityConfig(), tmp_path / "one", 1)
+    store, whole = Store(tmp_path / "store"), Store(tmp_path / "one")
+    assert_frame_equal(store.links(), whole.links())
+    when = pd.Timestamp("2025-01-01", tz="UTC")
+    assert people(store, when) == people(whole, when)

@@ -16,12 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark.sources.settling import ACCEPTED, Settled
-from waymark.store import compaction
+from waymark.store import compaction, ledgers
 from waymark.store.aside import Aside
 from waymark.store.buckets import Bucket, Ids, write_ids
-from waymark.store.hashes import Sieve, distinct, hash_texts
+from waymark.store.hashes import Ordered, Sieve, distinct, hash_texts
 from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
-from waymark.store.ledgers import write_ledger
 from waymark.store.manifest import Manifest
 from waymark.store.routes import Moves, Pairs, joining, read_routes, write_routes
 from waymark.store.segments import bury, find_keys, take_rows, together, write_segment
@@ -155,7 +154,7 @@ class Intake:
         found, rows = [], news.rows
         while rows.num_rows and self.manifest.rows.get(news.feed):
             wanted = {"key": hash_texts(rows["thing"]), "part_key": hash_texts(rows[news.part])}
-            rows = together(self._pull_keys(news.feed, {column: distinct(h) for column, h in wanted.items()}))
+            rows = together(self._pull_keys(news.feed, {column: Ordered(distinct(h)) for column, h in wanted.items()}))
             found.append(rows)
         rows = together(found)
         if not rows.num_rows:
@@ -163,7 +162,7 @@ class Intake:
         self._account(news.feed, rows, rows["status"], -1)
         return rows.drop_columns(["key", "part_key", "status", "reason"])
 
-    def _pull_keys(self, feed: str, wanted: Mapping[str, np.ndarray]) -> list[pa.Table]:
+    def _pull_keys(self, feed: str, wanted: Mapping[str, Ordered]) -> list[pa.Table]:
         found, segments = [], self.manifest.rows.get(feed, [])
         for i, segment in enumerate(segments):
             places = [find_keys(self.root, segment, keys, column)[0] for column, keys in wanted.items()]
@@ -222,7 +221,8 @@ class Intake:
         """Give a bucket what belongs to it, and write what the manifest says of it."""
         ids = self._stored.ids_of(number)
         news = {kind: aside.of_bucket(number, ids) for kind, aside in self._aside.items()}
-        if not (is_moved or self._stored.has_lost(number) or any(rows.num_rows for rows in news.values())):
+        lost = self._stored.lost_by(number)
+        if not (is_moved or any(lost.values()) or any(rows.num_rows for rows in news.values())):
             return
         ids.route(self.routes, number)
         self._stored.close(number, self._new_file)
@@ -232,7 +232,6 @@ class Intake:
                 self.manifest.tallies[kind.name].update(kind.tally(rows, self.names, ids.hashes))
         if events.num_rows:
             ids.count(owner_of(events, EVENTS), 1)
-        at_hand = events if not bucket.events else None
         bucket = replace(
             bucket,
             events=compaction.put_in_place(self.root, bucket, events, ids, self._new_file),
@@ -241,7 +240,8 @@ class Intake:
         bucket = write_ids(self.root, bucket, ids, self.manifest.generation)
         if bucket.ids:
             file = self._new_file(f"{bucket.folder}/ledger")
-            bucket = replace(bucket, ledger=write_ledger(self.root, bucket, ids, self.names, file, at_hand))
+            changes = ledgers.News(events, told, lost)
+            bucket = replace(bucket, ledger=ledgers.write_ledger(self.root, bucket, ids, self.names, file, changes))
         self.manifest.buckets[number] = bucket
 
     def _new_file(self, stem: str) -> str:

@@ -3,37 +3,126 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from waymark import schema
-from waymark.ledger import link_coded
+from waymark.ledger import CARRIED, link_coded
 from waymark.store.buckets import Bucket, Ids
 from waymark.store.events import NEVER, micros_of
+from waymark.store.kinds import EVENTS, TOLD, Kind
 from waymark.store.names import Names
-from waymark.store.segments import live_rows, together
+from waymark.store.segments import damaged, dead_positions, read_segment, take_rows, together
 
 _ROW = ("customer", "anonymous", "actor", "event_time", "known_time", "superseded_time", "source")
 CUSTOMER_ACTS = schema.ACTORS.index("customer")
 
 
-def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str, rows: pa.Table | None = None) -> str:
-    """Write the ledger of a bucket and return the name of its file; `rows` are its events, if they are at hand."""
-    if rows is None:
-        rows = together(live_rows(root, s, _ROW) for s in bucket.events)
-    _, source_order = names.in_order("source")
-    told = together(live_rows(root, s) for s in bucket.told)
-    links = link_coded(
-        _rows(rows, source_order),
-        _told(told, source_order),
-        len(ids.texts),
-    )
-    code = np.empty(len(source_order), np.int16)  # of each source, by its place in the order of names
-    code[source_order] = np.arange(len(source_order))
-    table = pa.table(
+class News(NamedTuple):
+    """What a night did to a bucket, in codes."""
+
+    events: pa.Table  # that came
+    told: pa.Table  # links that came
+    lost: dict[Kind, list[np.ndarray]]  # of what went: (2, n_rows) places of both identifiers
+
+
+def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str, news: News) -> str:
+    """Write the ledger of a bucket, whose segments hold `news` already, and return the name of its file."""
+    _, rank = names.in_order("source")
+    if bucket.ledger:
+        links = _changed(root, bucket, ids, rank, read_ledger(root, bucket), news)
+    else:
+        links = _found(news.events, news.told, rank, len(ids.texts))
+    pq.write_table(links, root / file, compression="lz4", write_page_checksum=True)
+    return file
+
+
+def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
+    """Return the ledger of a bucket in codes."""
+    if not bucket.ledger:
+        kinds = {"one": pa.int32(), "two": pa.int32(), "kind": pa.int8(), "known_time": pa.timestamp("us", "UTC")}
+        kinds |= {"source": pa.int16(), "probability": pa.float64()}
+        return pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
+    try:
+        return pq.read_table(root / bucket.ledger, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(root / bucket.ledger, error) from None
+
+
+def _changed(root: Path, bucket: Bucket, ids: Ids, rank: np.ndarray, old: pa.Table, news: News) -> pa.Table:
+    """Return the ledger `old` with the news of a night.
+
+    Links are known pair by pair. An event that is not restated tells of its pair at most earlier than was known; where
+    anything else came or went, all links of the identifier are found anew.
+    """
+    is_odd, is_met = np.zeros(len(ids.texts), bool), np.zeros(len(ids.texts), bool)
+    for ends in ([news.told[c].to_numpy() for c in TOLD.ends] if news.told.num_rows else [], *news.lost[TOLD]):
+        is_odd[np.concatenate([*ends, np.zeros(0, np.int32)])] = True
+    for customer, anonymous in news.lost[EVENTS]:
+        is_odd[anonymous[(customer >= 0) & (anonymous >= 0) & ~ids.is_foreign[customer]]] = True
+    rows = news.events
+    if rows.num_rows:
+        rows = rows.filter(pc.and_(pc.greater_equal(rows["anonymous"], 0), pc.greater_equal(rows["customer"], 0)))
+        anonymous = rows["anonymous"].to_numpy()
+        is_odd[anonymous[rows["superseded_time"].is_valid().to_numpy()]] = True
+        is_met[anonymous] = True
+    one, two, kind = (old[c].to_numpy() for c in ("one", "two", "kind"))
+    is_carried = np.isin(kind, [schema.LINK_KINDS.index(k) for k in CARRIED])
+    is_odd[one[~is_carried & is_met[one]]] = True
+    is_gone = is_odd[one] | is_odd[two] | (is_carried & ids.is_foreign[two])  # events lie where their customer does
+    parts = [old.filter(pa.array(~is_gone & ~is_met[one]))]
+    if rows.num_rows:
+        is_plain = ~(is_odd[anonymous] | is_odd[rows["customer"].to_numpy()])
+        parts.append(_earliest(old.filter(pa.array(~is_gone & is_met[one])), rows.filter(pa.array(is_plain)), rank))
+    if is_odd.any():
+        parts.append(_found(*(_of(root, bucket, kind, is_odd) for kind in (EVENTS, TOLD)), rank, len(ids.texts)))
+    return pa.concat_tables(part.cast(old.schema) for part in parts).combine_chunks()
+
+
+def _earliest(old: pa.Table, rows: pa.Table, rank: np.ndarray) -> pa.Table:
+    """Return the links of `old` and those that events carry which are not restated, each as it was first known."""
+    actor = rows["actor"].to_numpy()
+    kinds = [schema.LINK_KINDS.index(k) for k in CARRIED]
+    known = np.maximum(micros_of(rows["event_time"]), micros_of(rows["known_time"]))
+    carried = {
+        "one": rows["anonymous"],
+        "two": rows["customer"],
+        "kind": np.where(actor == CUSTOMER_ACTS, *kinds).astype(np.int8),
+        "known_time": pa.array(known, pa.timestamp("us", "UTC")),
+        "source": rows["source"],
+        "probability": np.full(rows.num_rows, np.nan),
+    }
+    both = pa.concat_tables([old, pa.table(carried).cast(old.schema)])
+    one, two, kind = (both[c].to_numpy() for c in ("one", "two", "kind"))
+    order = np.lexsort((rank[both["source"].to_numpy()], micros_of(both["known_time"]), kind, two, one))
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = np.logical_or.reduce([c[order][1:] != c[order][:-1] for c in (one, two, kind)])
+    return both.take(pa.array(order[is_first]))
+
+
+def _of(root: Path, bucket: Bucket, kind: Kind, is_asked: np.ndarray) -> pa.Table:
+    """Return what counts of a bucket's things of which an end is asked for."""
+    found = []
+    asked = np.append(is_asked, False)  # where -1 points
+    for segment in getattr(bucket, kind.name):
+        first, second = (c.to_numpy() for c in read_segment(root, segment, list(kind.ends)).columns)
+        at = np.setdiff1d(np.flatnonzero(asked[first] | asked[second]), dead_positions(root, segment), True)
+        if len(at):
+            found.append(take_rows(root, segment, at, _ROW if kind is EVENTS else None))
+    return together(found)
+
+
+def _found(events: pa.Table, told: pa.Table, rank: np.ndarray, n_ids: int) -> pa.Table:
+    """Return the links of some events and of some that were told of."""
+    links = link_coded(_rows(events, rank), _told(told, rank), n_ids)
+    code = np.empty(len(rank), np.int16)  # of each source, by its place in the order of names
+    code[rank] = np.arange(len(rank))
+    return pa.table(
         {
             "one": links["id_a"].to_numpy(np.int32),
             "two": links["id_b"].to_numpy(np.int32),
@@ -43,8 +132,6 @@ def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str, 
             "probability": links["probability"].to_numpy(np.float64),
         }
     )
-    pq.write_table(table, root / file, compression="lz4", write_page_checksum=True)
-    return file
 
 
 def _rows(coded: pa.Table, source_order: np.ndarray) -> pd.DataFrame:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from waymark import schema
 from waymark.config import IdentityConfig
@@ -21,10 +20,10 @@ from waymark.store.buckets import Bucket, read_ids
 from waymark.store.events import NEVER, micros_of
 from waymark.store.hashes import hash_names
 from waymark.store.kinds import EVENTS, owner_of
-from waymark.store.ledgers import CUSTOMER_ACTS
+from waymark.store.ledgers import CUSTOMER_ACTS, read_ledger
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
-from waymark.store.segments import Segment, damaged, dead_positions, live_rows, read_segment, take_rows, together
+from waymark.store.segments import Segment, dead_positions, live_rows, read_segment, take_rows, together
 
 Kept = Mapping[int, np.ndarray]  # bucket -> which of its identifiers, by place
 
@@ -86,18 +85,6 @@ def _links(root: Path, bucket: Bucket, code: np.ndarray) -> Links:
         np.array(schema.LINK_KINDS, object)[table["kind"].to_numpy()],
         micros_of(table["known_time"]),
     )
-
-
-def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
-    """Return the ledger of a bucket in codes."""
-    if not bucket.ledger:
-        kinds = {"one": pa.int32(), "two": pa.int32(), "kind": pa.int8(), "known_time": pa.timestamp("us", "UTC")}
-        kinds |= {"source": pa.int16(), "probability": pa.float64()}
-        return pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
-    try:
-        return pq.read_table(root / bucket.ledger, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(root / bucket.ledger, error) from None
 
 
 def read_events(root: Path, manifest: Manifest, kept: Kept | None = None) -> pd.DataFrame:

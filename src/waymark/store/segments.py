@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from waymark.errors import InputError
+from waymark.store.hashes import Ordered
 
 ROW_GROUP = 131_072
-_N_BITS = 22
 # Codes and times are read again and again, texts hardly ever: the former are quick to unpack, the latter small.
 _QUICK, _SMALL = "lz4", "zstd"
 
@@ -148,21 +148,10 @@ def files_of(segments: Iterable[Segment]) -> set[str]:
     return {name for s in segments for name in (s.file, s.dead) if name}
 
 
-def find_keys(root: Path, segment: Segment, wanted: np.ndarray, column: str = "key") -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions, ascending, of the rows that count and whose key is among `wanted` (uint64, ascending).
-
-    Returns their keys as well.
-    """
-    if not segment.n_rows or not len(wanted):
-        return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+def find_keys(root: Path, segment: Segment, wanted: Ordered, column: str = "key") -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions, ascending, of the rows that count and whose key is wanted, and their keys."""
     keys = read_segment(root, segment, [column])[column].to_numpy()
-    # Nearly no key is wanted: a small table of their first bits tells most of those that are not.
-    is_likely = np.zeros(1 << _N_BITS, bool)
-    shift = np.uint64(64 - _N_BITS)
-    is_likely[(wanted >> shift).astype(np.int64)] = True
-    at = np.flatnonzero(is_likely[(keys >> shift).astype(np.int64)])
-    place = np.minimum(np.searchsorted(wanted, keys[at]), len(wanted) - 1)
-    at = at[wanted[place] == keys[at]]
+    at = np.flatnonzero(wanted.find(keys) >= 0)
     if len(at):
         at = np.setdiff1d(at, dead_positions(root, segment), assume_unique=True)
     return at, keys[at]

@@ -28,8 +28,9 @@ class Stored:
         """Open nothing yet."""
         self._root, self._manifest, self._names = root, manifest, names
         self._ids: dict[int, Ids] = {}
-        self._asked: dict[Kind, list[np.ndarray]] = {EVENTS: [], TOLD: []}  # keys that were looked for
+        self._asked: dict[Kind, list[Ordered]] = {EVENTS: [], TOLD: []}  # keys that were looked for
         self._hits: dict[Kind, dict[Place, np.ndarray]] = {EVENTS: {}, TOLD: {}}  # the positions where they were found
+        self._lost: dict[tuple[int, Kind], list[np.ndarray]] = {}
         self._gone: dict[tuple[Kind, Place], np.ndarray] = {}  # positions that no longer count from tonight on
 
     def ids_of(self, number: int) -> Ids:
@@ -54,8 +55,8 @@ class Stored:
         segments = self._segments(kind)
         if not segments:
             return np.zeros(len(keys), bool)
-        wanted = distinct(keys)
-        found = [wanted[:0]]
+        wanted = Ordered(distinct(keys))
+        found = [keys[:0]]
         for place, segment in segments:
             at, its_keys = find_keys(self._root, segment, wanted)
             if len(at):
@@ -67,7 +68,7 @@ class Stored:
     def pull(self, kind: Kind, wanted: np.ndarray, is_meant: Meant) -> Iterator[pa.Table]:
         """Take the things with some keys (ascending) out of the store, those that are meant, and yield them."""
         for asked in self._asked[kind]:
-            wanted = wanted[Ordered(asked).find(wanted) < 0] if len(wanted) else wanted
+            wanted = wanted[asked.find(wanted) < 0]
         if len(wanted):
             self.has(kind, wanted)
         for place, at in sorted(self._hits[kind].items()):
@@ -100,9 +101,9 @@ class Stored:
         self._manifest.buckets[number] = bucket
         self._ids.pop(number, None)
 
-    def has_lost(self, number: int) -> bool:
-        """Say whether something was taken out of a bucket."""
-        return any(place[0] == number for _, place in self._gone)
+    def lost_by(self, number: int) -> dict[Kind, list[np.ndarray]]:
+        """Return, for what was taken out of a bucket, the places of both identifiers."""
+        return {kind: self._lost.get((number, kind), []) for kind in (EVENTS, TOLD)}
 
     def _segments(self, kind: Kind) -> list[tuple[Place, Segment]]:
         return [((b.number, i), s) for b in self._manifest.buckets for i, s in enumerate(getattr(b, kind.name))]
@@ -122,6 +123,7 @@ class Stored:
         if meant.any():
             gone = coded.filter(pa.array(meant))
             self._manifest.tallies[kind.name].subtract(kind.tally(gone, self._names, ids.hashes))
+            self._lost.setdefault((number, kind), []).append(np.array([gone[c].to_numpy() for c in kind.ends]))
             if kind is EVENTS:
                 ids.count(owner_of(gone, kind), -1)
             before = self._gone.get((kind, place), at[:0])
