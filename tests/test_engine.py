@@ -23,6 +23,9 @@ from waymark.config import EngineConfig, IdentityConfig, JourneyConfig, check, l
 from waymark.console import set_up_logging
 from waymark.engine import started
 from waymark.errors import InputError
+from waymark.eventlog import micro
+from waymark.keeping import KeptOut, make_kept
+from waymark.kept import MANIFEST
 from waymark.parts import Out, Part, make_tables
 from waymark.schema import JOURNEYS, Table
 from waymark.steps import journeys
@@ -153,10 +156,12 @@ def test_a_table_of_workers_has_the_bytes_of_ours(small_project, workers, tmp_pa
     monkeypatch.chdir(small_project)
     tonight = pd.Timestamp(tables.read_json(tables.CLOCK / "score.json")["cutoff_time"])
     store = Store(tables.STORE, load(IdentityConfig, "identity"))
-    work = partial(journeys.visits, store, load(JourneyConfig, "journey"), tonight)
-    make_tables(workers, work, store.buckets, [Out(tmp_path / "journeys.parquet", JOURNEYS)])
-    assert filecmp.cmp(tmp_path / "journeys.parquet", tables.JOURNEYS, shallow=False)
-    assert [f.name for f in tmp_path.iterdir()] == ["journeys.parquet"]
+    work = partial(journeys.visits, load(JourneyConfig, "journey"), tonight)
+    out = KeptOut(tmp_path / "journeys", JOURNEYS, "person_id")
+    make_kept(workers, work, store, [out], micro(tonight), [])
+    here = {f.name: f.read_bytes() for f in tables.JOURNEYS.iterdir() if f.name != MANIFEST}
+    assert {f.name: f.read_bytes() for f in out.folder.iterdir() if f.name != MANIFEST} == here
+    assert [f.name for f in tmp_path.iterdir()] == ["journeys"]
 
 
 # --- workers that die -----------------------------------------------------------------------------------------------

@@ -546,7 +546,10 @@ def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatc
     tables.write_json(EXPOSURE, tables.REPORTS / "exposure.json")
     tables.write_json(LEAKCHECK, tables.REPORTS / "leakcheck.json")
     tables.write(REALISED, tables.REALISED, schema.REALISED)
-    tables.write(night["journeys"].astype({"n_events": "int32"}), tables.JOURNEYS, schema.JOURNEYS)
+    journeys = night["journeys"].astype({"n_events": "int32"})
+    tables.write(journeys, tables.JOURNEYS / "part.parquet", schema.JOURNEYS)
+    part = {"file": "part.parquet", "begin": None, "night": 0}
+    tables.write_json({"parts": [part], "key": ["person_id"], "news": []}, tables.JOURNEYS / "kept.json")
     kept(night["predictions"], tables.PREDICTIONS)
     kept(night["previous"], tables.PREDICTIONS)
     step.main()

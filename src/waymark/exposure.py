@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 
 from waymark.config import IdentityConfig, JourneyConfig
 from waymark.eventlog import EventLog, group_by_person
 from waymark.identity import Identities
 from waymark.journeys import StageMap
+from waymark.persons import ever_linked
 
 _COUNTS = ("n_persons", "n_events_moved", "n_persons_concerned", "n_stages_changed")
 SHARED_DEVICES = get_args(IdentityConfig.model_fields["shared_devices"].annotation)
@@ -24,6 +25,42 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
     Returns
     -------
     dict
+        See `add_up`.
+    """
+    return add_up(list_exposure(log, journey, cutoff), log.identities.rules)
+
+
+def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pd.DataFrame:
+    """Return rows of `schema.EXPOSURE`: what hangs on each rule, as known before `cutoff` (microseconds)."""
+    ids = log.identities
+    seen, stage_map, widest = log.visible(cutoff), StageMap(log, journey), ever_linked(ids)
+    in_force = _View(log, stage_map, seen, cutoff)
+    columns = {
+        "n_events": in_force.person[seen],
+        "n_shared_devices": np.flatnonzero(_are_shared(ids, cutoff)),
+        "n_crowded_ids": np.flatnonzero(ids.are_crowded(cutoff)),
+    }
+    for name, changed in _others(ids).items():
+        view = _View(replace(log, identities=replace(ids, rules=ids.rules.model_copy(update=changed))), *in_force.rest)
+        columns |= {f"{name}_{count}": codes for count, codes in _compare(in_force, view).items()}
+    counted = {name: np.bincount(widest[codes], minlength=len(widest)) for name, codes in columns.items()}
+    is_there = np.logical_or.reduce([n > 0 for n in counted.values()])
+    names = pd.array(ids.person_ids[is_there], "str")
+    return pd.DataFrame({"id": names} | {name: n[is_there].astype(np.int32) for name, n in counted.items()})
+
+
+def _others(ids: Identities) -> dict[str, dict[str, Any]]:
+    """Return what is changed of the rules in force, by the name that `schema.EXPOSURE` has for it."""
+    no_limit = {"max_persons_per_id": len(ids.person_ids) + 2}
+    return {name: {"shared_devices": name} for name in SHARED_DEVICES} | {"unlimited": no_limit}
+
+
+def add_up(listed: pd.DataFrame, rules: IdentityConfig) -> dict[str, Any]:
+    """Add up rows of `schema.EXPOSURE`.
+
+    Returns
+    -------
+    dict
         `in_force` holds the rules; `n_events` counts the events seen, `n_shared_devices` the anonymous ids that serve
         several customers, `n_crowded_ids` those that link nobody because more than `max_persons_per_id` are linked to
         them. `rules` has one entry a rule for shared devices, and one for the rule in force without that limit (null):
@@ -31,39 +68,20 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
         `n_persons_concerned`, those under the rules in force who gain or lose such an event; `n_stages_changed`, those
         of them whose latest event is somebody's at another present stage.
     """
-    rules = log.identities.rules
-    seen, stage_map = log.visible(cutoff), StageMap(log, journey)
-    in_force = _View(log, stage_map, seen, cutoff)
+    total = {name: int(listed[name].sum()) for name in listed if name != "id"}
 
-    def under(**changed: Any) -> dict[str, Any]:
-        identities = replace(log.identities, rules=rules.model_copy(update=changed))
-        return _compare(in_force, _View(replace(log, identities=identities), stage_map, seen, cutoff))
+    def under(name: str) -> dict[str, int]:
+        return {count: total[f"{name}_{count}"] for count in _COUNTS}
 
-    no_limit = len(log.identities.person_ids) + 2
-    limit, without = {"max_persons_per_id": rules.max_persons_per_id}, {"max_persons_per_id": None}
+    limit = {"max_persons_per_id": rules.max_persons_per_id}
     return {
-        "in_force": {"shared_devices": rules.shared_devices, "max_persons_per_id": rules.max_persons_per_id},
-        "n_events": len(seen),
-        "n_shared_devices": int(_are_shared(log.identities, cutoff).sum()),
-        "n_crowded_ids": int(log.identities.are_crowded(cutoff).sum()),
+        "in_force": {"shared_devices": rules.shared_devices} | limit,
+        **{name: total[name] for name in ("n_events", "n_shared_devices", "n_crowded_ids")},
         "rules": [
-            *({"shared_devices": name} | limit | under(shared_devices=name) for name in SHARED_DEVICES),
-            {"shared_devices": rules.shared_devices} | without | under(max_persons_per_id=no_limit),
+            *({"shared_devices": name} | limit | under(name) for name in SHARED_DEVICES),
+            {"shared_devices": rules.shared_devices, "max_persons_per_id": None} | under("unlimited"),
         ],
     }
-
-
-def add_up(measured: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return what `measure_exposure` would say of several logs together, whose persons are others."""
-    first, *others = measured
-    total = {**first, "rules": [dict(rule) for rule in first["rules"]]}
-    for other in others:
-        for name in ("n_events", "n_shared_devices", "n_crowded_ids"):
-            total[name] += other[name]
-        for rule, of_other in zip(total["rules"], other["rules"], strict=True):
-            for name in _COUNTS:
-                rule[name] += of_other[name]
-    return total
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,11 @@ class _View:
     stage_map: StageMap
     seen: np.ndarray  # positions of the events that count
     cutoff: int
+
+    @property
+    def rest(self) -> tuple[StageMap, np.ndarray, int]:
+        """All but who is who."""
+        return self.stage_map, self.seen, self.cutoff
 
     @cached_property
     def person(self) -> np.ndarray:
@@ -91,20 +114,16 @@ class _View:
         return position, stage
 
 
-def _compare(in_force: _View, other: _View) -> dict[str, int]:
+def _compare(in_force: _View, other: _View) -> dict[str, np.ndarray]:
+    """Return the codes of those that each of `_COUNTS` counts."""
     now, then = in_force.person[in_force.seen], other.person[other.seen]
     is_moved = now != then
     concerned = np.intersect1d(np.concatenate([now[is_moved], then[is_moved]]), now)
-    n_changed = 0
+    changed = concerned
     if len(concerned):
         latest, stage = in_force.present
-        n_changed = int((stage[concerned] != other.present[1][other.person[latest[concerned]]]).sum())
-    return {
-        "n_persons": len(np.unique(then)),
-        "n_events_moved": int(is_moved.sum()),
-        "n_persons_concerned": len(concerned),
-        "n_stages_changed": n_changed,
-    }
+        changed = concerned[stage[concerned] != other.present[1][other.person[latest[concerned]]]]
+    return dict(zip(_COUNTS, (np.unique(then), now[is_moved], concerned, changed), strict=True))
 
 
 def _are_shared(identities: Identities, cutoff: int) -> np.ndarray:

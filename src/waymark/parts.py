@@ -39,8 +39,16 @@ class Part(NamedTuple):
     told: Any = None  # whatever else there is to say
 
 
+def _write(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int) -> None:
+    tables.write_sorted(chunks, columns, n_rows, out.path, out.note)
+
+
 def make_tables(
-    engine: Engine, make: Callable[[Item], Part], items: Iterable[Item], outs: Sequence[Out]
+    engine: Engine,
+    make: Callable[[Item], Part],
+    items: Iterable[Item],
+    outs: Sequence[Out],
+    put: Callable[[Out, Iterator[pa.Table], pa.Schema, int], None] = _write,
 ) -> tuple[list[int], list[Any]]:
     """Write the rows that `make` returns for all items into the tables `outs`, each sorted by its key.
 
@@ -54,6 +62,8 @@ def make_tables(
         Whose rows have different keys.
     outs
         The tables, in the order of `Part.frames`. They come out the same however the rows are dealt to parts.
+    put
+        Writes a table, given its rows in order, some at a time, their schema and their number; by default one file.
 
     Returns
     -------
@@ -69,7 +79,7 @@ def make_tables(
     folder.mkdir(parents=True)
     try:
         kept = list(engine.over(partial(_keep, make, [out.table for out in outs], folder), items))
-        lengths = [_put_together([_open(files[k]) for files, _ in kept], out) for k, out in enumerate(outs)]
+        lengths = [_put_together([_open(files[k]) for files, _ in kept], out, put) for k, out in enumerate(outs)]
         return lengths, [told for _, told in kept]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -95,10 +105,10 @@ def _open(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-def _put_together(parts: Sequence[pa.Table], out: Out) -> int:
+def _put_together(parts: Sequence[pa.Table], out: Out, put: Callable) -> int:
     n_rows = sum(part.num_rows for part in parts)
     rows = [part for part in parts if part.num_rows] or list(parts[:1])
-    tables.write_sorted(_stretches(rows, out.table.key), rows[0].schema, n_rows, out.path, out.note)
+    put(out, _stretches(rows, out.table.key), rows[0].schema, n_rows)
     return n_rows
 
 

@@ -12,6 +12,7 @@ PATHS = {
     "links": f"{tables.STORE}, read by `Store().links()`",
     "identifiers": tables.IDENTIFIERS,
     "person_changes": tables.PERSON_CHANGES,
+    "exposure": tables.EXPOSURE,
     "journeys": tables.JOURNEYS,
     "features": f"{tables.FEATURES}/train/<night>.parquet, {tables.FEATURES}/score.parquet",
     "targets": tables.TARGETS,
@@ -23,6 +24,13 @@ FAMILIES = {
     "attr_": "a category that the mapping keeps",
     "num_": "a number that the mapping keeps",
     "f_": "a feature; data/features/catalogue.json says in words what it is, its group and its unit",
+    **{
+        f"{rule}_": f"{words}: `n_persons`, `n_events_moved`, `n_persons_concerned`, `n_stages_changed`"
+        for rule, words in (
+            *((name, f"under `shared_devices: {name}`") for name in ("device_split", "last_auth", "none")),
+            ("unlimited", "without `max_persons_per_id`"),
+        )
+    },
     "p_silent_": "probability of silence within that many days, `p_silent_<h>d`",
     "p_next_": "probability that this stage comes next within the horizon, `p_next_<stage>`",
 }

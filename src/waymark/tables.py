@@ -17,9 +17,10 @@ from waymark.errors import InputError
 
 STORE = Path("data/store")
 REJECTS = Path("data/rejects.parquet")
-IDENTIFIERS = Path("data/identifiers.parquet")
-PERSON_CHANGES = Path("data/person_changes.parquet")
-JOURNEYS = Path("data/journeys.parquet")
+IDENTIFIERS = Path("data/identifiers")
+PERSON_CHANGES = Path("data/person_changes")
+EXPOSURE = Path("data/exposure")
+JOURNEYS = Path("data/journeys")
 CLOCK = Path("data/clock")
 FEATURES = Path("data/features")
 TARGETS = Path("data/targets.parquet")
@@ -92,6 +93,12 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     with _opened(path) as file:
         _check_columns(path, file.schema_arrow.names, columns)
         return file.read(columns).to_pandas()
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Read a table as Arrow; see `read`."""
+    with _opened(path) as file:
+        return file.read().replace_schema_metadata(None)
 
 
 def read_in_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:

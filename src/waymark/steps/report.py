@@ -2,7 +2,7 @@
 
 import logging
 
-from waymark import config, tables, workbench
+from waymark import config, kept, tables, workbench
 from waymark.clock import ScoreClock, TrainClock
 from waymark.console import timed
 from waymark.report.nights import read_night, read_night_before
@@ -35,7 +35,7 @@ def main() -> None:
             backtest_of=workbench.version(config.load_all(), trained.data_version),
             leakcheck=tables.read_json(tables.REPORTS / "leakcheck.json"),
             realised=tables.read(tables.REALISED),
-            journeys=tables.read(tables.JOURNEYS),
+            journeys=kept.read(tables.JOURNEYS),
             predictions=predictions,
             previous=read_night_before(tonight, source),
             manifest=manifest,

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from waymark.kernels import buckets
 from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
+from waymark.store.kinds import EVENTS, owner_of
 from waymark.store.order import order_events
-from waymark.store.segments import dead_positions, opened, take_rows
+from waymark.store.segments import Segment, dead_positions, opened, read_segment, take_rows
 
 _NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
 _ALWAYS = {
@@ -26,22 +27,32 @@ _ALWAYS = {
 }
 
 
-def read_columns(root: Path, bucket: Bucket, component: np.ndarray) -> dict[str, np.ndarray]:
+def read_columns(
+    root: Path, bucket: Bucket, component: np.ndarray, is_member: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Return the columns that are computed with, of the events that count.
 
     Those of each component are in the order of time; `component` is its code, by identifier. A missing time or amount
-    is `NEVER`, a missing number NaN, and a missing code -1.
+    is `NEVER`, a missing number NaN, and a missing code -1. `is_member`, by identifier, asks for the events of some
+    alone.
     """
     begins = np.cumsum([0, *(segment.n_rows for segment in bucket.events)])
-    columns = {name: np.empty(begins[-1], kind) for name, kind in _ALWAYS.items()}
-    for segment, begin, end in zip(bucket.events, begins, begins[1:], strict=False):
-        with opened(root, segment) as file:
-            _fill(file, columns, slice(begin, end))
-    dead = [dead_positions(root, s) + begin for s, begin in zip(bucket.events, begins, strict=False)]
+    asked = [None if is_member is None else _rows_of(root, segment, is_member) for segment in bucket.events]
     counts = np.arange(begins[-1], dtype=np.int32)
+    if is_member is not None:
+        counts = np.concatenate([counts[:0], *(begin + at for at, begin in zip(asked, begins, strict=False))])
+    starts = np.searchsorted(counts, begins)
+    columns = {name: np.empty(len(counts), kind) for name, kind in _ALWAYS.items()}
+    for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
+        with opened(root, segment) as file:
+            _fill(file, columns, slice(begin, end), segment.n_rows, at)
+    dead = [dead_positions(root, s) + begin for s, begin in zip(bucket.events, begins, strict=False)]
     if any(map(len, dead)):
-        counts = np.delete(counts, np.concatenate(dead))
-        columns = {name: values[counts] for name, values in columns.items()}
+        dead = np.concatenate(dead)
+        place = np.searchsorted(counts, dead)
+        kept = np.delete(np.arange(len(counts)), place[np.append(counts, -1)[place] == dead])
+        counts = counts[kept]
+        columns = {name: values[kept] for name, values in columns.items()}
     ends = columns["customer"], columns["anonymous"]
     starts = np.searchsorted(counts, begins)
     is_unsorted = buckets.find_unsorted(*ends, component, columns["event_time"], columns["sequence"], starts)
@@ -51,8 +62,16 @@ def read_columns(root: Path, bucket: Bucket, component: np.ndarray) -> dict[str,
     return columns
 
 
-def _fill(file: pq.ParquetFile, columns: dict[str, np.ndarray], rows: slice) -> None:
-    """Write the columns of a segment to some rows; a column that no segment before had is added."""
+def _rows_of(root: Path, segment: Segment, is_member: np.ndarray) -> np.ndarray:
+    """Return the positions in a segment of the rows that belong to some identifiers, int32, ascending."""
+    return np.flatnonzero(is_member[owner_of(read_segment(root, segment, list(EVENTS.ends)), EVENTS)]).astype(np.int32)
+
+
+def _fill(file: pq.ParquetFile, columns: dict[str, np.ndarray], rows: slice, n_all: int, at: np.ndarray | None) -> None:
+    """Write the columns of a segment of `n_all` rows, or those of its rows `at`, to some rows.
+
+    A column that no segment before had is added.
+    """
     schema, n_rows = file.schema_arrow, len(columns["sequence"])
     asked = [name for name in schema.names if name not in _NOT_READ]
     for name in asked:
@@ -63,8 +82,10 @@ def _fill(file: pq.ParquetFile, columns: dict[str, np.ndarray], rows: slice) -> 
     for name, value in same.items():
         columns[name][rows] = value
     table = file.read([name for name in asked if name not in same], use_threads=False)
-    if table.num_rows != rows.stop - rows.start:
-        raise OSError(f"it holds {table.num_rows:,} rows, not {rows.stop - rows.start:,}")
+    if table.num_rows != n_all:
+        raise OSError(f"it holds {table.num_rows:,} rows, not {n_all:,}")
+    if at is not None:
+        table = table.take(pa.array(at))
     for name in table.column_names:
         begin = rows.start
         for chunk in table[name].chunks:

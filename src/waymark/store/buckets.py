@@ -17,6 +17,8 @@ from waymark.store.hashes import hash_texts
 from waymark.store.routes import Routes
 from waymark.store.segments import Segment, damaged, files_of
 
+_STATE = ("n_rows", "component", "is_foreign", "changed", "left")
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -59,7 +61,10 @@ class Ids:
     n_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # rows that belong to it
     component: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # equal: in one widest component
     is_foreign: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # it lives in another bucket
+    changed: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # generation of the latest news of it
+    left: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # generation in which it moved elsewhere
     n_written: int = 0
+    n_routed: int = 0  # those after them are new: nothing moved
 
     @cached_property
     def _set(self) -> pa.Array:
@@ -79,15 +84,25 @@ class Ids:
             self.n_rows = np.append(self.n_rows, np.zeros(n_new, np.int32))
             self.component = np.append(self.component, np.arange(n, n + n_new, dtype=np.int32))
             self.is_foreign = np.append(self.is_foreign, np.zeros(n_new, bool))
+            self.changed, self.left = (np.append(c, np.zeros(n_new, np.int32)) for c in (self.changed, self.left))
         return found
 
     def count(self, places: np.ndarray, sign: int) -> None:
         """Note that a row more, or less, belongs to the identifier at each place."""
         self.n_rows = self.n_rows + np.int32(sign) * np.bincount(places, minlength=len(self.n_rows)).astype(np.int32)
 
-    def route(self, routes: Routes, number: int) -> None:
+    def mark(self, places: np.ndarray, generation: int) -> None:
+        """Note that there is news of the identifier at each place; -1 is none."""
+        self.changed[places[places >= 0]] = generation
+
+    def route(self, routes: Routes, number: int, generation: int) -> None:
         """Note which identifiers are of one component, and which live elsewhere."""
-        self.is_foreign = routes.buckets_of(self.hashes) != number
+        is_foreign = routes.buckets_of(self.hashes) != number
+        moved = (is_foreign != self.is_foreign) & (np.arange(len(is_foreign)) < self.n_routed)
+        self.n_routed = len(is_foreign)
+        self.changed[moved] = generation
+        self.left[moved & is_foreign] = generation
+        self.is_foreign = is_foreign
         _, first, inverse = np.unique(routes.roots_of(self.hashes), return_index=True, return_inverse=True)
         self.component = first[inverse].astype(np.int32)
 
@@ -101,9 +116,9 @@ def read_ids(root: Path, bucket: Bucket) -> Ids:
         state = pq.read_table(root / bucket.state, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise damaged(root / bucket.state, error) from None
-    listed = pa.concat_tables(names)
-    numbers = {c: state[c].to_numpy() for c in ("n_rows", "component", "is_foreign")}
-    return Ids(listed["id"], listed["hash"].to_numpy(), **numbers, n_written=listed.num_rows)
+    listed, n = pa.concat_tables(names), state.num_rows
+    numbers = {c: state[c].to_numpy().copy() for c in _STATE}
+    return Ids(listed["id"], listed["hash"].to_numpy(), **numbers, n_written=n, n_routed=n)
 
 
 def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
@@ -118,6 +133,6 @@ def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
         table = pa.table({"id": ids.texts.slice(ids.n_written), "hash": ids.hashes[new]})
         pq.write_table(table, root / files[-1], compression="zstd", write_page_checksum=True)
     state = f"{bucket.folder}/state-{generation:06d}.parquet"
-    table = pa.table({c: getattr(ids, c) for c in ("n_rows", "component", "is_foreign")})
+    table = pa.table({c: getattr(ids, c) for c in _STATE})
     pq.write_table(table, root / state, compression="lz4", write_page_checksum=True)
     return replace(bucket, ids=files, state=state)

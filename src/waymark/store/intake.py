@@ -224,12 +224,14 @@ class Intake:
         lost = self._stored.lost_by(number)
         if not (is_moved or any(lost.values()) or any(rows.num_rows for rows in news.values())):
             return
-        ids.route(self.routes, number)
+        ids.route(self.routes, number, self.manifest.generation)
         self._stored.close(number, self._new_file)
         bucket, events, told = self.manifest.buckets[number], news[EVENTS], news[TOLD]
         for kind, rows in news.items():
             if rows.num_rows:
                 self.manifest.tallies[kind.name].update(kind.tally(rows, self.names, ids.hashes))
+                for end in kind.ends:
+                    ids.mark(rows[end].to_numpy(), self.manifest.generation)
         if events.num_rows:
             ids.count(owner_of(events, EVENTS), 1)
         bucket = replace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -33,6 +35,7 @@ class Manifest:
     feeds: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # feed -> columns `filled`, `clocks`
     rejects: list[str] = field(default_factory=list)  # files of rows that broke a rule of their own
     rules: Counter[str] = field(default_factory=Counter)  # rule -> such rows
+    past: dict[str, str] = field(default_factory=dict)  # generation -> a hash of all that came in up to it
     # Kind of things -> what its `tally` says of all of them.
     tallies: dict[str, Counter[str]] = field(default_factory=lambda: {"events": Counter(), "told": Counter()})
 
@@ -53,6 +56,9 @@ class Manifest:
 
     def write(self, root: Path) -> None:
         """Make this the store that is in force."""
+        before = [self.fingerprint, max(self.past.items(), default=None), self.taken]
+        told = json.dumps([before, {kind: _settled(counts) for kind, counts in self.tallies.items()}], sort_keys=True)
+        self.past[f"{self.generation:06d}"] = hashlib.sha256(told.encode()).hexdigest()[:16]
         value = {
             **{k: v for k, v in vars(self).items() if k not in ("buckets", "rows", "tallies")},
             "buckets": [b.to_json() for b in self.buckets],

@@ -16,10 +16,10 @@ from waymark.eventlog import EventLog, code_type
 from waymark.identity import EventIds, Links, build_identities
 from waymark.ledger import ANONYMOUS
 from waymark.store.arrays import read_columns
-from waymark.store.buckets import Bucket, read_ids
+from waymark.store.buckets import Bucket, Ids, read_ids
 from waymark.store.events import NEVER, micros_of
 from waymark.store.hashes import hash_names
-from waymark.store.kinds import EVENTS, owner_of
+from waymark.store.kinds import EVENTS, TOLD, owner_of
 from waymark.store.ledgers import CUSTOMER_ACTS, read_ledger
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
@@ -30,21 +30,56 @@ Kept = Mapping[int, np.ndarray]  # bucket -> which of its identifiers, by place
 
 def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig | None = None) -> EventLog:
     """Return the events of a bucket as arrays."""
-    bucket, names = manifest.buckets[number], manifest.new_names()
-    ids = read_ids(root, bucket)
-    column = read_columns(root, bucket, ids.component)
-    is_anonymous = pc.starts_with(ids.texts, ANONYMOUS).to_numpy()
+    return read_members(root, manifest, number, read_ids(root, manifest.buckets[number]), None, rules)
+
+
+def read_members(
+    root: Path,
+    manifest: Manifest,
+    number: int,
+    ids: Ids,
+    is_member: np.ndarray | None,
+    rules: IdentityConfig | None = None,
+) -> EventLog:
+    """Return the events of some whole components of a bucket as arrays; see `read_log`.
+
+    `is_member` says by place which identifiers are theirs, none that lives elsewhere; None: all. Identifiers that
+    members share an event or a link with are in the log as well.
+    """
+    bucket = manifest.buckets[number]
+    column, links = read_columns(root, bucket, ids.component, is_member), read_ledger(root, bucket)
+    met = np.arange(len(ids.texts))
+    if is_member is not None:
+        links = links.filter(pa.array(is_member[links["one"].to_numpy()] | is_member[links["two"].to_numpy()]))
+        is_met = np.append(is_member, False)
+        for places in (*(column[end] for end in EVENTS.ends), *(links[end].to_numpy() for end in TOLD.ends)):
+            is_met[places] = True
+        met = np.flatnonzero(is_met[:-1])
+    return _log(manifest.new_names(), ids, met, column, links, rules)
+
+
+def _log(
+    names: Names,
+    ids: Ids,
+    places: np.ndarray,
+    column: dict[str, np.ndarray],
+    links: pa.Table,
+    rules: IdentityConfig | None,
+) -> EventLog:
+    """Return a log of the identifiers at `places`, with the columns of their events."""
+    texts = ids.texts.take(pa.array(places))
+    is_anonymous = pc.starts_with(texts, ANONYMOUS).to_numpy()
     by_kind = np.argsort(is_anonymous, kind="stable")  # customers first
-    code = np.full(len(by_kind) + 1, -1, np.int32)
-    code[by_kind] = np.arange(len(by_kind))
+    code = np.full(len(ids.texts) + 1, -1, np.int32)
+    code[places[by_kind]] = np.arange(len(by_kind))
     times = [column[c] for c in ("event_time", "known_time", "superseded_time")]
     identities = build_identities(
-        ids.texts.take(pa.array(by_kind)).to_numpy().astype(object, copy=False),
+        texts.take(pa.array(by_kind)).to_numpy().astype(object, copy=False),
         int((~is_anonymous).sum()),
         EventIds(code[column["customer"]], code[column["anonymous"]], *times, column["actor"] == CUSTOMER_ACTS),
-        _links(root, bucket, code),
+        _links(links, code),
         rules,
-        ids.is_foreign[by_kind],
+        ids.is_foreign[places[by_kind]],
     )
     value = column["value_cents"]
     has_value = value != NEVER
@@ -77,8 +112,7 @@ def _named(names: Names, column: Mapping[str, np.ndarray], kind: str) -> dict[st
     return {kind: small[column[kind]], f"{kind}s": texts}
 
 
-def _links(root: Path, bucket: Bucket, code: np.ndarray) -> Links:
-    table = read_ledger(root, bucket)
+def _links(table: pa.Table, code: np.ndarray) -> Links:
     return Links(
         code[table["one"].to_numpy()],
         code[table["two"].to_numpy()],

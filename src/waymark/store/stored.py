@@ -124,6 +124,8 @@ class Stored:
             gone = coded.filter(pa.array(meant))
             self._manifest.tallies[kind.name].subtract(kind.tally(gone, self._names, ids.hashes))
             self._lost.setdefault((number, kind), []).append(np.array([gone[c].to_numpy() for c in kind.ends]))
+            for end in kind.ends:
+                ids.mark(gone[end].to_numpy(), self._manifest.generation)
             if kind is EVENTS:
                 ids.count(owner_of(gone, kind), -1)
             before = self._gone.get((kind, place), at[:0])

@@ -1,0 +1,213 @@
+"""Tables that are kept from night to night: only the rows of persons whom news concern are made anew.
+
+A kept table is a folder. Files called `part-...` hold rows of one range of the key after another, each sorted; a file
+`news-...` holds the rows that a night made anew, and `gone-...` the identifiers of the persons that it made them of:
+their rows in older files no longer hold. Each night puts some of the parts in order again, so that all have had their
+turn after `TURNS` nights, and news are forgotten once no part needs them. `kept.json` names the files in force and is
+replaced last: of a night that was stopped nothing counts.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waymark import tables
+from waymark.errors import InputError
+
+MANIFEST = "kept.json"
+TURNS = 16  # nights within which every part is put in order once
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part: rows of one range of the first column of the key."""
+
+    file: str
+    begin: Any  # where the range begins, a plain value; None for the first part
+    night: int  # the latest whose news it holds
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is in force, and what it was made of."""
+
+    note: str = ""
+    generation: int = 0  # of the store
+    past: str = ""  # see `Manifest.past`
+    cutoff: int = 0  # microseconds
+    key: tuple[str, ...] = ()
+    person: str = ""
+    night: int = 0  # counts those that wrote something; part of the name of each file
+    parts: tuple[Piece, ...] = ()
+    news: tuple[int, ...] = ()  # nights whose news some part lacks, ascending
+
+    @property
+    def files(self) -> set[str]:
+        """The names of all files in force."""
+        return (
+            {p.file for p in self.parts}
+            | {f(n) for n in self.news for f in (news_file, gone_file)}
+            | {pending_file(self.night)}
+        )
+
+
+def news_file(night: int) -> str:
+    """Return the name of the file of the rows that a night made anew."""
+    return f"news-{night:06d}.parquet"
+
+
+def gone_file(night: int) -> str:
+    """Return the name of the file of the identifiers whose older rows a night voided."""
+    return f"gone-{night:06d}.parquet"
+
+
+def pending_file(night: int) -> str:
+    """Return the name of the file of the identifiers that hang on time alone after a night."""
+    return f"pending-{night:06d}.parquet"
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def read(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a kept table, sorted by its key, or some columns of it.
+
+    Raises
+    ------
+    InputError
+        It is missing, or a file of it is damaged.
+    """
+    return pa.concat_tables(_in_order(folder, read_manifest(folder), columns)).to_pandas()
+
+
+def write_whole(folder: Path, path: Path) -> None:
+    """Write a kept table as one Parquet file, for programs that know nothing of kept tables."""
+    parts = list(_in_order(folder, read_manifest(folder)))
+    tables.write_sorted(parts, parts[0].schema, sum(p.num_rows for p in parts), path)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what is in force in a folder."""
+    value = tables.read_json(folder / MANIFEST)
+    parts = tuple(Piece(**part) for part in value["parts"])
+    return Manifest(**{**value, "key": tuple(value["key"]), "parts": parts, "news": tuple(value["news"])})
+
+
+def write_manifest(folder: Path, found: Manifest) -> None:
+    """Make this what is in force."""
+    tables.write_json(asdict(found), folder / MANIFEST)
+
+
+def _in_order(folder: Path, found: Manifest, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of each part as they are in force, or some columns of them."""
+    news = _News(folder, found)
+    return (news.added_to(i).select(columns) if columns else news.added_to(i) for i in range(len(found.parts)))
+
+
+class _News:
+    """The news of a kept table, read once."""
+
+    def __init__(self, folder: Path, found: Manifest) -> None:
+        self._folder, self._found = folder, found
+        self._since: dict[int, tuple[pa.Table, pa.Array]] = {}
+
+    def added_to(self, i: int) -> pa.Table:
+        """Return the rows of a part as they are in force, sorted."""
+        part, following = self._found.parts[i], self._found.parts[i + 1 : i + 2]
+        rows = tables.read_arrow(self._folder / part.file)
+        if not [n for n in self._found.news if n > part.night]:
+            return rows
+        news, gone = self._after(part.night)
+        first = news[self._found.key[0]]
+        begin = 0 if part.begin is None else _place(first, part.begin)
+        end = _place(first, following[0].begin) if following else len(first)
+        kept = rows.filter(pc.invert(pc.is_in(rows[self._found.person], gone)))
+        return self._sorted(pa.concat_tables([kept, news[begin:end]]))
+
+    def _after(self, night: int) -> tuple[pa.Table, pa.Array]:
+        """Return the rows that hold of news after a night, sorted, and whose older rows do not."""
+        if night not in self._since:
+            gone, rows = pa.array([], pa.string()), []
+            for n in [n for n in self._found.news if n > night][::-1]:
+                told = tables.read_arrow(self._folder / news_file(n))
+                rows.append(told.filter(pc.invert(pc.is_in(told[self._found.person], gone))))
+                ids = tables.read_arrow(self._folder / gone_file(n))["id"].combine_chunks()
+                gone = pa.concat_arrays([gone, ids])
+            self._since[night] = self._sorted(pa.concat_tables(rows)), gone
+        return self._since[night]
+
+    def _sorted(self, rows: pa.Table) -> pa.Table:
+        return rows.take(pc.sort_indices(rows, [(name, "ascending") for name in self._found.key]))
+
+
+def _plain(value: pa.Scalar) -> Any:
+    """Return a value of a key as JSON can hold it."""
+    return value.cast(pa.int64()).as_py() if pa.types.is_timestamp(value.type) else value.as_py()
+
+
+def _place(values: pa.ChunkedArray, border: Any, find: Callable = bisect.bisect_left) -> int:
+    """Return how many of some sorted values come before `border`; with `bisect_right`, or are it."""
+    return find(range(len(values)), border, key=lambda i: _plain(values[i]))
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def put_in_order(folder: Path, found: Manifest) -> Manifest:
+    """Write those parts anew whose turn it is, and return what is in force then."""
+    n = math.ceil(len(found.parts) / TURNS)
+    turn = set(sorted(range(len(found.parts)), key=lambda i: (found.parts[i].night, i))[:n])
+    news, parts = _News(folder, found), []
+    for i, part in enumerate(found.parts):
+        rows = [news.added_to(i)] if i in turn else []
+        parts += cut(folder, rows, found.key[0], part.begin, found.night, i) if rows else [part]
+    oldest = min(part.night for part in parts)
+    return replace(found, parts=tuple(parts), news=tuple(n for n in found.news if n > oldest))
+
+
+def cut(folder: Path, chunks: Iterable[pa.Table], key: str, begin: Any, night: int, place: int = 0) -> Iterator[Piece]:
+    """Write sorted rows as parts of about `tables.GROUP_ROWS`; how they come in chunks does not say where those end."""
+    left, n = None, 0
+
+    def piece(rows: pa.Table) -> Piece:
+        file = f"part-{place:05d}-{n:05d}-{night:06d}.parquet"
+        tables.write_sorted([rows], rows.schema, rows.num_rows, folder / file)
+        return Piece(file, begin, night)
+
+    for chunk in chunks:
+        left = chunk if left is None else pa.concat_tables([left, chunk])
+        while left.num_rows > 2 * tables.GROUP_ROWS:
+            # A part begins with a new value: the rows of one stay together.
+            border = _plain(left[key][tables.GROUP_ROWS])
+            end = _place(left[key], border) or _place(left[key], border, bisect.bisect_right)
+            if end == left.num_rows:
+                break
+            yield piece(left[:end])
+            left, n = left[end:], n + 1
+            begin = _plain(left[key][0])
+    yield piece(left)
+
+
+def delete_strays(folder: Path, found: Manifest | None) -> None:
+    """Delete the files of a kept table that are not in force: those of nights past, and of one that was stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    in_force = found.files if found else set()
+    for path in sorted(folder.glob("*.parquet")):
+        if path.name not in in_force:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise InputError("waymark.kept takes the folder of a kept table and the Parquet file to be written")
+    write_whole(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,74 @@
+"""What a night changed in the store: the persons whom its news concern, with all their events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waymark.config import IdentityConfig
+from waymark.eventlog import EventLog
+from waymark.identity import NEVER
+from waymark.store.buckets import read_ids
+from waymark.store.events import DAY
+from waymark.store.manifest import Manifest
+from waymark.store.reading import read_members
+
+
+def read_concerned(
+    root: Path,
+    manifest: Manifest,
+    number: int,
+    rules: IdentityConfig | None,
+    since: int | None,
+    pending: np.ndarray | None,
+) -> tuple[EventLog, np.ndarray]:
+    """Return the persons of a bucket of whom something was learnt after a generation of the store.
+
+    Parameters
+    ----------
+    since
+        The generation; None asks for everybody.
+    pending
+        Identifiers (an object array of texts) of persons who are to be among them in any case.
+
+    Returns
+    -------
+    log : EventLog
+        Everything of these persons. A person here is the widest there is: whoever anybody of them ever was is among
+        them.
+    gone : ndarray
+        Identifiers: what was made before of persons called by them no longer holds.
+    """
+    ids = read_ids(root, manifest.buckets[number])
+    if since is None:
+        return read_members(root, manifest, number, ids, None, rules), np.zeros(0, object)
+    is_news = (ids.changed > since) | pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
+    is_member = np.zeros(len(is_news), bool)
+    is_member[ids.component[is_news]] = True  # a component is called after one of its identifiers
+    is_member = is_member[ids.component] & ~ids.is_foreign
+    gone = ids.texts.filter(pa.array(is_member | (ids.left > since))).to_numpy().astype(object, copy=False)
+    return read_members(root, manifest, number, ids, is_member, rules), gone
+
+
+def are_pending(log: EventLog, cutoff: int) -> np.ndarray:
+    """Say of which identifiers (bool, by code) something is to happen or to be known, or to end, after a cut-off.
+
+    What is made of them may change without news, only because time goes on. What falls on the day of the cut-off itself
+    counts as well: some of it is told of at midnight.
+    """
+    ids, begin = log.identities, cutoff // DAY * DAY
+    out = np.zeros(len(ids.person_ids) + 1, bool)
+
+    def is_later(times: np.ndarray) -> np.ndarray:
+        return (times >= begin) & (times != NEVER)
+
+    later = is_later(ids.known) | is_later(log.superseded_time) | is_later(ids.owns_until)
+    for codes in (ids.customer, ids.anonymous):
+        out[codes[later]] = True
+    later = is_later(ids.linked_from) | is_later(ids.linked_until)
+    for codes in (ids.low, ids.high):
+        out[codes[later]] = True
+    return out[:-1] | is_later(ids.known_from)
