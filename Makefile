@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY := passive
 RUN := $(BIN)/python src/run.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
-.PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly leakcheck search ablation backtest test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels benchmark-skill mlflow lab clean
+.PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly rollback leakcheck search ablation backtest test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels benchmark-skill mlflow lab clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
@@ -60,6 +60,9 @@ replay: $(STAMP)                 ## rebuild a past night from the delivered file
 nightly: $(STAMP)                ## the scheduled run: one at a time
 	mkdir -p .dvc/tmp && flock -n .dvc/tmp/nightly.lock $(BIN)/dvc repro -P
 	@$(RUN) waymark.where
+
+rollback: $(STAMP)               ## back to the champion before the present one: make rollback ARGS=churn
+	mkdir -p .dvc/tmp && flock -n .dvc/tmp/nightly.lock $(RUN) waymark.rollback $(ARGS)
 
 leakcheck: $(STAMP)              ## does any feature or label know the future? exits with 1 where one does
 	$(BIN)/dvc repro leakcheck

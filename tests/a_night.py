@@ -81,7 +81,8 @@ def forecast(
             "model_version_next_stage": "next-4",
             "model_version_churn": "churn-9",
             "data_version": "d41d8cd9",
-            "mlflow_run_id": "run-77",
+            "mlflow_run_id_next_stage": "run-77",
+            "mlflow_run_id_churn": "run-78",
         }
     )
 
@@ -193,12 +194,48 @@ LEAKCHECK = {
     ],
 }
 
+
+def decided(winner: str, **contenders: float) -> dict:
+    """One decision of promote that `winner` won; losses are given by role."""
+    models = {"candidate": "lightgbm", "baseline": "back_off", "champion": "logistic"}
+    measures = ("log_loss", "ece", "bias")
+    group = {"by": "stage", "group": STAGES[-1], "n": 300, "n_persons": 140, "is_worse": True} | estimate(0.05)
+    rival = "champion" if "champion" in contenders else "baseline"
+    return {
+        "champion": winner,
+        "verdict": f"the {winner} {models[winner]} is champion: so it was judged",
+        "n_rows": 8120,
+        "n_persons": 2290,
+        "first_cutoff": "2025-08-04T00:00:00+00:00",
+        "last_cutoff": "2025-08-25T00:00:00+00:00",
+        "contenders": {
+            role: {"name": models[role], "version": f"{role}-1", "trained_until": "2025-06-30T00:00:00+00:00"}
+            | {"refused": None, "metrics": {m: estimate(loss if m == "log_loss" else 0.02) for m in measures}}
+            for role, loss in contenders.items()
+        },
+        "absent": {},
+        "comparisons": [
+            {"challenger": "candidate", "rival": rival, "is_accepted": False, "answer": "clearly worse somewhere"}
+            | {"log_loss": estimate(-0.1), "ece": estimate(0.0), "groups": [group]}
+        ],
+        "reigns": [
+            {"name": models[winner], "version": f"{winner}-1", "role": "candidate", "run_id": "run-77"}
+            | {"trained_until": "2025-06-30T00:00:00+00:00", "known_until": "2025-08-29T00:00:00+00:00"}
+        ],
+    }
+
+
+PROMOTION = {
+    "next_stage": decided("baseline", candidate=0.9, baseline=0.95),
+    "churn": decided("champion", candidate=0.6, baseline=0.55, champion=0.5),
+}
+
 MANIFEST = {
     "cutoff_time": NIGHT.isoformat(),
     "source": "simulated",
     "versions": {"data_version": "d41d8cd9", "git_revision": "05e36ad"},
-    "mlflow_run_id": "run-77",
-    "trained_until": "2025-08-29T00:00:00+00:00",
+    "mlflow_run_ids": {"next_stage": "run-77", "churn": "run-78"},
+    "trained_until": {"next_stage": "2025-08-29T00:00:00+00:00", "churn": "2025-07-29T00:00:00+00:00"},
     "warnings": [],
 }
 
@@ -308,6 +345,7 @@ def a_night(**other: object) -> dict:
         "leakcheck": LEAKCHECK,
         "backtests": BACKTESTS,
         "backtest_of": BACKTEST_OF,
+        "promotion": PROMOTION,
         "realised": REALISED,
         "journeys": journeys,
         "predictions": predictions,

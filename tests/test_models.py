@@ -211,7 +211,7 @@ def test_missing_and_unseen_values_are_forecast_too(name):
     ("name", "settings", "message"),
     [
         ("hazard", {}, "model.name hazard forecasts churn, not next_stage"),
-        ("xgboost", {}, "model.name has no 'xgboost'; there are lightgbm, logistic"),
+        ("xgboost", {}, "model.name has no 'xgboost'; there are most_frequent, .*lightgbm"),
         ("lightgbm", {"num_leafs": 3}, "model.settings of lightgbm has no 'num_leafs'; there are .*num_leaves"),
         ("lightgbm", {"num_leaves": "many"}, "model.settings.num_leaves must be a whole number, not 'many'"),
         ("lightgbm", {"random_state": 3}, "has no 'random_state'"),

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 PUBLISHING = {"journeys", "persons", "features_score", "score", "realise", "report"}
 NEWS = {"ingest", "clock"}
 DATA = {"features_train", "targets", "leakcheck"}
-TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track"}
+TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track", "promote"}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,9 @@ def test_a_comment_in_conf_reruns_the_config_step_alone(shop: Project):
     ("file", "old", "new", "steps"),
     [
         ("report/base", "title: Customer journeys", "title: Our journeys", {"report"}),
-        ("evaluate/base", "bins: 10", "bins: 8", {"evaluate", "track", "score", "realise", "report"}),
-        ("model/lightgbm", "num_leaves: 8", "num_leaves: 5", TRAINING - DATA | {"score", "realise", "report"}),
+        ("promote/base", "n_bootstrap: 400", "n_bootstrap: 300", {"promote", "report"}),
+        ("evaluate/base", "bins: 10", "bins: 8", {"evaluate", "track", "promote", "report"}),
+        ("model/lightgbm", "num_leaves: 8", "num_leaves: 5", TRAINING - DATA | {"report"}),
         ("features/snapshots", "last_k: 5", "last_k: 4", TRAINING | {"features_score", "score", "realise", "report"}),
     ],
 )
@@ -138,6 +139,7 @@ def test_a_late_event_retrains_and_a_night_killed_on_and_on_ends_with_the_same_b
 
     killed.kill_during("train@churn", is_written)
     killed.kill_during("track", there("mlartifacts/*/*/artifacts/*"))
+    killed.kill_during("promote", there("reports/.tmp-promotion.json"))
     killed.kill_during("score", there("data/predictions/.tmp-*/*"))
     killed.repro()
     assert killed.files(*RESULTS) == shop.files(*RESULTS)

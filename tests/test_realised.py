@@ -52,8 +52,8 @@ def publish(
     """Publish a night of forecasts typed by hand."""
     predictions = table(forecast, "champion")
     attrs = predictions.attrs
-    words = ["next_stage", *(f"reason_{i}" for i in (1, 2, 3)), "data_version", "mlflow_run_id"]
-    words += ["model_version_next_stage", "model_version_churn"]
+    words = ["next_stage", *(f"reason_{i}" for i in (1, 2, 3)), "data_version"]
+    words += [f"{what}_{target}" for what in ("model_version", "mlflow_run_id") for target in ("next_stage", "churn")]
     stage = ["bought" if who == "dan" else "looking" for who in forecast]
     predictions = predictions.assign(
         **dict.fromkeys(words, "-"),

@@ -22,6 +22,7 @@ from a_night import (
     MANIFEST,
     NIGHT,
     PATH,
+    PROMOTION,
     REALISED,
     SETTINGS,
     a_night,
@@ -181,6 +182,7 @@ def test_rows_that_do_not_add_up_are_said_to(feed):
         {"evaluation": {"targets": {"churn": {"models": {}, "best_baseline": None, "differences": {}}}}},
         {"ingest": {}},
         {"leakcheck": {}},
+        {"promotion": {}},
         {"manifest": {}, "settings": {}},
         {"previous": None},
         {"realised": REALISED.iloc[:0]},
@@ -221,6 +223,7 @@ def test_whatever_data_says_is_shown_and_never_run():
     evaluation["targets"]["churn"]["importance"][0]["words"] = attack
     evaluation["targets"]["churn"]["slices"][0]["value"] = attack
     backtests = json.loads(json.dumps(BACKTESTS).replace("is ahead", json.dumps(attack)[1:-1]))
+    promotion = json.loads(json.dumps(PROMOTION).replace("judged", json.dumps(attack)[1:-1]))
     text = build_page(
         **a_night(
             title=attack,
@@ -230,6 +233,7 @@ def test_whatever_data_says_is_shown_and_never_run():
             predictions=forecast(["ann", "bob"], stages=(attack, "awareness")),
             evaluation=evaluation,
             backtests=backtests,
+            promotion=promotion,
             ingest={**INGEST, "rejects_by_rule": {attack: 3}, "feeds": {attack: INGEST["feeds"]["web"]}},
             manifest={**MANIFEST, "versions": {attack: attack}, "warnings": [attack]},
             settings={**SETTINGS, "model": {"name": attack}},
@@ -311,6 +315,19 @@ def test_every_check_of_leakcheck_has_its_line():
     assert page.says("Does anything know the future?", "1,000 rows stay as they are", "too few of 315 persons")
     assert page.cells.count("ok") == 2 and page.cells.count("not judged") == 1
     assert read(leakcheck={}).says("Leakcheck has not looked")
+
+
+def test_the_page_says_who_forecasts_and_why():
+    page = read()
+    assert page.says("Next stage is forecast by back-off, trained until 30 June 2025.")
+    assert page.says("Going silent is forecast by logistic regression, trained until 30 June 2025.")
+    assert page.says("The champion logistic is champion: so it was judged.")
+    assert {"champion so far", "candidate", "best baseline"} <= set(page.cells)
+    assert {"candidate less champion so far", "clearly worse", "0.050 (0.040 to 0.060)"} <= set(page.cells)
+    stale = json.loads(json.dumps(PROMOTION))
+    stale["churn"]["contenders"]["candidate"]["refused"] = "stale: <older>"
+    assert "stale: <older>" in read(promotion=stale).cells
+    assert read(promotion={}).says("No champion has been chosen.")
 
 
 def test_two_nights_are_compared_person_by_person():
@@ -545,6 +562,7 @@ def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatc
     tables.write_json(INGEST, tables.REPORTS / "ingest.json")
     tables.write_json(EXPOSURE, tables.REPORTS / "exposure.json")
     tables.write_json(LEAKCHECK, tables.REPORTS / "leakcheck.json")
+    tables.write_json(PROMOTION, tables.REPORTS / "promotion.json")
     tables.write(REALISED, tables.REALISED, schema.REALISED)
     journeys = night["journeys"].astype({"n_events": "int32"})
     tables.write(journeys, tables.JOURNEYS / "part.parquet", schema.JOURNEYS)

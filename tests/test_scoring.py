@@ -8,6 +8,7 @@ from waymark.clock import ScoreClock, TrainClock
 from waymark.periods import Horizons
 from waymark.replay import differences
 
+RUNS = {"next_stage": "run-1", "churn": "run-2"}
 NIGHT = pd.Timestamp("2025-04-01", tz="UTC")
 CLOCK = ScoreClock(NIGHT, NIGHT - pd.Timedelta(hours=1), "data0001")
 LEARNT = TrainClock(NIGHT - pd.Timedelta(days=1), (), (), "data0000")
@@ -32,7 +33,7 @@ def tonight(n=40):
 
 def predictions(trained, features=None):
     features = tonight() if features is None else features
-    return scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, "run-1")
+    return scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, RUNS)
 
 
 def test_everybody_has_one_forecast_that_sums_to_one(trained):
@@ -90,7 +91,7 @@ def test_where_there_are_many_the_least_certain_are_given_reasons(trained):
     is_chosen = scoring.least_certain([features[:25], features[25:]], trained["churn"], 10)
     doubt = (everybody["p_silent_14d"] - 0.5).abs()
     assert is_chosen.sum() == 10 and doubt[is_chosen].max() <= doubt[~is_chosen].min()
-    made = scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, "run-1", is_chosen)
+    made = scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, RUNS, is_chosen)
     pd.testing.assert_frame_equal(made[is_chosen], everybody[is_chosen])
     reasons = ["reason_1", "reason_2", "reason_3"]
     assert (made.loc[~is_chosen, reasons] == "").all(axis=None)
@@ -119,7 +120,7 @@ def test_a_model_without_reasons_gives_none(trained):
     features, targets = planted.tables()
     model, card = models.train(features, targets, planted.CATALOGUE, "churn", "most_frequent", {}, planted.GROUPS, 7)
     plain = (model, {**card, "version": "v"})
-    made = scoring.score(tonight(), (trained["next_stage"]), plain, CLOCK, 14, "run-1")
+    made = scoring.score(tonight(), (trained["next_stage"]), plain, CLOCK, 14, RUNS)
     assert not made["reason_1"].str.contains("silence").any()
 
 

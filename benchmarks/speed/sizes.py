@@ -15,7 +15,7 @@ from speed.project import ROOT, Project
 
 FIRST = ("ingest", "clock", "features_train", "targets", "leakcheck", "train next_stage", "train churn", "evaluate")
 SCORING = ("journeys", "persons", "features_score", "score")
-STEPS = (*FIRST, "track", *SCORING)
+STEPS = (*FIRST, "track", "promote", *SCORING)
 LEAN_STEPS = ("ingest", "clock", "features_train", "journeys", "persons", "features_score")
 NIGHT = ("ingest", "clock", "journeys", "persons", "features_score")  # what a night does where training stands still
 RIVALS = ("duckdb", "polars", "pandas")

@@ -541,6 +541,17 @@ class SearchConfig(Section):
     ranges: dict[ModelName, dict[str, Range]]
 
 
+class PromoteConfig(Section):
+    """When a model becomes champion."""
+
+    n_bootstrap: int = Field(400, ge=100)
+    interval: float = Field(0.95, gt=0.5, lt=1)
+    margin: float = Field(0.02, ge=0, lt=1)  # of the rival's log loss: worse by less is equal, by more clearly worse
+    max_ece: float = Field(0.05, ge=0, lt=1)  # calibration error that a challenger may have where its rival has less
+    min_persons: int = Field(100, ge=10)  # a group of fewer test persons guards nothing
+    keep: int = Field(5, ge=1, le=100)  # champions before the present one, to go back to
+
+
 class LeakcheckConfig(Section):
     """How hard leakcheck looks for what a cut-off must not see."""
 
@@ -632,6 +643,7 @@ class Settings(Section):
     evaluate: EvaluateConfig
     backtest: BacktestConfig
     search: SearchConfig
+    promote: PromoteConfig
     leakcheck: LeakcheckConfig
     tracking: TrackingConfig
     report: ReportConfig

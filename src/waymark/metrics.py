@@ -169,6 +169,15 @@ def calibration_error(n_bins: int = 10) -> Sums:
     return Sums("ece", terms, lambda sums: np.abs(sums[..., 1:]).sum(axis=-1) / sums[..., 0])
 
 
+def _excess(y: Array, p: Array) -> Array:
+    _, forecast, outcome = calibration_bins(y, p, 1)
+    return forecast - outcome
+
+
+# Calibration in the large: the mean forecast less the share that came true, of the classes of `calibration_bins`.
+bias = Sums("bias", _mean(_excess), _ratio)
+
+
 def calibration_table(y: Array, p: Array, n_bins: int) -> pd.DataFrame:
     """Return `bin`, mean `predicted`, share `observed` and `n` cases of every bin that has any."""
     bins, forecast, outcome = calibration_bins(y, p, n_bins)

@@ -26,6 +26,7 @@ from waymark.estimators import Boosting, Grow, Logistic
 from waymark.hazard import Hazard
 from waymark.periods import Horizons, silent_within
 
+FILES = ("model.skops", "model.json")  # of a kept model
 SILENT, ACTIVE = "silent", "active"  # the classes of churn; the positive one sorts last
 END = "end"  # the class of next_stage for a case that ended
 
@@ -84,10 +85,9 @@ def _of_stage(every: Sequence[Feature]) -> dict[str, Columns]:
     return {"names": next((f.categories or () for f in every if f.column == "f_stage"), ())}
 
 
-# Name -> class, and its arguments given the features of the chosen groups and the whole catalogue.
+# Name -> class, and its arguments given the features of the chosen groups and the whole catalogue. The simplest first:
+# of models that are equal, the simpler one is promoted.
 MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]], dict[str, Any]]]] = {
-    "lightgbm": (Boosting, lambda used, every: _of_trees(used)),
-    "logistic": (Logistic, lambda used, every: _of_groups(used)),
     "most_frequent": (BackOff, lambda used, every: {"columns": (), "smoothing": 0.0}),
     "repeat_last": (RepeatLast, lambda used, every: _of_stage(every)),
     "chain": (BackOff, lambda used, every: {"columns": ("f_stage",), "smoothing": 0.01}),
@@ -95,6 +95,8 @@ MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]]
     "recency": (Logistic, lambda used, every: {"columns": _RECENCY}),
     "rfm_logistic": (Logistic, lambda used, every: {"columns": _RFM}),
     "bg_nbd": (BGNBD, lambda used, every: _of_histories(every)),
+    "logistic": (Logistic, lambda used, every: _of_groups(used)),
+    "lightgbm": (Boosting, lambda used, every: _of_trees(used)),
     "hazard": (Hazard, lambda used, every: _of_groups(used)),
 }
 _FIXED = {

@@ -3,8 +3,8 @@
     python src/run.py waymark.replay cutoff_date=2025-09-28
 
 Everything that the night stands on is made anew in a temporary folder by the steps themselves: the store,
-features, targets, models and predictions, with the settings and the clocks that the night kept. Nothing of the project
-is touched.
+features, targets, models and predictions, with the settings and the clocks that the night kept. Only a champion of an
+earlier training is taken as it is kept, by its version. Nothing of the project is touched.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
-from waymark import config, tables
+from waymark import champions, config, tables
+from waymark.champions import Reign, Succession
 from waymark.clock import ScoreClock, TrainClock
 from waymark.errors import InputError
 from waymark.linkage import link_customers
@@ -28,10 +31,8 @@ from waymark.store.landing import ingest
 from waymark.store.report import clockless, report
 from waymark.store.store import Store
 
-_STEPS = (
-    *("features_train", "targets", "train next_stage", "train churn"),
-    *("evaluate", "track", "features_score", "score"),
-)
+_TRAINING = ("features_train", "targets", "train next_stage", "train churn", "evaluate", "track")
+_SCORING = ("features_score", "score")
 
 
 def replay(published: Path, folder: Path) -> Path:
@@ -49,7 +50,7 @@ def replay(published: Path, folder: Path) -> Path:
     settings = yaml.safe_load((published / SETTINGS).read_text(encoding="utf-8"))
     train_clock = TrainClock.from_json(manifest["clocks"]["train"])
     score_clock = ScoreClock.from_json(manifest["clocks"]["score"])
-    landing = Path(settings["landing"]).resolve()
+    landing, kept = Path(settings["landing"]).resolve(), champions.FOLDER.resolve()
     settings = {"engine": {"kind": "local"}} | settings | {"landing": str(landing)}
     with chdir(folder):
         tables.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), config.RESOLVED)
@@ -68,9 +69,33 @@ def replay(published: Path, folder: Path) -> Path:
                     " them is another"
                 )
             tables.write_json(clock.to_json(), tables.CLOCK / f"{name}.json")
-        for step in _STEPS:
+        for step in _TRAINING:
+            _run(step)
+        _crown(manifest, settings, train_clock, kept)
+        for step in _SCORING:
             _run(step)
     return folder / tables.PREDICTIONS / published.name
+
+
+def _crown(manifest: Mapping[str, Any], settings: Mapping[str, Any], clock: TrainClock, kept: Path) -> None:
+    """Put the champions of the night in force: trained anew where they were of that training, else as `kept`."""
+    run_id = tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"]
+    for target, told in manifest["models"]["champion"].items():
+        places = {"candidate": tables.MODELS / target, "baseline": tables.MODELS / "baseline" / target}
+        cards = {role: tables.read_json(place / "model.json") for role, place in places.items() if place.exists()}
+        role = next((role for role, card in cards.items() if card["version"] == told["version"]), None)
+        if role is not None:
+            reign = Reign.of(cards[role], role, clock, settings, run_id, {})
+            champions.settle(target, Succession(), reign, places[role], 1)
+            continue
+        past = champions.read(target, kept)
+        reign = next((r for r in (*past.reigns, *past.taken_back) if r.version == told["version"]), None)
+        if reign is None:
+            raise InputError(
+                f"{target} was forecast by {told['name']} {told['version']}, which training does not give any more and"
+                f" {champions.FOLDER} does not keep"
+            )
+        champions.settle(target, Succession(), reign, champions.folder_of(target, reign.version, kept), 1)
 
 
 def _came_later(clockless: list[str]) -> str:

@@ -275,7 +275,8 @@ PREDICTIONS = Table(
         "model_version_next_stage": "string",
         "model_version_churn": "string",
         "data_version": "string",  # hash of the events that could be known
-        "mlflow_run_id": "string",
+        "mlflow_run_id_next_stage": "string",  # the runs that remember the models
+        "mlflow_run_id_churn": "string",
         "scored_at_cutoff": TIME,  # the newest event that could be known then
     },
     nullable=frozenset({"return_days", "return_days_low", "return_days_high"}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scipy.special import expit
 from sklearn.base import ClassifierMixin
 
 from waymark import schema, tables
+from waymark.catalogue import Feature
 from waymark.clock import ScoreClock, TrainClock
 from waymark.estimators import select
 from waymark.explanations import Explanation, explain
@@ -22,6 +23,7 @@ from waymark.forecast import SILENT, can_follow, combine, if_active, next_column
 from waymark.hazard import Hazard
 from waymark.models import features_of, load
 from waymark.reasons import Reasons, merge, strongest
+from waymark.recoding import recode
 
 N_REASONS = 3
 RETURNS = {"return_days": 0.5, "return_days_low": 0.1, "return_days_high": 0.9}  # column -> quantile
@@ -37,7 +39,7 @@ def score(
     churn: Model,
     clock: ScoreClock,
     horizon_days: int,
-    mlflow_run_id: str,
+    run_ids: Mapping[str, str],
     is_explained: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Forecast every person of tonight's features.
@@ -47,13 +49,14 @@ def score(
     features
         Rows of `schema.FEATURES` at one cut-off, or a stretch of them.
     next_stage, churn
-        The models and their cards.
+        The models and their cards, which say under `given` what the features are now where that may differ from what
+        they were in training (see `with_features`).
     clock
         Tonight, and the version of what could be known.
     horizon_days
         How far the forecast looks.
-    mlflow_run_id
-        The run that remembers the models.
+    run_ids
+        Target -> the MLflow run that remembers its model.
     is_explained
         Whose forecast is given reasons, bool; everybody's by default.
 
@@ -82,13 +85,19 @@ def score(
             "model_version_next_stage": pd.array([next_stage[1]["version"]] * n, "str"),
             "model_version_churn": pd.array([churn[1]["version"]] * n, "str"),
             "data_version": pd.array([clock.data_version] * n, "str"),
-            "mlflow_run_id": pd.array([mlflow_run_id] * n, "str"),
+            "mlflow_run_id_next_stage": pd.array([run_ids["next_stage"]] * n, "str"),
+            "mlflow_run_id_churn": pd.array([run_ids["churn"]] * n, "str"),
             "scored_at_cutoff": clock.scored_at_cutoff,
         }
     )
     predictions.attrs["next_stages"] = next_columns(next_stage[0].classes_.tolist())
     predictions.attrs["models"] = _names({"next_stage": next_stage, "churn": churn})
     return predictions
+
+
+def with_features(model: Model, catalogue: Sequence[Feature]) -> Model:
+    """Let a model be given the features of `catalogue`, in the terms that it learnt."""
+    return model[0], {**model[1], "given": catalogue}
 
 
 def are_complete(baselines: Mapping[str, Model]) -> bool:
@@ -146,7 +155,7 @@ def _silence(
     if not isinstance(model, Hazard):
         unknown = dict.fromkeys(RETURNS, np.full(len(features), np.nan))
         return {horizon_days: _probability(churn, features)[:, model.classes_.tolist().index(SILENT)]}, unknown
-    curve = model.curve(select(features, card["columns"]))
+    curve = model.curve(_inputs(features, card))
     horizons = sorted({*model.horizons_days, horizon_days})
     days = curve.return_days(list(RETURNS.values()))
     return dict(zip(horizons, curve.silent(horizons).T, strict=True)), dict(zip(RETURNS, days.T, strict=True))
@@ -155,7 +164,11 @@ def _silence(
 def _probability(model: Model, features: pd.DataFrame) -> np.ndarray:
     if features.empty:
         return np.zeros((0, len(model[0].classes_)))
-    return model[0].predict_proba(select(features, model[1]["columns"]))
+    return model[0].predict_proba(_inputs(features, model[1]))
+
+
+def _inputs(features: pd.DataFrame, card: Mapping[str, Any]) -> pd.DataFrame:
+    return select(recode(features, card["given"], card) if "given" in card else features, card["columns"])
 
 
 def _reasons(features: pd.DataFrame, given: pd.DataFrame, next_stage: Model, churn: Model) -> np.ndarray:
@@ -177,7 +190,7 @@ def _told(
     share: np.ndarray | float = 1.0,
 ) -> tuple[Explanation, Reasons]:
     model, card = of
-    x = select(features, card["columns"])
+    x = _inputs(features, card)
     known = {f.column: f for f in features_of(card)}
     explained = explain(model, x, outcome, possible)
     told = [known[c] for c in model.feature_names_in_.tolist()]
@@ -194,13 +207,15 @@ def publish(
     settings: Mapping[str, Any] | None = None,
     baseline: Iterable[pd.DataFrame] | None = None,
     features: Path | None = None,
+    known_until: Mapping[str, pd.Timestamp] | None = None,
 ) -> Path:
     """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder.
 
     `predictions` are one stretch or more, of persons in the order of their ids, `n_persons` together, and so is
     `baseline`: what `score_baselines` returned, kept to be graded beside the predictions. `settings` are those of
     resolved.yaml: with them and the clocks the night can be replayed. `features` is the file that both were made from,
-    whose checksum is kept.
+    whose checksum is kept. `known_until` says, by target, what the training of its model could see; by default as
+    much as that of tonight, `trained`.
     """
     first, predictions = _peek(predictions)
     stages: Counter[str] = Counter()
@@ -213,9 +228,10 @@ def publish(
     folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     warnings = []
-    if trained.as_of > clock.cutoff_time:
+    seen = known_until or dict.fromkeys(("next_stage", "churn"), trained.as_of)
+    if max(seen.values()) > clock.cutoff_time:
         warnings.append(
-            f"the models learnt from what was known up to {trained.as_of:%Y-%m-%d}, after this cut-off: good for"
+            f"the models learnt from what was known up to {max(seen.values()):%Y-%m-%d}, after this cut-off: good for"
             " looking back, not for judging the forecast"
         )
     with tables.new_folder(folder) as new:
@@ -230,8 +246,8 @@ def publish(
             "stages": dict(sorted(stages.items())),
             "next_stages": first.attrs["next_stages"],
             "versions": {k: said[k] for k in schema.PREDICTIONS.columns if "version" in k and len(said)},
-            "mlflow_run_id": said["mlflow_run_id"] if len(said) else "",
-            "trained_until": trained.as_of.isoformat(),
+            "mlflow_run_ids": {target: said[f"mlflow_run_id_{target}"] for target in seen if len(said)},
+            "trained_until": {target: time.isoformat() for target, time in seen.items()},
             "clocks": {"train": trained.to_json(), "score": clock.to_json()},
             "warnings": warnings,
             "models": models,

@@ -14,7 +14,7 @@ import os
 import re
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # An experiment that DVC runs in a temporary copy belongs to the store of the workspace it was started from.
 ROOT = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+ALIAS = "champion"
+_VERSION = "waymark.version"  # tag of a registered model: the version of its card
 REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn", "skops")
 
 
@@ -140,18 +142,27 @@ def _no_calls_home() -> None:
     logging.getLogger("alembic").setLevel(logging.ERROR)
 
 
+def _is_embedded() -> bool:
+    return uri().startswith("sqlite:")
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    if not _is_embedded():
+        yield
+        return
+    from filelock import FileLock
+
+    with FileLock(str(ROOT / ".mlflow.lock"), timeout=600):
+        yield
+
+
 @contextlib.contextmanager
 def _experiment(mlflow: Any, name: str) -> Iterator[str]:
     """Yield the id of the experiment; one process at a time on an embedded store, which several at once would break."""
-    is_embedded = uri().startswith("sqlite:")
-    lock: Any = contextlib.nullcontext()
-    if is_embedded:
-        from filelock import FileLock
-
-        lock = FileLock(str(ROOT / ".mlflow.lock"), timeout=600)
-    with lock:
+    with _one_at_a_time():
         known = mlflow.get_experiment_by_name(name)
-        location = (ROOT / "mlartifacts").as_uri() if is_embedded else None
+        location = (ROOT / "mlartifacts").as_uri() if _is_embedded() else None
         experiment_id = known.experiment_id if known else mlflow.create_experiment(name, artifact_location=location)
         mlflow.set_experiment(experiment_id=experiment_id)
         yield experiment_id
@@ -168,7 +179,7 @@ def _find_or_create(mlflow: Any, experiment_id: str, fingerprint: str, name: str
             client.restore_run(found[0].info.run_id)
         return found[0].info.run_id, found[0].info.status == "FINISHED"
     tags = {"waymark.fingerprint": fingerprint}
-    if not uri().startswith("sqlite:"):
+    if not _is_embedded():
         return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id, False
     # A server gives out ids of its own. The embedded store draws them at random; drawn from the result instead, they
     # keep predictions, which carry the run's id, the same bytes when everything is made again from nothing.
@@ -178,8 +189,6 @@ def _find_or_create(mlflow: Any, experiment_id: str, fingerprint: str, name: str
 
 
 def _log_result(mlflow: Any, result: Result) -> None:
-    from mlflow.models import infer_signature
-
     mlflow.set_tags(
         {
             "dvc.experiment": os.environ.get("DVC_EXP_NAME", ""),
@@ -200,26 +209,101 @@ def _log_result(mlflow: Any, result: Result) -> None:
     for name, model in result.models.items():
         if name in logged:
             continue
-        mlflow.log_dict(dict(model.card), f"{name}.json")
-        mlflow.sklearn.log_model(
-            model.estimator,
-            name=name,
-            serialization_format="skops",
-            skops_trusted_types=model.trusted,
-            signature=infer_signature(model.example, model.estimator.predict_proba(model.example)),
-            input_example=model.example,
-            pyfunc_predict_fn="predict_proba",
-            pip_requirements=[f"{p}=={importlib.metadata.version(p)}" for p in REQUIREMENTS],
-            code_paths=[str(Path(__file__).parent)],
-        )
+        _log_model(mlflow, name, model)
 
 
-def _logged_models(mlflow: Any) -> set[str]:
-    """Return the names of the models that an earlier attempt at this run, broken off, has logged whole."""
+def _log_model(mlflow: Any, name: str, model: TrackedModel) -> None:
+    """Add a model to the active run."""
+    from mlflow.models import infer_signature
+
+    mlflow.log_dict(dict(model.card), f"{name}.json")
+    mlflow.sklearn.log_model(
+        model.estimator,
+        name=name,
+        serialization_format="skops",
+        skops_trusted_types=model.trusted,
+        signature=infer_signature(model.example, model.estimator.predict_proba(model.example)),
+        input_example=model.example,
+        pyfunc_predict_fn="predict_proba",
+        pip_requirements=[f"{p}=={importlib.metadata.version(p)}" for p in REQUIREMENTS],
+        code_paths=[str(Path(__file__).parent)],
+    )
+
+
+def _logged_models(mlflow: Any) -> dict[str, str]:
+    """Return the models that the active run holds whole, also from an earlier attempt, broken off: name -> id."""
     run = mlflow.active_run().info
     of_run = f"source_run_id = '{run.run_id}'"  # a filter by status finds nothing in the embedded store
     found = mlflow.search_logged_models([run.experiment_id], of_run, output_format="list")
-    return {m.name for m in found if m.status == "READY"}
+    return {m.name: m.model_id for m in found if m.status == "READY"}
+
+
+def set_champion(experiment: str, target: str, run_id: str, role: str, model: TrackedModel) -> str:
+    """Let the alias `champion` of the registered model `<experiment>.<target>` point to a model of a run.
+
+    The candidate of a run is logged with it; another model is added to the run first. A model is registered once,
+    however often this is called. Returns what the store refused, in a sentence, or nothing: what scores is the files.
+    """
+
+    def point(mlflow: Any, client: Any, name: str) -> None:
+        version = _registered(client, name, model.card["version"])
+        if version is None:
+            logged_as = target if role == "candidate" else f"{role}_{target}"
+            with mlflow.start_run(run_id=run_id):
+                if logged_as not in _logged_models(mlflow):
+                    _log_model(mlflow, logged_as, model)
+                model_id = _logged_models(mlflow)[logged_as]
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name, description=f"Who forecasts {target}: see the alias {ALIAS}.")
+            tags = {_VERSION: model.card["version"]}
+            made = client.create_model_version(name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id)
+            version = made.version
+        client.set_registered_model_alias(name, ALIAS, version)
+
+    return _in_registry(experiment, target, point)
+
+
+def restore_champion(experiment: str, target: str, version: str) -> str:
+    """Let the alias point to the model whose card has this `version` again; returns what `set_champion` does."""
+
+    def point(mlflow: Any, client: Any, name: str) -> None:
+        number = _registered(client, name, version)
+        if number is None:
+            raise mlflow.MlflowException(f"it knows no version {version} of {name}")
+        client.set_registered_model_alias(name, ALIAS, number)
+
+    return _in_registry(experiment, target, point)
+
+
+def record_decision(run_id: str, decisions: Mapping[str, Any], file: str = "promotion.json") -> str:
+    """Keep who won, and against whom, with the run of the candidates; returns what `set_champion` does."""
+
+    def keep(mlflow: Any, client: Any, name: str) -> None:
+        client.log_dict(run_id, dict(decisions), file)
+        for target, decided in decisions.items():
+            client.set_tag(run_id, f"waymark.promotion.{target}", decided["verdict"][:5000])
+
+    return _in_registry("", "", keep)
+
+
+def _registered(client: Any, name: str, version: str) -> str | None:
+    """Return the number under which the registry knows the model whose card says `version`."""
+    found = [v for v in client.search_model_versions(f"name = '{name}'") if v.tags.get(_VERSION) == version]
+    return found[0].version if found else None
+
+
+def _in_registry(experiment: str, target: str, work: Callable[[Any, Any, str], None]) -> str:
+    _no_calls_home()
+    import mlflow
+
+    mlflow.set_tracking_uri(uri())
+    with _one_at_a_time():
+        try:
+            work(mlflow, mlflow.MlflowClient(), f"{experiment}.{target}")
+        except mlflow.MlflowException as error:
+            reason = str(error).splitlines()[0]
+            return f"{uri()} did not take note ({reason}); what scores is the files in models/champion"
+    return ""
 
 
 def git(*arguments: str) -> str:

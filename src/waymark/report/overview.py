@@ -23,7 +23,11 @@ MATTERS = {
     "split.persons": "Persons of training and test",
     "seed": "Seed",
 }
-_VERSIONS = {"mlflow_run_id": "MLflow run", "git_revision": "Git revision"}
+_VERSIONS = {
+    "mlflow_run_id_next_stage": "MLflow run of next stage",
+    "mlflow_run_id_churn": "MLflow run of churn",
+    "git_revision": "Git revision",
+}
 # Every delivered row is one of these; rows that the mapping leaves out by choice are among the rejected.
 _PARTS = ("accepted", "duplicates", "rejected")
 _RULES = {"left_out": "left out by choice"}
@@ -65,6 +69,16 @@ def verdicts(evaluation: Mapping[str, Any]) -> str:
     return " ".join(f"{words.target(name)}: {t['verdict'].rstrip('.')}." for name, t in targets if t.get("verdict"))
 
 
+def champions(promotion: Mapping[str, Any]) -> str:
+    """Say which models forecast."""
+    said = [
+        f"{words.target(name)} is forecast by {words.model(decided['reigns'][-1]['name'])}, trained until "
+        f"{words.day(decided['reigns'][-1]['trained_until'])}."
+        for name, decided in promotion.items()
+    ]
+    return " ".join(said)
+
+
 def tiles(outlook: Outlook, evaluation: Mapping[str, Any], ingest: Mapping[str, Any]) -> Markup:
     """Return the few numbers that a hurried reader looks for."""
     shown = [("People scored", words.count(outlook.n_people), f"for the next {outlook.horizon_days} days")]
@@ -104,7 +118,7 @@ def what_ran(
         for label, value in ((label, _dig(settings, path)) for path, label in MATTERS.items())
         if value is not None
     ]
-    run = {k: manifest[k] for k in ("mlflow_run_id", "git_revision") if manifest.get(k)}
+    run = {"git_revision": manifest["git_revision"]} if manifest.get("git_revision") else {}
     versions = {**stamps, **run, **(manifest.get("versions") or {})}
     codes = [(_VERSIONS.get(k, words.plain(k).capitalize()), v) for k, v in sorted(versions.items()) if v]
     return section(

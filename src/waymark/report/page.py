@@ -16,11 +16,13 @@ from waymark.report.outlook import Outlook
 from waymark.report.people import who_is_who
 from waymark.report.realised import came_out
 from waymark.report.style import CSS
+from waymark.report.succession import who_forecasts
 
 CONTENTS = {
     "ran": "What ran",
     "rows": "Rows",
     "journey": "Journey",
+    "champions": "Who forecasts",
     "models": "Against baselines",
     "leaderboard": "Back in time",
     "calibration": "Calibration",
@@ -34,7 +36,8 @@ CONTENTS = {
     "stages": "Who is where",
     "people": "Who is who",
 }
-STAMPS = ("model_version_next_stage", "model_version_churn", "data_version", "mlflow_run_id")
+STAMPS = ("model_version_next_stage", "model_version_churn", "data_version")
+STAMPS += ("mlflow_run_id_next_stage", "mlflow_run_id_churn")
 
 
 def build_page(
@@ -50,6 +53,7 @@ def build_page(
     leakcheck: Mapping[str, Any],
     backtests: Mapping[str, Mapping[str, Any]],
     backtest_of: Mapping[str, Any],
+    promotion: Mapping[str, Any],
     realised: pd.DataFrame,
     journeys: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -72,6 +76,8 @@ def build_page(
         As `findings.to_json` returns it; an alarm heads the page.
     backtests, backtest_of
         As `leaderboard` takes them.
+    promotion
+        By target, what `promotion.decide` returned, and the `reigns` that are kept.
     realised
         Rows of `schema.REALISED`, of any source and night.
     journeys, predictions
@@ -98,6 +104,7 @@ def build_page(
         overview.what_ran(source, cutoff_time, ingest, manifest, settings, _stamps(predictions)),
         overview.reconciliation(ingest),
         journey(flows, max_flows),
+        who_forecasts(promotion),
         quality.against_baselines(evaluation),
         leaderboard(backtests, backtest_of),
         quality.calibration(evaluation),
@@ -111,7 +118,7 @@ def build_page(
         tonight.counts_by_stage(outlook, path),
         who_is_who(exposure),
     ]
-    lede = (overview.summary(outlook, cutoff_time), overview.verdicts(evaluation))
+    lede = (overview.summary(outlook, cutoff_time), overview.champions(promotion), overview.verdicts(evaluation))
     return _document(
         f"{title}, {words.moment(cutoff_time)}",
         overview.header(title, source, cutoff_time, *lede),

@@ -22,6 +22,7 @@ METRICS = {
     "auc": "AUC",
     "average_precision": "average precision",
     "ece": "calibration error",
+    "bias": "mean forecast less outcome",
 }
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 MODELS = {

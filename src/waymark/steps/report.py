@@ -34,6 +34,7 @@ def main() -> None:
             backtests={f.stem: tables.read_json(f) for f in sorted(tables.BACKTEST.glob("*.json"))},
             backtest_of=workbench.version(config.load_all(), trained.data_version),
             leakcheck=tables.read_json(tables.REPORTS / "leakcheck.json"),
+            promotion=tables.read_json(tables.REPORTS / "promotion.json"),
             realised=tables.read(tables.REALISED),
             journeys=kept.read(tables.JOURNEYS),
             predictions=predictions,

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from waymark import config, models, scoring, tables
+from waymark import catalogue, champions, config, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.console import timed
 
@@ -17,11 +17,13 @@ def main() -> None:
     with timed(log, "score") as facts:
         clock = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json"))
         trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
-        next_stage, churn = (models.load(tables.MODELS / target) for target in ("next_stage", "churn"))
+        known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
+        reigns = {target: champions.reign_of(target) for target in champions.TARGETS}
+        next_stage, churn = (scoring.with_features(champions.load(target), known) for target in champions.TARGETS)
         baselines = scoring.load_baselines()
         horizon_days = config.load(config.TargetsConfig, "targets").horizon_days
         max_explained = config.load(config.ScoringConfig, "scoring").max_explained
-        run_id = tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"]
+        run_ids = {target: reign.run_id for target, reign in reigns.items()}
         file = tables.FEATURES / "score.parquet"
         n = tables.n_rows(file)
         stretches = partial(tables.read_in_groups, file)
@@ -30,10 +32,11 @@ def main() -> None:
             is_explained = scoring.least_certain(stretches(), churn, max_explained)
         # All that a forecast hangs on; how the night was asked for is in its clocks.
         settings = {k: v for k, v in config.load_all().items() if k not in ("clock", "report", "simulate")}
-        settings["engine"] = churn[1]["engine"]  # of the tables, none tells which engine made it
+        # Of the tables, none tells which engine made it; baselines are always trained here.
+        settings["engine"] = next((c["engine"] for _, c in (churn, next_stage) if "engine" in c), {"kind": "local"})
         folder = scoring.publish(
             (
-                scoring.score(rows, next_stage, churn, clock, horizon_days, run_id, is_explained[rows.index])
+                scoring.score(rows, next_stage, churn, clock, horizon_days, run_ids, is_explained[rows.index])
                 for rows in stretches()
             ),
             n,
@@ -47,6 +50,7 @@ def main() -> None:
                 else None
             ),
             features=file,
+            known_until={target: reign.saw_until for target, reign in reigns.items()},
         )
         facts.append(f"{n:,} persons in {folder}")
         if n > max_explained:

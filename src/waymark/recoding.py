@@ -1,0 +1,52 @@
+"""Features of today in the terms that an older model learnt: categories are coded anew by every training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from waymark.catalogue import Feature, from_json
+from waymark.eventlog import OTHER
+
+
+def missing(card: Mapping[str, Any], catalogue: Sequence[Feature]) -> list[str]:
+    """Return the columns that the model of `card` needs and that the features of `catalogue` lack."""
+    present = {f.column for f in catalogue}
+    return [c for c in card["columns"] if c not in present]
+
+
+def recode(features: pd.DataFrame, catalogue: Sequence[Feature], card: Mapping[str, Any]) -> pd.DataFrame:
+    """Code the categories of `features` as the model of `card` knows them.
+
+    Parameters
+    ----------
+    features
+        Rows of `schema.FEATURES`.
+    catalogue
+        What they are today.
+    card
+        What they were when the model was trained.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `features` itself where nothing differs. A category that the model does not know is one of its `(other)`, or,
+        where it has none, a missing one.
+    """
+    learnt = {f.column: f.categories for f in from_json(card["catalogue"])}
+    other = {
+        f.column: _translated(features[f.column].to_numpy(), f.categories or (), learnt[f.column] or ())
+        for f in catalogue
+        if f.column in learnt and f.categories != learnt[f.column]
+    }
+    return features.assign(**other) if other else features
+
+
+def _translated(codes: np.ndarray, names: tuple[str, ...], learnt: tuple[str, ...]) -> np.ndarray:
+    at = {name: float(i) for i, name in enumerate(learnt)}
+    unknown = at.get(OTHER, np.nan)
+    table = np.array([*(at.get(name, unknown) for name in names), np.nan], np.float32)
+    return table[np.nan_to_num(codes, nan=len(names)).astype(np.int64)]
