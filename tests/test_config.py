@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import shutil
 from itertools import zip_longest
 from pathlib import Path
@@ -45,6 +46,30 @@ def refusal(conf: Path = CONF, **chosen: Any) -> str:
 def conf(tmp_path: Path) -> Path:
     """A copy of conf/ to be spoilt."""
     return shutil.copytree(CONF, tmp_path / "conf")
+
+
+# --- experiments ----------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_of_model_families_and_feature_groups_is_one_choice_each(tmp_path):
+    """As README has it: DVC parts the grid and writes each of its choices into params.yaml."""
+    from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
+
+    [line] = re.findall(r"dvc exp run --queue (.*groups=.*)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    grid = get_hydra_sweeps({"params.yaml": shlex.split(line.replace("-S ", ""))})
+    found = []
+    for i, overrides in enumerate(grid):
+        params = tmp_path / f"{i}.yaml"
+        params.write_text(yaml.safe_dump(PARAMS))
+        apply_overrides(str(params), overrides["params.yaml"])
+        settings = compose(**yaml.safe_load(params.read_text()))
+        found.append(
+            (settings["model"].get("churn", settings["model"]) or settings["model"], settings["features"]["groups"])
+        )
+    few, more = ["recency", "counts"], ["recency", "counts", "channels"]
+    assert [(model["name"], groups) for model, groups in found] == [
+        (name, groups) for name in ("hazard", "logistic") for groups in (few, more)
+    ]
 
 
 # --- conf/ as it is -------------------------------------------------------------------------------------------------
