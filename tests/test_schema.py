@@ -45,6 +45,16 @@ def test_a_key_whose_values_cannot_be_ordered_is_a_broken_promise_too():
     assert "unknown column colour" in message
 
 
+@pytest.mark.parametrize("ids", [["b", "a", "ä", "Z"], ["b", "a", "b", "Z"]], ids=["told apart by the first", "not"])
+def test_rows_come_in_the_order_of_their_key_whatever_tells_them_apart(ids):
+    night = pd.Timestamp("2025-01-01", tz="UTC").as_unit("us")
+    rows = pd.DataFrame({"id_a": pd.array(ids, "str"), "id_b": pd.array(list("dcba"), "str"), "kind": "alias"})
+    rows = rows.assign(known_time=night, source="crm", probability=[0.1, 0.2, 0.3, 0.4])
+    found = schema.to_arrow(rows, schema.LINKS).to_pylist()
+    assert found == sorted(found, key=lambda row: [row[c] for c in schema.LINKS.key])
+    assert sorted(row["probability"] for row in found) == [0.1, 0.2, 0.3, 0.4]
+
+
 def test_a_time_without_a_zone_is_refused():
     assert "known_time is not timestamp[us, UTC] (no time zone)" in refusal(
         LINKS.assign(known_time=pd.to_datetime(["2025-01-01", "2025-01-02"]).as_unit("us"))

@@ -66,8 +66,13 @@ def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
     names = [c for c in table.columns if c in frame.columns]
     names += [c for c in frame.columns if c not in table.columns and table.type_of(str(c)) is not None]
     if table.key and not set(table.key) - set(frame.columns) and not frame.index.empty:
-        frame = frame.sort_values(list(table.key), kind="stable", ignore_index=True)
-        repeated = int(frame.duplicated(list(table.key)).sum())
+        first = frame[table.key[0]]
+        # As texts tell persons apart on one night: the other columns of the key need no look.
+        if isinstance(first.dtype, pd.StringDtype) and first.is_unique and not first.hasnans:
+            frame, repeated = frame.take(first.argsort()).reset_index(drop=True), 0
+        else:
+            frame = frame.sort_values(list(table.key), kind="stable", ignore_index=True)
+            repeated = int(frame.duplicated(list(table.key)).sum())
         if repeated:
             broken.append(f"{repeated} repeated keys {table.key}")
     arrays = []
