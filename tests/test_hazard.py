@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.base import clone
 
 import planted
 from waymark import models
+from waymark.calibration import Line, fit_line, gain
 from waymark.hazard import PERIOD_COLUMNS, SILENCE, Hazard
 from waymark.periods import Curve, Horizons, expand, lay_edges, n_periods
 
@@ -205,3 +207,57 @@ def test_the_silence_so_far_tells_the_most():
     model, _ = trained()
     assert model.feature_names_in_[model.feature_importances_.argmax()] == SILENCE
     assert model.feature_importances_.sum() == pytest.approx(1)
+
+
+# --- calibration ----------------------------------------------------------------------------------------------------
+
+
+def test_a_line_is_found_again():
+    rng = np.random.default_rng(0)
+    log_odds = rng.normal(-1, 1, 50_000)
+    y = rng.random(50_000) < expit(0.4 + 0.7 * log_odds)
+    line = fit_line(log_odds, y, np.ones(len(y)))
+    assert line == pytest.approx((0.4, 0.7), abs=0.04)
+
+
+def test_a_gain_is_proven_by_many_persons_and_not_by_many_rows_of_few():
+    rng = np.random.default_rng(1)
+    log_odds = rng.normal(0, 1, 6000)
+    y = rng.random(6000) < expit(log_odds + 0.3)
+    line = Line(0.3, 1.0)
+    mean, low = gain(line, log_odds, y, np.arange(6000).astype(str), 0)
+    assert 0 < low < mean
+    few = np.repeat(np.arange(6), 1000).astype(str)
+    flips = np.repeat([1, 1, 1, 1, -1, -1], 1000)
+    assert gain(line, log_odds, rng.random(6000) < expit(log_odds + 0.3 * flips), few, 0)[1] < 0
+
+
+def drifting(drift: float, n: int = 6000) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray]:
+    """Return rows of persons seen on some nights; from night 60 on, returns are `drift` times as frequent."""
+    rng = np.random.default_rng(5)
+    days = np.repeat(np.arange(0, 100, 10.0), n // 10)
+    x = pd.DataFrame({"f_keen": rng.random(n).astype("float32")})
+    rate = (0.1 + 0.3 * x["f_keen"]) * np.where(days >= 60, drift, 1.0)
+    back = rng.exponential(1 / rate)
+    y = pd.DataFrame({"return_days": np.where(back < 5, back, np.nan), "observed_days": 5.0})
+    return x, y, np.arange(n).astype(str), days
+
+
+@pytest.mark.parametrize(("drift", "is_kept"), [(1.0, False), (0.5, True)])
+def test_log_odds_are_moved_only_where_newer_nights_prove_that_it_serves(drift, is_kept):
+    x, y, persons, days = drifting(drift)
+    settings = {"horizon_days": 5, "horizons_days": (5,), "colsample_bytree": 1.0, "n_estimators": 40}
+    plain = Hazard(**settings).fit(x, y, persons, days)
+    model = Hazard(calibration_share=0.4, **settings).fit(x, y, persons, days)
+    assert (model.line_ is not None) is is_kept
+    if not is_kept:
+        np.testing.assert_array_equal(model.scores(x), plain.scores(x))
+        return
+    intercept, slope = model.line_
+    np.testing.assert_allclose(model.scores(x), intercept + slope * plain.scores(x), atol=1e-9)
+    one_by_one = model.booster_.predict(model.matrix(x, 1), raw_score=True) + model.start_[1]
+    np.testing.assert_array_equal(model.scores(x)[:, 1], one_by_one)
+    newest = days >= 90
+    silent = y["return_days"].isna()[newest].mean()
+    moved, left = (m.survival(x[newest], [5]).mean() for m in (model, plain))
+    assert abs(moved - silent) < abs(left - silent)

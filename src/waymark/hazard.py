@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from lightgbm import Booster
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
+from waymark.calibration import Line, fit_line, gain
 from waymark.estimators import Boosting, Rows, grow
 from waymark.forest import plant
 from waymark.inputs import select
@@ -41,6 +42,11 @@ class Hazard(ClassifierMixin, BaseEstimator):
         Each point of a person with n points in the fit has the weight n ** -person_power: 0 counts points, 1 persons.
     max_rows
         Of persons with more rows than these together, some are drawn by a hash of their names.
+    calibration_share
+        Share of the rows, the newest, on which it is tried whether the log-odds of return should be shifted and
+        stretched: of a hazard that learnt only from what came before them, by the older half of them and one half of
+        the persons. That is done if it lowers the log loss on the newer half and the others, proven by a bootstrap over
+        persons. 0 leaves them as they are.
     n_estimators, early_stopping_rounds, learning_rate, num_leaves, min_child_samples, colsample_bytree, reg_lambda, \
 max_bin, n_jobs, random_state
         As `Boosting` has them.
@@ -58,6 +64,7 @@ max_bin, n_jobs, random_state
         horizons_days: tuple[int, ...] = (30,),
         person_power: float = 0.5,
         max_rows: int = 2_000_000,
+        calibration_share: float = 0.0,
         n_estimators: int = 200,
         early_stopping_rounds: int = 15,
         learning_rate: float = 0.1,
@@ -76,6 +83,7 @@ max_bin, n_jobs, random_state
         self.horizons_days = horizons_days
         self.person_power = person_power
         self.max_rows = max_rows
+        self.calibration_share = calibration_share
         self.n_estimators = n_estimators
         self.early_stopping_rounds = early_stopping_rounds
         self.learning_rate = learning_rate
@@ -87,7 +95,9 @@ max_bin, n_jobs, random_state
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: pd.DataFrame, y: pd.DataFrame, groups: Sequence | None = None) -> Hazard:
+    def fit(
+        self, X: pd.DataFrame, y: pd.DataFrame, groups: Sequence | None = None, days: np.ndarray | None = None
+    ) -> Hazard:
         """Grow the trees.
 
         Parameters
@@ -98,7 +108,12 @@ max_bin, n_jobs, random_state
             `return_days` and `observed_days` of each row, as in `schema.TARGETS`.
         groups
             Whose row each is; by default, each is a person's of its own.
+        days
+            When each row was, in days; calibration needs it.
         """
+        line = None
+        if self.calibration_share and groups is not None and days is not None:
+            line = self._find_line(X, y, np.asarray(groups, object), days)
         self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
         self.n_features_in_ = len(self.feature_names_in_)
         self.classes_ = np.array(["active", "silent"])
@@ -119,7 +134,44 @@ max_bin, n_jobs, random_state
         x = self._matrix(X, at, rows.period)
         task = Rows(np.arange(len(at)), rows.has_returned.astype(np.int64), log_p[rows.period], weight)
         self.n_rounds_, self.trees_ = boosting.grow_rows(partial(grow, x), task, None if groups is None else is_out[at])
+        self.line_ = None if line is None else np.array(line)
+        if line is not None:
+            self._stretch(line)
         return self
+
+    def _find_line(self, X: pd.DataFrame, y: pd.DataFrame, groups: np.ndarray, days: np.ndarray) -> Line | None:
+        """Return what should become of the log-odds of return, or None where nothing is proven to serve them."""
+        first, middle = np.quantile(days, [1 - self.calibration_share, 1 - self.calibration_share / 2], method="higher")
+        before = days < first
+        if not before.any() or not (days > middle).any():
+            return None
+        # What the earlier rows were seen to do from the first of the newer ones on would be of their time.
+        room = np.minimum(y["observed_days"].to_numpy(float), first - days)
+        back = y["return_days"].where(y["return_days"] < room)
+        known = pd.DataFrame({"return_days": back.to_numpy(float), "observed_days": room}, index=y.index)[before]
+        earlier = clone(self).set_params(calibration_share=0.0).fit(X[before], known, groups[before])
+        newer = np.flatnonzero(~before)
+        rows = expand(
+            y["return_days"].to_numpy(float)[newer], y["observed_days"].to_numpy(float)[newer], earlier.edges_
+        )
+        scores, at = earlier.scores(X.iloc[newer])[rows.point, rows.period], newer[rows.point]
+        is_half = (pd.util.hash_array(groups[at], hash_key="whose line it is") & np.uint64(1)).astype(bool)
+        learns, proves = is_half & (days[at] <= middle), ~is_half & (days[at] > middle)
+        if not learns.any() or not proves.any():
+            return None
+        line = fit_line(scores[learns], rows.has_returned[learns], np.ones(learns.sum()))
+        _, least = gain(line, scores[proves], rows.has_returned[proves], groups[at[proves]], self.random_state)
+        return line if least > 0 else None
+
+    def _stretch(self, line: Line) -> None:
+        """Shift and stretch what the trees say, in the trees themselves: all that reads them stays right."""
+        self.start_ = line.intercept + line.slope * self.start_
+        leaves = self.trees_.trees_to_dataframe()
+        leaves = leaves[leaves["split_feature"].isna()]
+        for tree, rows in leaves.groupby("tree_index"):
+            names = rows["node_index"].str.extract(r"L(\d+)")[0].fillna("0").astype(int)
+            for leaf, value in zip(names, rows["value"], strict=True):
+                self.trees_.set_leaf_output(int(tree), int(leaf), line.slope * value)
 
     @property
     def _edges(self) -> tuple[int, ...]:
@@ -131,7 +183,15 @@ max_bin, n_jobs, random_state
         return self._edges[0]
 
     def _boosting(self) -> Boosting:
-        ours = ("columns", "categorical", "horizon_days", "horizons_days", "person_power", "max_rows")
+        ours = (
+            "columns",
+            "categorical",
+            "horizon_days",
+            "horizons_days",
+            "person_power",
+            "max_rows",
+            "calibration_share",
+        )
         shared = {k: v for k, v in self.get_params().items() if k not in ours}
         boosting = Boosting(self.matrix_columns, tuple(self.categorical), **shared)
         boosting.columns_of(pd.DataFrame())

@@ -43,6 +43,7 @@ TRUSTED = [
     "waymark.hazard.Hazard",
 ]
 
+_EPOCH = pd.Timestamp(0, tz="UTC")
 _FOLLOWED = ("return_days", "observed_days")  # of the targets: what a hazard is fitted to
 
 Columns = tuple[str, ...]
@@ -290,7 +291,8 @@ def fit(model: ClassifierMixin, rows: pd.DataFrame, grow_for: GrowFor | None = N
     facts = {"groups": rows["person_id"], "times": rows["split_rank"]}
     try:
         if isinstance(model, Hazard):
-            return model.fit(rows, rows[list(_FOLLOWED)], groups=rows["person_id"])
+            days = (rows["cutoff_time"] - _EPOCH) / pd.Timedelta(days=1)
+            return model.fit(rows, rows[list(_FOLLOWED)], groups=rows["person_id"], days=days.to_numpy())
         if grow_for is not None:
             return model.fit_by(grow_for(model.columns, rows), rows, rows["label"], **facts)
         return model.fit(rows, rows["label"], **{k: v for k, v in facts.items() if has_fit_parameter(model, k)})
