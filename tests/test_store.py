@@ -14,7 +14,7 @@ from pandas.testing import assert_frame_equal
 from ingested import Ingested, contents, ingest
 from waymark.config import IdentityConfig, LinkFeed, SourceConfig, check
 from waymark.eventlog import micro
-from waymark.store import compaction, landing
+from waymark.store import buckets, compaction, landing
 from waymark.store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")
@@ -76,6 +76,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(landing, "BATCH_ROWS", 3)
         patch.setattr(compaction, "MOST_NEWS", 2)
+        patch.setattr(buckets, "MOST_FILES", 2)
         yield
 
 

@@ -48,11 +48,20 @@ def index(ordered, n_bits):
 
 
 @jit
-def find(ordered, starts, n_bits, keys):
-    """Return where each of `keys` stands among hashes in ascending order, -1 for nowhere; see `index`."""
+def find(ordered, starts, n_bits, bits, keys):
+    """Return where each of `keys` stands among hashes in ascending order, -1 for nowhere; see `index`.
+
+    `bits`, if there are any, are eight times as many as numbers of `n_bits` bits: those that begin a hash are set. They
+    are small enough to stay near the processor, and spare most keys that are nowhere a look at the rest.
+    """
     out = np.empty(len(keys), np.int64)
     shift = np.uint64(64 - n_bits)
     for i in range(len(keys)):
+        if len(bits):
+            bit = keys[i] >> (shift - np.uint64(3))
+            if not bits[bit >> _WORD] & (np.uint64(1) << (bit & _IN_WORD)):
+                out[i] = -1
+                continue
         head = np.int64(keys[i] >> shift)
         at, end = starts[head], starts[head + 1]
         while at < end and ordered[at] < keys[i]:

@@ -132,13 +132,13 @@ class _EventMapper(RowMapper):
             values, fits = parse.products(price, quantity, mark)
             is_given = are_given(price) & are_given(quantity)
             for name, cells in (("price", price), ("quantity", quantity)):
-                self._refuse_text(name, cells)
+                self._refuse_text(name, cells, ~fits)
             self.refuse(is_given & ~fits, "value", lambda i: f"{shown(price, i)} x {shown(quantity, i)} is too large")
         else:
             cells = self.field("value")
             values, fits = parse.amounts(cells, mark, in_cents=self.feed.value == "cents")
             is_given = are_given(cells)
-            self._refuse_text("value", cells)
+            self._refuse_text("value", cells, ~fits)
             what = "too large" if self.feed.value == "amount" else "too large or no whole number of cents"
             self.refuse(is_given & ~fits, "value", lambda i: f"value {shown(cells, i)} is {what}")
         return pa.array(values, mask=~is_given)
@@ -150,7 +150,10 @@ class _EventMapper(RowMapper):
         self.refuse(is_given & ~fits, "number", lambda i: f"{name} {shown(cells, i)} is no number")
         return pa.array(values, mask=~is_given)
 
-    def _refuse_text(self, name: str, cells: pa.StringArray) -> None:
+    def _refuse_text(self, name: str, cells: pa.StringArray, is_unfit: np.ndarray) -> None:
+        """Refuse cells that are no number; what may be none is unfit."""
+        if not (are_given(cells) & is_unfit).any():
+            return
         mark = self.feed.decimal_mark
         _, is_number = parse.of_distinct(cells, lambda t: None if parse.decimal(t, mark) is None else 1, np.int8)
         is_text = are_given(cells) & ~is_number

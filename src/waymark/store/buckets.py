@@ -18,6 +18,7 @@ from waymark.store.routes import Routes
 from waymark.store.segments import Segment, damaged, files_of
 
 _STATE = ("n_rows", "component", "is_foreign", "changed", "left")
+MOST_FILES = 8  # of identifiers; then they are written into one
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,10 @@ def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
     (root / bucket.folder).mkdir(parents=True, exist_ok=True)
     files = bucket.ids
     if len(ids.texts) > ids.n_written:
-        new = slice(ids.n_written, None)
-        files = (*files, f"{bucket.folder}/ids-{generation:06d}.parquet")
-        table = pa.table({"id": ids.texts.slice(ids.n_written), "hash": ids.hashes[new]})
+        kept = files if len(files) < MOST_FILES else ()
+        begin = ids.n_written if kept else 0
+        files = (*kept, f"{bucket.folder}/ids-{generation:06d}.parquet")
+        table = pa.table({"id": ids.texts.slice(begin), "hash": ids.hashes[begin:]})
         pq.write_table(table, root / files[-1], compression="zstd", write_page_checksum=True)
     state = f"{bucket.folder}/state-{generation:06d}.parquet"
     table = pa.table({c: getattr(ids, c) for c in _STATE})

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from waymark.kernels import keys, texts
 
 _SIEVE_BITS = 30
+_FEW = 1 << 20
 
 
 def hash_names(names: np.ndarray) -> np.ndarray:
@@ -58,10 +59,14 @@ class Ordered:
         """Look them through once."""
         self.hashes, self._n_bits = hashes, max(len(hashes).bit_length() - 1, 1)
         self._starts = keys.index(hashes, self._n_bits)
+        self._bits = np.zeros(0, np.uint64)
+        if len(hashes) < _FEW:
+            self._bits = np.zeros(max((8 << self._n_bits) // 64, 1), np.uint64)
+            keys.met_before(hashes, self._bits, np.uint64(61 - self._n_bits), np.empty(len(hashes), bool))
 
     def find(self, asked: np.ndarray) -> np.ndarray:
         """Return the place of each of some hashes, -1 for none."""
-        return keys.find(self.hashes, self._starts, self._n_bits, asked)
+        return keys.find(self.hashes, self._starts, self._n_bits, self._bits, asked)
 
 
 def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

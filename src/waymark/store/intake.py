@@ -26,7 +26,7 @@ from waymark.store.routes import Moves, Pairs, joining, read_routes, write_route
 from waymark.store.segments import bury, find_keys, take_rows, together, write_segment
 from waymark.store.stored import Meant, Stored
 
-_MOST_WAITING = 2_000_000  # rows of a feed that wait to be settled together
+_MOST_WAITING = 1_000_000  # rows of a feed that wait to be settled together
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Intake:
             if news.of_rows is not None:
                 keys = hash_texts(rows["thing"])
                 is_known = self._sieve.met(keys) | self._stored.has(news.kind, keys)
-                alone = rows.filter(pa.array(~is_known))
+                alone = rows.filter(pa.array(~is_known)) if is_known.any() else rows
                 self._put_aside(news.kind, news.of_rows(alone).append_column("key", pa.array(keys[~is_known])))
                 self._account(news.feed, alone, pa.repeat(ACCEPTED, alone.num_rows), 1)
                 rows = rows.filter(pa.array(is_known))

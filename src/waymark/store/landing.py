@@ -44,7 +44,7 @@ from waymark.store.manifest import Manifest, delete_strays
 from waymark.store.rejects import add_rejects, conflicts
 from waymark.store.segments import live_rows, together
 
-BATCH_ROWS = 2_000_000  # read together: what bounds the memory of a first night
+BATCH_ROWS = 1_000_000  # read together: what bounds the memory of a first night
 BUCKET_ROWS = 1_000_000  # of a bucket, about: what bounds the memory of every step after
 _PACKED, _PLAIN = 25, 100  # bytes of a delivered row, for a guess at how many buckets there should be
 _CODE = ("sources/*.py", "store/*.py", "identity.py", "ledger.py", "schema.py")
