@@ -120,8 +120,32 @@ def judged(model_loss: float, baselines: dict[str, float], metrics: tuple[str, .
             {"feature": "n_visits_30d", "words": "visits in the last 30 days", "gain_share": 0.6},
             {"feature": "days_since_last", "words": "days since the last <visit>", "gain_share": 0.3},
         ],
+        "reasons": REASONS,
     }
 
+
+REASONS = {
+    "n_persons": 400,
+    "groups": [
+        {"group": "recency", "words": "how long ago the last activities were", "share": 0.7},
+        {"group": "journey", "words": "where on the journey, and the way there", "share": 0.3},
+    ],
+    "features": [
+        {
+            **{"feature": "days_since_last", "words": "days since the last <visit>", "group": "recency"},
+            **{"share": 0.6, "outcome": "silent", "likelier": "more"},
+        },
+        {
+            **{"feature": "stage", "words": "the present stage", "group": "journey"},
+            **{"share": 0.25, "outcome": "purchase", "likelier": "intent"},
+        },
+        {
+            **{"feature": "n_visits_30d", "words": "visits in the last 30 days", "group": "frequency"},
+            **{"share": 0.1, "outcome": "stay", "likelier": None},
+        },
+    ],
+    "removal": [{"rank": 1, "n": 400, "share": 0.9725}, {"rank": 2, "n": 390, "share": 0.95}],
+}
 
 EVALUATION = {
     "targets": {

@@ -38,6 +38,7 @@ def judge(which, features=FEATURES, targets=TARGETS, end_of_case="candidate"):
         n_bootstrap=40,
         interval=0.95,
         n_bins=5,
+        n_explained=30,
         seed=7,
     )
 
@@ -176,7 +177,7 @@ def test_the_steps_write_what_dvc_keeps(tmp_path, monkeypatch):
         "model": {"name": "lightgbm", "settings": SETTINGS["lightgbm"]},
         "features": {"points": "snapshots", "groups": planted.GROUPS, "windows_days": [7], "population": {}},
         "targets": {"horizon_days": 30, "end_of_case": "excluded"},
-        "evaluate": {"baselines": BASELINES, "n_bootstrap": 40, "n_calibration_bins": 5},
+        "evaluate": {"baselines": BASELINES, "n_bootstrap": 40, "n_calibration_bins": 5, "n_explained": 30},
     }
     (tmp_path / "resolved.yaml").write_text(yaml.safe_dump(settings))
     tables.write(FEATURES, tables.FEATURES / "train/all.parquet", schema.FEATURES)

@@ -67,6 +67,7 @@ def judge(source: str, folder: str, target: str, **settings: dict) -> Judged:
         n_bootstrap=cfg.evaluate.n_bootstrap,
         interval=cfg.evaluate.interval,
         n_bins=cfg.evaluate.n_calibration_bins,
+        n_explained=0,
         seed=cfg.seed,
     )
     judged = Judged(found["targets"][target])

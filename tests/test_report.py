@@ -215,12 +215,33 @@ def test_missing_numbers_of_an_evaluation_show_as_dashes():
     assert page.says("no proven difference to RFM logistic")
 
 
+def test_what_moves_the_forecasts_is_told_by_group_and_by_feature_with_its_direction():
+    page = full()
+    assert page.says("where on the journey, and the way there", "70.0%")
+    assert {
+        "days since the last <visit>more: “goes silent” likelier",
+        "the present stageintent: “purchase” likelier",
+    } <= {*page.cells}
+    assert page.says("moves “stays in stage”, now up, now down")
+    assert page.says("The first reason holds for 97.2% of the people sampled")
+
+
+def test_models_that_do_not_say_what_moves_them_show_what_training_gained():
+    evaluation = json.loads(json.dumps(EVALUATION))
+    for target in evaluation["targets"].values():
+        target["reasons"] = {"n_persons": 0, "groups": [], "features": [], "removal": []}
+    assert read(evaluation=evaluation).says("share of what training gained", "visits in the last 30 days")
+    for target in evaluation["targets"].values():
+        target["importance"] = []
+    assert read(evaluation=evaluation).says("The models do not say what moves them.")
+
+
 def test_whatever_data_says_is_shown_and_never_run():
     attack = "<script>alert(1)</script>\"'&"
     journeys = journeys_of("ann awareness consideration", "bob awareness consideration")
     journeys["stage"] = journeys["stage"].str.replace("consideration", attack)
     evaluation = json.loads(json.dumps(EVALUATION).replace("judged", json.dumps(attack)[1:-1]))
-    evaluation["targets"]["churn"]["importance"][0]["words"] = attack
+    evaluation["targets"]["churn"]["reasons"]["features"][0] |= {"words": attack, "likelier": attack}
     evaluation["targets"]["churn"]["slices"][0]["value"] = attack
     backtests = json.loads(json.dumps(BACKTESTS).replace("is ahead", json.dumps(attack)[1:-1]))
     promotion = json.loads(json.dumps(PROMOTION).replace("judged", json.dumps(attack)[1:-1]))

@@ -498,6 +498,7 @@ class EvaluateConfig(Section):
     n_bootstrap: int = Field(200, ge=20)
     interval: float = Field(0.95, gt=0.5, lt=1)
     n_calibration_bins: int = Field(10, ge=2)
+    n_explained: int = Field(400, ge=0)  # test persons whose reasons are summed and checked
 
 
 class BacktestConfig(Section):

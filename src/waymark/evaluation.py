@@ -16,6 +16,7 @@ from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.errors import InputError
 from waymark.inputs import labels
+from waymark.leanings import tell_leanings
 from waymark.models import END
 from waymark.periods import Horizons
 from waymark.reliability import at_every_horizon, in_the_large, night_of
@@ -57,6 +58,7 @@ def evaluate(
     n_bootstrap: int,
     interval: float,
     n_bins: int,
+    n_explained: int,
     seed: int,
 ) -> dict[str, Any]:
     """Judge the models of all targets against their baselines.
@@ -79,6 +81,8 @@ def evaluate(
         Samples of persons, and the share of them that an interval covers.
     n_bins
         Bins of equal mass for calibration.
+    n_explained
+        Test persons whose forecasts are explained, to tell what the models lean on and whether reasons hold.
     seed
         Seed of the samples, and of the baselines that draw.
 
@@ -106,6 +110,7 @@ def evaluate(
             "reliability": reliable(trial, catalogue, **how),
             "slices": slices(trial, catalogue),
             "importance": importance(model, card),
+            "reasons": tell_leanings(model, models.features_of(card), trial.test, n_explained, seed),
         }
         if target == "churn":
             rivals = baselines.get(target, ())

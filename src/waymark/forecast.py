@@ -20,12 +20,6 @@ def next_columns(classes: Iterable[str]) -> dict[str, str]:
     return dict(zip((f"p_next_{slug}" for slug in slugs(stages)), stages, strict=True))
 
 
-def can_follow(stage: pd.Series, classes: Iterable[str]) -> np.ndarray:
-    """Say which classes of the next stage `if_active` leaves each person, (n_persons, n_classes) bool."""
-    classes = np.array(classes, object)
-    return (classes != END) & (classes != stage.to_numpy(object)[:, None])
-
-
 def if_active(stage: pd.Series, p_next: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Return what a model of the next stage says of the outcomes that a forecast can name.
 
@@ -58,6 +52,28 @@ def if_active(stage: pd.Series, p_next: np.ndarray, classes: list[str]) -> pd.Da
     given[total <= 1e-12] = np.eye(1, len(outcomes))  # nothing left to go to: whoever is active stays
     given /= np.where(total <= 1e-12, 1.0, total)[:, None]
     return pd.DataFrame(given, index=stage.index, columns=outcomes)
+
+
+def likeliest_next(stage: pd.Series, given: pd.DataFrame, classes: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is likeliest to come next given activity, and which classes it shares that probability with.
+
+    Parameters
+    ----------
+    stage, classes
+        As `if_active` takes them.
+    given
+        What it returned.
+
+    Returns
+    -------
+    outcome : (n_persons,) object
+    is_possible : (n_persons, n_classes) bool
+        None where one outcome has all of the probability.
+    """
+    classes = np.array(list(classes), object)
+    is_possible = (classes != END) & (classes != stage.to_numpy(object)[:, None])
+    outcome = np.array(given.columns, object)[given.to_numpy().argmax(axis=1)]
+    return outcome, is_possible & (given.max(axis=1) < 1).to_numpy()[:, None]
 
 
 def combine(

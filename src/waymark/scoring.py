@@ -19,7 +19,7 @@ from waymark.catalogue import Feature
 from waymark.clock import ScoreClock, TrainClock
 from waymark.estimators import select
 from waymark.explanations import Explanation, explain
-from waymark.forecast import SILENT, can_follow, combine, if_active, next_columns
+from waymark.forecast import SILENT, combine, if_active, likeliest_next, next_columns
 from waymark.hazard import Hazard
 from waymark.models import features_of, load
 from waymark.reasons import Reasons, merge, strongest
@@ -173,9 +173,7 @@ def _inputs(features: pd.DataFrame, card: Mapping[str, Any]) -> pd.DataFrame:
 
 def _reasons(features: pd.DataFrame, given: pd.DataFrame, next_stage: Model, churn: Model) -> np.ndarray:
     """Return the strongest reasons of silence and of the likeliest next stage, (n_persons, N_REASONS)."""
-    likeliest = np.array(given.columns, object)[given.to_numpy().argmax(axis=1)]
-    # Where one outcome has all of it, nothing moved it there.
-    possible = can_follow(features["stage"], next_stage[0].classes_) & (given.max(axis=1) < 1).to_numpy()[:, None]
+    likeliest, possible = likeliest_next(features["stage"], given, next_stage[0].classes_)
     of_silence, silent = _told(features, churn, np.full(len(features), SILENT))
     p_active = expit(-of_silence.log_odds)
     _, follows = _told(features, next_stage, likeliest, possible, p_active)

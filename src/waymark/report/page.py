@@ -12,6 +12,7 @@ from waymark.report.journey import journey
 from waymark.report.leaderboard import leaderboard
 from waymark.report.leaks import leak_warning, leaks
 from waymark.report.markup import Markup, paragraph, tag
+from waymark.report.moves import moves
 from waymark.report.outlook import Outlook
 from waymark.report.people import who_is_who
 from waymark.report.realised import came_out
@@ -113,7 +114,7 @@ def build_page(
         came_out(realised, source, cutoff_time),
         leaks(leakcheck),
         quality.slices(evaluation),
-        quality.importance(evaluation),
+        moves(evaluation),
         tonight.against_last_night(outlook, before),
         tonight.counts_by_stage(outlook, path),
         who_is_who(exposure),

@@ -1,4 +1,4 @@
-"""How good the forecasts are: against the baselines, as probabilities, by stage, and what moves them."""
+"""How good the forecasts are: against the baselines, as probabilities, and by stage."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 from waymark.report import words
 from waymark.report.figures import calibration_figure, interval_figure
-from waymark.report.markup import Markup, bar, details, figure, join, note, paragraph, section, table, tag
+from waymark.report.markup import Markup, details, figure, join, note, paragraph, section, table, tag
 
 FIRST = "log_loss"  # what models are chosen by
 BETTER, WORSE, UNPROVEN = "better", "worse", "no proven difference"
-_SHOWN_FEATURES, _SHOWN_SLICES = 15, 12
+_SHOWN_SLICES = 12
 _EXPLAINED = {
     "next_stage": "Which stage a person reaches next within the horizon, or that they stay.",
     "churn": "Whether a person shows no activity within the horizon.",
@@ -224,31 +224,3 @@ def _slices_by(title: str, by: str, found: Sequence[Mapping[str, Any]]) -> Marku
     rest = rows[_SHOWN_SLICES:]
     more = details(f"{len(rest)} smaller ones", table(f"{caption}: the smaller ones", head, rest)) if rest else ""
     return join([table(caption, head, rows[:_SHOWN_SLICES]), more])
-
-
-def importance(evaluation: Mapping[str, Any]) -> Markup:
-    """Return the section on what the model looks at."""
-    shown = [
-        _leaning(words.target(n), t["importance"])
-        for n, t in evaluation.get("targets", {}).items()
-        if t.get("importance")
-    ]
-    body = tag("div", *shown, class_="columns") if shown else note("The model does not say what moves it.")
-    intro = note(
-        "What the forecasts lean on, over everybody: the share of the model's gain by each. It says what the model "
-        "looks at, not what causes what."
-    )
-    return section("moves", "What moves the forecast", intro, body)
-
-
-def _leaning(title: str, features: Sequence[Mapping[str, Any]]) -> Markup:
-    ranked = sorted(features, key=lambda f: (-f["gain_share"], f["feature"]))
-    top = [f for f in ranked[:_SHOWN_FEATURES] if f["gain_share"] > 0]
-    most = max((f["gain_share"] for f in top), default=1.0)
-    rows = [
-        (f.get("words") or words.plain(f["feature"]), bar(f["gain_share"] / most), words.share(f["gain_share"]))
-        for f in top
-    ]
-    rest = 1.0 - sum(f["gain_share"] for f in top)
-    caption = title + (f"; all others together {words.share(rest)}" if rest > 0.0005 else "")
-    return tag("div", table(caption, ["Moved by", "", "Share"], rows, text=2))

@@ -31,6 +31,7 @@ def main() -> None:
             n_bootstrap=cfg.n_bootstrap,
             interval=cfg.interval,
             n_bins=cfg.n_calibration_bins,
+            n_explained=cfg.n_explained,
             seed=seed,
         )
         tables.write_json(found, tables.REPORTS / "evaluation.json")
