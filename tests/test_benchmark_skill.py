@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skill import known_laws, page, protocols, waits
+from skill import cost, known_laws, page, protocols, waits
 from skill.__main__ import main
 from skill.judging import compare
 from skill.protocols import Ahead, Goal
@@ -51,12 +51,14 @@ def test_a_gain_is_proven_where_its_interval_excludes_nought_to_our_side(metric)
 
 
 def test_the_page_has_a_line_a_protocol_and_every_model():
-    text = page.show({"complete_journey": FOUND}, {"date": "2026-01-01", "machine": "a machine"})
+    text = page.show({"complete_journey": FOUND}, COST, {"date": "2026-01-01", "machine": "a machine"})
     line = next(line for line in text.splitlines() if line.startswith("| complete_journey, 28"))
     assert "(lightgbm)" in line
     assert "(recency)" in line
     assert line.endswith("| no; yes |")  # its AUC is .83
     assert "| bayes |" in text
+    assert "500 made-up points with 60 features" in text
+    assert "| train churn (hazard) |" in text
     assert protocols.PROTOCOLS["complete_journey"].words in text
 
 
@@ -74,12 +76,14 @@ def test_what_was_found_before_is_not_run_again(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("WAYMARK_LOGS", str(tmp_path))
     monkeypatch.setenv("WAYMARK_BENCHMARK", str(tmp_path / "kept"))
     (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "cost.json").write_text(json.dumps(COST))
     for name in protocols.PROTOCOLS:
         (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(WAIT if "wait" in name else FULL))
     main([])
     assert capsys.readouterr().out.count("s of CPU") == len(protocols.PROTOCOLS)
 
 
+COST = cost.measure(500)
 FULL = FOUND | {
     "models": {
         name: {"accuracy": 0.5, "auc": 0.5, "log_loss": 0.5, "ece": 0.1}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from skill.logs import Points
 from waymark import metrics, models
@@ -27,10 +28,18 @@ def judge(points: Points, target: str) -> dict[str, Any]:
     trained = {name: train(points, target, name)[0] for name in names}
     known = np.unique(np.concatenate([m.classes_ for m in trained.values()])).tolist()
     classes = sorted({*known, *labels(test["label"]).tolist()})
-    predictions = {name: aligned(model, test, classes) for name, model in trained.items()}
+    predictions = with_mean({name: aligned(model, test, classes) for name, model in trained.items()})
     y = np.searchsorted(classes, labels(test["label"]))
     n_train = int((points.truth["fold"] == "train").sum())
     return compare(target, y, predictions, test["person_id"], chosen.name, settings.evaluate.baselines[target], n_train)
+
+
+def with_mean(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Add the mean, in log-odds, of the hazard and BG/NBD: a candidate, shown and not shipped."""
+    if not {"hazard", "bg_nbd"} <= set(predictions):
+        return dict(predictions)
+    both = np.mean([logit(predictions[name][:, 1].clip(1e-6, 1 - 1e-6)) for name in ("hazard", "bg_nbd")], axis=0)
+    return {**predictions, "hazard_with_bg_nbd": np.column_stack([expit(-both), expit(both)])}
 
 
 def train(points: Points, target: str, name: str) -> tuple[Any, dict[str, Any]]:

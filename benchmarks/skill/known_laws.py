@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skill.judging import compare, test_rows, train
+from skill.judging import compare, test_rows, train, with_mean
 from skill.logs import Points, describe, settings_of
 from waymark import schema
 from waymark.bgnbd import p_none
@@ -86,7 +86,7 @@ def _judge(points: Points, target: str, test: pd.DataFrame, bayes: np.ndarray, c
     cfg = points.settings
     ours = cfg.model.of(target).name
     names = dict.fromkeys([ours, *(("hazard",) if target == "churn" else ()), *cfg.evaluate.baselines[target]])
-    predictions = {name: aligned(train(points, target, name)[0], test, classes) for name in names}
+    predictions = with_mean({name: aligned(train(points, target, name)[0], test, classes) for name in names})
     y = np.searchsorted(classes, labels(test["label"]))
     n_train = int((points.truth["fold"] == "train").sum())
     baselines = cfg.evaluate.baselines[target]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ class Points:
     def horizons(self) -> Horizons:
         """The horizons of churn."""
         return Horizons(self.settings.targets.horizon_days, tuple(self.settings.targets.horizons_days))
+
+    def at(self, horizons_days: Sequence[int]) -> Points:
+        """Return the same points for other horizons, the longest of which is judged."""
+        aims = {"horizon_days": max(horizons_days), "horizons_days": list(horizons_days)}
+        targets_now = self.settings.targets.model_copy(update=aims)
+        return replace(self, settings=self.settings.model_copy(update={"targets": targets_now}))
 
 
 def settings_of(source: str, landing: Path, **changed: Any) -> Settings:

@@ -15,8 +15,8 @@ HEAD = """\
 NAMES = {"log_loss": "log loss", "ece": "ECE", "auc": "AUC", "accuracy": "acc.", "mae": "MAE"}
 
 
-def show(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any]) -> str:
-    """Return the tables of what was found, by name of protocol."""
+def show(found: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None, machine: Mapping[str, Any]) -> str:
+    """Return the tables of what was found, by name of protocol, and of what `cost.measure` did."""
     lines = [
         f"Measured {machine['date']} on {machine['machine']}.",
         "",
@@ -27,11 +27,26 @@ def show(found: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any]) -> 
         "",
         *(f"- **{PROTOCOLS[name].title}**: {PROTOCOLS[name].words}." for name in found),
         "",
+        *(() if cost is None else _cost(cost)),
         "## Every model",
         "",
         *(part for name, result in found.items() for part in _all(PROTOCOLS[name], result)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cost(cost: Mapping[str, Any]) -> list[str]:
+    points = f"{cost['n_points']:,} made-up points with {cost['n_features']} features, one thread"
+    return [
+        "## Time and memory",
+        "",
+        f"{points}; at most {cost['peak_mb']:,.0f} MB.",
+        "",
+        "| what | CPU seconds |",
+        "| --- | ---: |",
+        *(f"| {what} | {seconds:,.1f} |" for what, seconds in cost["cpu_seconds"].items()),
+        "",
+    ]
 
 
 def machine() -> dict[str, str]:

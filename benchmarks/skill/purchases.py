@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
 
-from skill.judging import compare, train
+from skill.judging import compare, train, with_mean
 from skill.logs import Points, describe, settings_of
 from waymark import models
 from waymark.bgnbd import BGNBD
@@ -28,7 +27,7 @@ def judge_cdnow(logs: Path) -> dict[str, Any]:
     points = read_cdnow(logs)
     test = models.labelled(points.rows, points.truth[points.truth["fold"] == "test"], "churn")
     p = forecasts(points, test, WEEKS * 7)
-    predictions = {name: np.column_stack([1 - silent, silent]) for name, silent in p.items()}
+    predictions = with_mean({name: np.column_stack([1 - silent, silent]) for name, silent in p.items()})
     y = (test["label"] == "silent").to_numpy(int)
     baselines = ["bg_nbd", "recency"]
     return compare("churn", y, predictions, test["person_id"], "hazard", baselines, len(points.rows) - len(test))
@@ -50,12 +49,7 @@ def read_cdnow(logs: Path) -> Points:
 
 def forecasts(points: Points, test: pd.DataFrame, days: int) -> dict[str, np.ndarray]:
     """Return P(no purchase within `days`) by model."""
-    watched = points.settings.model_copy(
-        update={
-            "targets": points.settings.targets.model_copy(update={"horizon_days": WATCHED, "horizons_days": [WATCHED]})
-        }
-    )
-    hazard, _ = train(Points(points.rows, points.truth, points.catalogue, watched), "churn", "hazard")
+    hazard, _ = train(points.at([WATCHED]), "churn", "hazard")
     curve = hazard.curve(test).silent([WATCHED / 2, WATCHED])
     # Beyond what was watched the rate of the last half goes on.
     carried = curve[:, 1] * (curve[:, 1] / curve[:, 0]) ** ((days - WATCHED) / (WATCHED / 2))
@@ -65,7 +59,6 @@ def forecasts(points: Points, test: pd.DataFrame, days: int) -> dict[str, np.nda
     by_history = bg_nbd.fit(known, known["label"], known["person_id"]).predict_proba(test)[:, 1]
     recency = test["f_days_since_last_activity"].to_numpy(float)
     return {
-        "hazard_with_bg_nbd": expit((logit(carried) + logit(by_history)) / 2),
         "hazard": carried,
         "bg_nbd": by_history,
         "recency": _by_recency(points, recency, days),
