@@ -18,6 +18,7 @@ from waymark import models, tables
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow's own
 
 TARGETS = ("next_stage", "churn")
+PUBLISHED = ("data/predictions", "models/champion", "reports/promotion.json", "reports/report.html")
 SOONER = ["-S", "+set.targets.horizon_days=14", "-S", "conf/features/snapshots.yaml:last_k=3"]
 TRACKED = ("grid-1", "grid-2", "sooner")  # `sent` has its run in a store elsewhere
 MODELS = {"main": "lightgbm", "grid-1": "logistic", "grid-2": "back_off", "sent": "rfm_logistic", "sooner": "lightgbm"}
@@ -46,7 +47,7 @@ class Lab:
 def lab(tmp_path_factory) -> Lab:
     base = tmp_path_factory.getbasetemp()
     project = finished(base).copy(base / "experiments")
-    published = project.files("data/predictions", "reports/report.html")
+    published = project.files(*PUBLISHED)
     elsewhere = f"sqlite:///{base / 'elsewhere.db'}"
     project.run("dvc", "exp", "run", "--queue", "-n", "grid", "-S", "model=logistic,back_off")
     run_the_queue(project)
@@ -169,4 +170,4 @@ def test_another_store_is_chosen_by_the_environment(lab: Lab, store):
 
 def test_experiments_publish_nothing(lab: Lab):
     assert lab.published
-    assert lab.project.files("data/predictions", "reports/report.html") == lab.published
+    assert lab.project.files(*PUBLISHED) == lab.published

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 
 import planted
-from waymark import champions, eligibility, models, promotion
+from waymark import champions, eligibility, models, promotion, rollback, tables, tracking
+from waymark.catalogue import Feature, to_json
 from waymark.champions import Reign, Succession
 from waymark.config import PromoteConfig
 from waymark.errors import InputError
 from waymark.promotion import BASELINE, CANDIDATE, CHAMPION, Contest
+from waymark.recoding import missing, recode
 
 FEATURES, TARGETS = planted.tables(n_persons=300)
 SETTINGS = PromoteConfig(n_bootstrap=200)
@@ -393,3 +395,40 @@ def test_what_cannot_be_taken_back_is_said_in_one_sentence(kept, tmp_path):
     champions.settle("next_stage", champions.read("next_stage", folder), other, tmp_path / "chain", 5, folder)
     with pytest.raises(InputError, match=r"before this one, back_off .*, forecast something else: targets differ"):
         champions.take_back("next_stage", folder)
+
+
+def test_one_command_goes_back_moves_the_alias_and_says_so(kept, tmp_path, monkeypatch, capsys):
+    folder, (first, second) = kept
+    monkeypatch.chdir(tmp_path)
+    tables.write_text("tracking: {experiment: shop}\n", tmp_path / "resolved.yaml")
+    folder.rename(tmp_path / "models_champion")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models_champion").rename(tmp_path / champions.FOLDER)
+    told = []
+    monkeypatch.setattr(tracking, "restore_champion", lambda *what: told.append(what) or "")
+    monkeypatch.setattr(tracking, "record_decision", lambda run_id, *what: told.append(run_id) or "no server answers")
+    rollback.main(["next_stage"])
+    assert champions.reign_of("next_stage") == first
+    assert told == [("shop", "next_stage", first.version), second.run_id]
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"next_stage: back_off {second.version} is taken back by hand; chain {first.version} is ")
+    assert said[1:] == ["no server answers"]
+    for wrong in ([], ["next_stage", "churn"]):
+        with pytest.raises(InputError, match="say which forecast, one of next_stage, churn: make rollback ARGS=churn"):
+            rollback.main(wrong)
+
+
+# --- features in an older model's terms -----------------------------------------------------------------------------
+
+
+def test_categories_are_translated_and_unknown_ones_are_the_others():
+    now = [Feature("type", "g", "", "category", ("pay", "call", "new")), Feature("n", "g", "", "count")]
+    features = pd.DataFrame({"f_type": np.array([0, 1, 2, np.nan], "float32"), "f_n": 1.0})
+    for learnt, codes in ((("call", "pay"), [1, 0, np.nan, np.nan]), (("call", "(other)"), [1, 0, 1, np.nan])):
+        card = {"columns": ["f_type", "f_gone"], "catalogue": to_json([replace(now[0], categories=learnt)])}
+        again = recode(features, now, card)
+        np.testing.assert_array_equal(again["f_type"], codes)
+        assert again["f_type"].dtype == "float32" and again["f_n"].equals(features["f_n"])
+        assert missing(card, now) == ["f_gone"]
+    same = {"columns": ["f_type"], "catalogue": to_json(now[:1])}
+    assert recode(features, now, same) is features

@@ -23,5 +23,6 @@ def test_two_runs_from_nothing_write_the_same_bytes(tmp_path_factory, tmp_path: 
             "reports/metrics.json",
         ),
         *("models/churn/model.skops", "models/next_stage/model.skops", "reports/mlflow_run.json"),
+        *("models/champion/succession.json", "reports/promotion.json"),
         *(f"{published}/predictions.parquet", f"{published}/manifest.json", "reports/report.html"),
     } <= set(ours.files(*RESULTS))

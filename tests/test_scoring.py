@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,6 +100,14 @@ def test_where_there_are_many_the_least_certain_are_given_reasons(trained):
     pd.testing.assert_frame_equal(made.drop(columns=reasons), everybody.drop(columns=reasons))
 
 
+def test_an_older_model_is_given_the_categories_that_it_learnt(trained):
+    """The catalogue of tonight codes categories the other way round."""
+    turned = [replace(f, categories=f.categories[::-1]) if f.categories else f for f in planted.CATALOGUE]
+    codes = {f.column: 2 - tonight()[f.column] for f in turned if f.categories}
+    given = {target: scoring.with_features(model, turned) for target, model in trained.items()}
+    pd.testing.assert_frame_equal(predictions(given, tonight().assign(**codes)), predictions(trained))
+
+
 def test_who_is_silent_for_long_is_told_so_first(trained):
     features = tonight()
     made = predictions(trained, features).set_index("person_id")
@@ -166,6 +176,15 @@ def test_models_that_saw_what_came_after_are_marked(trained, tmp_path):
     hindsight = TrainClock(NIGHT + pd.Timedelta(days=1), (), (), "data0000")
     folder = scoring.publish([predictions(trained)], 40, CLOCK, hindsight, "shop", tmp_path)
     assert "after this cut-off" in tables.read_json(folder / "manifest.json")["warnings"][0]
+
+
+def test_older_champions_are_told_by_what_their_training_could_see(trained, tmp_path):
+    seen = {"next_stage": NIGHT - pd.Timedelta(days=40), "churn": NIGHT - pd.Timedelta(days=10)}
+    hindsight = TrainClock(NIGHT + pd.Timedelta(days=1), (), (), "data0000")
+    folder = scoring.publish([predictions(trained)], 40, CLOCK, hindsight, "shop", tmp_path, known_until=seen)
+    manifest = tables.read_json(folder / "manifest.json")
+    assert manifest["trained_until"] == {target: time.isoformat() for target, time in seen.items()}
+    assert (manifest["warnings"], manifest["mlflow_run_ids"]) == ([], RUNS)
 
 
 def test_a_failure_on_the_way_leaves_the_night_as_it_was(trained, tmp_path):

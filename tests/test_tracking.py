@@ -171,3 +171,50 @@ def test_two_first_users_at_once_do_not_break_the_store(tmp_path):
     ids = {process.communicate()[0].strip() for process in started}
     assert [process.returncode for process in started] == [0, 0]
     assert len(ids) == 2
+
+
+def champion_of(store, target):
+    return store.MlflowClient().get_model_version_by_alias(f"shop.{target}", tracking.ALIAS)
+
+
+def test_the_alias_follows_the_champion_and_goes_back(result, store, trained):
+    model, _, features = trained
+    first = tracking.track(result, "shop")["run_id"]
+    tracked = result.models["churn"]
+    for _ in range(2):  # a step that is run again registers nothing twice
+        assert tracking.set_champion("shop", "churn", first, "candidate", tracked) == ""
+    assert [v.version for v in store.MlflowClient().search_model_versions("name = 'shop.churn'")] == [1]
+    x = features[tracked.card["columns"]].head(9)
+    served = store.sklearn.load_model(f"models:/shop.churn@{tracking.ALIAS}")
+    assert (served.predict_proba(x) == model.predict_proba(x)).all()
+
+    baseline = replace(tracked, card={**tracked.card, "version": "plain"})
+    assert tracking.set_champion("shop", "churn", first, "baseline", baseline) == ""
+    assert champion_of(store, "churn").tags["waymark.version"] == "plain"
+    logged = store.search_logged_models([store.get_run(first).info.experiment_id], output_format="list")
+    assert sorted(m.name for m in logged) == ["baseline_churn", "churn"]
+
+    assert tracking.restore_champion("shop", "churn", tracked.card["version"]) == ""
+    assert champion_of(store, "churn").tags["waymark.version"] == tracked.card["version"]
+    assert "it knows no version other of shop.churn" in tracking.restore_champion("shop", "churn", "other")
+
+
+def test_a_decision_is_kept_with_the_run_of_the_candidates(result, store):
+    run_id = tracking.track(result, "shop")["run_id"]
+    assert tracking.record_decision(run_id, {"churn": {"verdict": "lightgbm stays"}}) == ""
+    run = store.get_run(run_id)
+    assert run.data.tags["waymark.promotion.churn"] == "lightgbm stays"
+    assert run.info.status == "FINISHED"
+    [kept] = tracking.ROOT.glob(f"mlartifacts/{run_id}/artifacts/promotion.json")
+    assert tables.read_json(kept) == {"churn": {"verdict": "lightgbm stays"}}
+
+
+def test_a_store_without_a_registry_costs_a_sentence(result, store, monkeypatch):
+    run_id = tracking.track(result, "shop")["run_id"]
+
+    def refuses(*arguments, **named):
+        raise store.MlflowException("no registry here\nand a trace")
+
+    monkeypatch.setattr(store.MlflowClient, "search_model_versions", refuses)
+    said = tracking.set_champion("shop", "churn", run_id, "candidate", result.models["churn"])
+    assert said.endswith("did not take note (no registry here); what scores is the files in models/champion")
