@@ -51,7 +51,7 @@ def measure(settings: SimulateConfig, seed: int) -> pd.DataFrame:
 
 def as_of_then(identities: Identities) -> np.ndarray:
     """Return the person code of each event as known at the end of the day when it happened."""
-    day = identities.happened // DAY
+    day = identities.events.event_time // DAY
     found = np.empty(len(day), np.int32)
     for d in np.unique(day):
         found[day == d] = identities.persons((d + 1) * DAY)[day == d]

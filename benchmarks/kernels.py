@@ -25,7 +25,7 @@ from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig
 from waymark.eventlog import NEVER_ENDS, EventLog
 from waymark.feature_groups import feature_table
 from waymark.features import assemble, describe
-from waymark.identity import Identities
+from waymark.identity import EventIds, Identities, Links
 from waymark.journeys import StageMap
 from waymark.kernels.jit import DAY
 from waymark.ledger import CUSTOMER
@@ -70,17 +70,13 @@ def draw_log(n: int, seed: int = 7) -> EventLog:
     identities = Identities(
         person_ids=np.array([f"{CUSTOMER}{i:09}" for i in range(n_persons)], object),
         n_customers=n_persons,
-        customer=person,
-        anonymous=np.full(n, -1, np.int32),
-        happened=event_time,
-        known=event_time,
-        is_login=np.zeros(n, bool),
-        owns_until=never,
+        events=EventIds(person, np.full(n, -1, np.int32), event_time, event_time, never, np.ones(n, bool)),
         known_from=np.full(n_persons, START),
         low=none.astype(np.int32),
         high=none.astype(np.int32),
         linked_from=none,
         linked_until=none,
+        erasures=Links(none, none, none, none),
         is_foreign=np.zeros(n_persons, bool),
         rules=IdentityConfig(),
     )
@@ -165,7 +161,7 @@ def read_and_sort(log: EventLog) -> float | None:
     names = {"event_type": (log.event_type, log.event_types), "channel": (log.channel, log.channels)}
     coded = {c: pa.array(np.append(n, None)[codes], pa.string()).dictionary_encode() for c, (codes, n) in names.items()}
     table = {
-        "person": log.identities.customer,
+        "person": log.identities.events.customer,
         "event_time": pa.array(log.event_time, pa.timestamp("us", "UTC")),
         "known_time": pa.array(log.known_time, pa.timestamp("us", "UTC")),
         **coded,

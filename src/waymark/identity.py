@@ -6,6 +6,7 @@ through every merge. A device known to serve several customers is shared, and a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.errors import InputError
 from waymark.kernels import buckets, unions
@@ -23,23 +25,39 @@ _HUB = 10  # times `max_persons_per_id`
 _N_KEPT = 2  # cut-offs whose persons are kept: features and targets ask for one or two again and again
 
 
+class EventIds(NamedTuple):
+    """What events say of identifiers; every array has one element an event."""
+
+    customer: np.ndarray  # int32 code, -1 for none
+    anonymous: np.ndarray  # int32 code, -1 for none
+    event_time: np.ndarray  # int64 microseconds
+    known_time: np.ndarray  # int64 microseconds
+    superseded_time: np.ndarray  # int64 microseconds, `NEVER` while it holds
+    is_customers: np.ndarray  # bool: the customer acted
+
+
+class Links(NamedTuple):
+    """A ledger of links in codes; every array has one element a row."""
+
+    one: np.ndarray  # int32 code
+    two: np.ndarray  # int32 code
+    kind: np.ndarray  # int8, place in `schema.LINK_KINDS`
+    known_time: np.ndarray  # int64 microseconds
+
+
 @dataclass(frozen=True)
 class Identities:
     """The identifiers of a set of events and links, and when each link counts. Codes are places in `person_ids`."""
 
     person_ids: np.ndarray  # (n_ids,) names with their prefix, the customers first; any of them may name a person
     n_customers: int
-    customer: np.ndarray  # (n_events,) int32 customer code, -1 where the event carries none
-    anonymous: np.ndarray  # (n_events,) int32 code, -1 where the event carries none
-    happened: np.ndarray  # (n_events,) int64 microseconds
-    known: np.ndarray  # (n_events,) int64 microseconds: when the event had happened and could be known
-    is_login: np.ndarray  # (n_events,) bool: the customer signed in on an anonymous id
-    owns_until: np.ndarray  # (n_events,) int64 microseconds: when it was restated, or its link erased; else never
+    events: EventIds  # what events say of them
     known_from: np.ndarray  # (n_ids,) int64 microseconds: when the identifier was first known
     low: np.ndarray  # (n_links,) int32 codes, the smaller of the two
     high: np.ndarray  # (n_links,) int32 codes
     linked_from: np.ndarray  # (n_links,) int64 microseconds, ascending: the link counts at cut-offs after this
     linked_until: np.ndarray  # (n_links,) int64 microseconds: and no more after this
+    erasures: Links  # of whatever events say; the smaller code is `one`
     is_foreign: np.ndarray  # (n_ids,) bool: it is somebody's elsewhere
     rules: IdentityConfig
     # What has been found out: (persons, shared devices) by cut-off, and the components grown so far.
@@ -72,7 +90,7 @@ class Identities:
 
     @cached_property
     def _carried(self) -> np.ndarray:
-        return np.where(self.customer >= 0, self.customer, self.anonymous)
+        return np.where(self.events.customer >= 0, self.events.customer, self.events.anonymous)
 
     def are_identified(self, cutoff: int) -> np.ndarray:
         """Say which persons have a customer id as known before `cutoff`, by code."""
@@ -83,8 +101,7 @@ class Identities:
     @cached_property
     def _by_age(self) -> np.ndarray:
         """The codes from the youngest identifier to the oldest; of equal ones the customer's is older, then by name."""
-        code = np.arange(len(self.person_ids))
-        order = np.lexsort((code, code >= self.n_customers, self.known_from))
+        order = np.argsort(self.known_from, kind="stable")  # customers have the smaller codes
         known, is_anonymous = self.known_from[order], order >= self.n_customers
         is_tied = np.append(False, (known[1:] == known[:-1]) & (is_anonymous[1:] == is_anonymous[:-1]))
         run = np.cumsum(~is_tied)
@@ -189,20 +206,41 @@ class Identities:
 
     def _last_authenticated(self, own: np.ndarray, is_shared: np.ndarray, cutoff: int) -> np.ndarray:
         """Give each anonymous event on a shared device to the customer who had last logged in there before it."""
-        n = len(own)
+        events, n = self.events, len(own)
         place = np.empty(n, np.int64)
-        place[np.lexsort((np.arange(n), self.happened))] = np.arange(n)
-        logins = np.flatnonzero(self.is_login & (self.known < cutoff) & ~(self.owns_until < cutoff))
-        key = self.anonymous[logins].astype(np.int64) * n + place[logins]
+        place[np.argsort(events.event_time, kind="stable")] = np.arange(n)
+        is_known = (events.event_time < cutoff) & (events.known_time < cutoff)
+        logins = np.flatnonzero(self._are_logins & is_known & ~(self.owns_until < cutoff))
+        key = events.anonymous[logins].astype(np.int64) * n + place[logins]
         logins, key = logins[np.argsort(key)], np.sort(key)
-        asked = np.flatnonzero((self.customer < 0) & is_shared[self.anonymous])
-        before = np.searchsorted(key, self.anonymous[asked].astype(np.int64) * n + place[asked]) - 1
+        asked = np.flatnonzero((events.customer < 0) & is_shared[events.anonymous])
+        before = np.searchsorted(key, events.anonymous[asked].astype(np.int64) * n + place[asked]) - 1
         is_there = before >= 0
         asked, login = asked[is_there], logins[before[is_there]]
-        same = self.anonymous[login] == self.anonymous[asked]
+        same = events.anonymous[login] == events.anonymous[asked]
         own = own.copy()
-        own[asked[same]] = self.customer[login[same]]
+        own[asked[same]] = events.customer[login[same]]
         return own
+
+    @property
+    def _are_logins(self) -> np.ndarray:
+        """Say with which events the customer signed in on an anonymous id."""
+        return (self.events.customer >= 0) & (self.events.anonymous >= 0) & self.events.is_customers
+
+    @cached_property
+    def owns_until(self) -> np.ndarray:
+        """When each event was restated, or its link erased; else never: int64 microseconds."""
+        events, erasures = self.events, self.erasures
+        n = len(erasures.one)
+        if not n:
+            return events.superseded_time
+        erased = _next_end(
+            np.append(erasures.one, events.customer),
+            np.append(erasures.two, events.anonymous),
+            np.append(erasures.known_time, events.event_time),
+            np.arange(n + len(events.customer)) < n,
+        )
+        return np.minimum(erased[n:], events.superseded_time)
 
 
 def _served(device: np.ndarray, customer: np.ndarray, n_ids: int) -> tuple[np.ndarray, np.ndarray]:
@@ -232,30 +270,13 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityC
         n_customers,
         EventIds(customer, anonymous, happened, known, restated, (events["actor"] == "customer").to_numpy(bool)),
         Links(
-            one, two, links["kind"].to_numpy(object), links["known_time"].to_numpy("datetime64[us]").astype(np.int64)
+            one,
+            two,
+            pd.Categorical(links["kind"], categories=schema.LINK_KINDS).codes,
+            links["known_time"].to_numpy("datetime64[us]").astype(np.int64),
         ),
         rules,
     )
-
-
-class EventIds(NamedTuple):
-    """What events say of identifiers; every array has one element an event."""
-
-    customer: np.ndarray  # int32 code, -1 for none
-    anonymous: np.ndarray  # int32 code, -1 for none
-    event_time: np.ndarray  # int64 microseconds
-    known_time: np.ndarray  # int64 microseconds
-    superseded_time: np.ndarray  # int64 microseconds, `NEVER` while it holds
-    is_customers: np.ndarray  # bool: the customer acted
-
-
-class Links(NamedTuple):
-    """A ledger of links in codes; every array has one element a row."""
-
-    one: np.ndarray  # int32 code
-    two: np.ndarray  # int32 code
-    kind: np.ndarray  # object, one of `schema.LINK_KINDS`
-    known_time: np.ndarray  # int64 microseconds
 
 
 def build_identities(
@@ -275,28 +296,19 @@ def build_identities(
     is_foreign
         (n_ids,) which of them are somebody's elsewhere: they join nobody here.
     """
-    customer, anonymous, happened = events.customer, events.anonymous, events.event_time
-    known = np.maximum(happened, events.known_time)
     known_from = np.full(len(person_ids), NEVER)
-    for codes, when in (
-        (customer, known),
-        (anonymous, known),
-        (links.one, links.known_time),
-        (links.two, links.known_time),
+    for code, *times in (
+        (events.customer, events.event_time, events.known_time),
+        (events.anonymous, events.event_time, events.known_time),
+        (links.one, links.known_time, links.known_time),
+        (links.two, links.known_time, links.known_time),
     ):
-        buckets.least_at(known_from, codes, when)
+        buckets.least_at(known_from, code, *times)
     low, high = np.minimum(links.one, links.two), np.maximum(links.one, links.two)
-    is_erasure, is_end, is_carried = (np.isin(links.kind, kinds) for kinds in (["erase"], ENDS, CARRIED))
+    is_erasure, is_end, is_carried = (_are_among(kinds)[links.kind] for kinds in (["erase"], ENDS, CARRIED))
     until = np.where(
         is_carried, _next_end(low, high, links.known_time, is_end), _next_end(low, high, links.known_time, is_erasure)
     )
-    n_erasures = int(is_erasure.sum())
-    erased = _next_end(
-        np.append(low[is_erasure], customer),
-        np.append(high[is_erasure], anonymous),
-        np.append(links.known_time[is_erasure], happened),
-        np.arange(n_erasures + len(customer)) < n_erasures,
-    )[n_erasures:]
     counts = ~is_end
     if is_foreign is not None:
         counts &= ~(is_foreign[low] | is_foreign[high])
@@ -305,20 +317,21 @@ def build_identities(
     return Identities(
         person_ids=person_ids,
         n_customers=n_customers,
-        customer=customer,
-        anonymous=anonymous,
-        happened=happened,
-        known=known,
-        is_login=(customer >= 0) & (anonymous >= 0) & events.is_customers,
-        owns_until=np.minimum(erased, events.superseded_time),
+        events=events,
         known_from=known_from,
         low=low[order],
         high=high[order],
         linked_from=links.known_time[order],
         linked_until=until[order],
+        erasures=Links(*(column[is_erasure] for column in (low, high, links.kind, links.known_time))),
         is_foreign=np.zeros(len(person_ids), bool) if is_foreign is None else is_foreign,
         rules=rules or IdentityConfig(),
     )
+
+
+def _are_among(kinds: Sequence[str]) -> np.ndarray:
+    """Say which of `schema.LINK_KINDS` are among some."""
+    return np.array([kind in kinds for kind in schema.LINK_KINDS])
 
 
 def _coded(names: pd.Series) -> tuple[np.ndarray, np.ndarray, int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from waymark.config import IdentityConfig
-from waymark.identity import Identities
+from waymark.identity import EventIds, Identities
 
 _DAY = 86_400_000_000  # microseconds
 _NEVER = np.iinfo(np.int64).max
@@ -83,12 +83,7 @@ def _part(identities: Identities, is_member: np.ndarray) -> Identities:
         identities,
         person_ids=identities.person_ids[members],
         n_customers=int(np.searchsorted(members, identities.n_customers)),
-        customer=nothing,
-        anonymous=nothing,
-        happened=nothing,
-        known=nothing,
-        is_login=nothing.astype(bool),
-        owns_until=nothing,
+        events=EventIds(*[nothing] * len(EventIds._fields)),
         known_from=identities.known_from[members],
         is_foreign=identities.is_foreign[members],
         low=np.searchsorted(members, identities.low[links]).astype(np.int32),

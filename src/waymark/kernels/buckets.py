@@ -40,8 +40,8 @@ def find_unsorted(customer, anonymous, component, time, sequence, starts):
 
 
 @jit
-def least_at(least, place, values):
-    """Lower `least[place[i]]` to `values[i]`, in place; a place of -1 is none."""
+def least_at(least, place, one, other):
+    """Lower `least[place[i]]` to the later of the times `one[i]` and `other[i]`, in place; a place of -1 is none."""
     for i in range(len(place)):
-        if place[i] >= 0 and values[i] < least[at(place[i])]:
-            least[at(place[i])] = values[i]
+        if place[i] >= 0:
+            least[at(place[i])] = min(least[at(place[i])], max(one[i], other[i]))

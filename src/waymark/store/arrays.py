@@ -44,7 +44,7 @@ def read_columns(
     starts = np.searchsorted(counts, begins)
     columns = {name: np.empty(len(counts), kind) for name, kind in _ALWAYS.items()}
     for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
-        with opened(root, segment) as file:
+        with opened(root / segment.file) as file:
             _fill(file, columns, slice(begin, end), segment.n_rows, at)
     dead = [dead_positions(root, s) + begin for s, begin in zip(bucket.events, begins, strict=False)]
     if any(map(len, dead)):
@@ -73,15 +73,15 @@ def _fill(file: pq.ParquetFile, columns: dict[str, np.ndarray], rows: slice, n_a
     A column that no segment before had is added.
     """
     schema, n_rows = file.schema_arrow, len(columns["sequence"])
-    asked = [name for name in schema.names if name not in _NOT_READ]
-    for name in asked:
-        if name not in columns:
-            is_number = pa.types.is_floating(schema.field(name).type)
-            columns[name] = np.full(n_rows, np.nan) if is_number else np.full(n_rows, -1, np.int32)
-    same = _same(file, asked)
+    asked = [field for field in schema if field.name not in _NOT_READ]
+    for field in asked:
+        if field.name not in columns:
+            is_number = pa.types.is_floating(field.type)
+            columns[field.name] = np.full(n_rows, np.nan) if is_number else np.full(n_rows, -1, np.int32)
+    same = _same(file.metadata, schema.names, asked)
     for name, value in same.items():
         columns[name][rows] = value
-    table = file.read([name for name in asked if name not in same], use_threads=False)
+    table = file.read([field.name for field in asked if field.name not in same], use_threads=False)
     if table.num_rows != n_all:
         raise OSError(f"it holds {table.num_rows:,} rows, not {n_all:,}")
     if at is not None:
@@ -93,21 +93,22 @@ def _fill(file: pq.ParquetFile, columns: dict[str, np.ndarray], rows: slice, n_a
             begin += len(chunk)
 
 
-def _same(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, Any]:
+def _same(facts: pq.FileMetaData, names: Sequence[str], fields: Sequence[pa.Field]) -> dict[str, Any]:
     """Return the values of those columns that are known to hold but one: no page of theirs has to be unpacked."""
+    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
     found = {}
-    for name in names:
-        place, kind = file.schema_arrow.get_field_index(name), file.schema_arrow.field(name).type
-        groups = [file.metadata.row_group(i).column(place) for i in range(file.metadata.num_row_groups)]
-        facts = [group.statistics for group in groups]
-        if not facts or not all(s is not None and s.has_null_count and (s.has_min_max or s.null_count) for s in facts):
+    for field in fields:
+        columns = [group.column(names.index(field.name)) for group in groups]
+        known = [column.statistics for column in columns]
+        if not known or not all(s is not None and s.has_null_count for s in known):
             continue
-        if all(s.null_count == group.num_values for s, group in zip(facts, groups, strict=True)):
-            found[name] = np.nan if pa.types.is_floating(kind) else NEVER
-        elif (pa.types.is_integer(kind) or pa.types.is_boolean(kind)) and not any(s.null_count for s in facts):
-            ends = {end for s in facts for end in (s.min, s.max)}
+        n_nulls = sum(s.null_count for s in known)
+        if n_nulls == sum(column.num_values for column in columns):
+            found[field.name] = np.nan if pa.types.is_floating(field.type) else NEVER
+        elif not n_nulls and (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)):
+            ends = {end for s in known for end in ((s.min, s.max) if s.has_min_max else (None, NEVER))}
             if len(ends) == 1:
-                found[name] = ends.pop()
+                found[field.name] = ends.pop()
     return found
 
 

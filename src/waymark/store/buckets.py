@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from waymark.store.hashes import hash_texts
 from waymark.store.routes import Routes
-from waymark.store.segments import Segment, damaged, files_of
+from waymark.store.segments import Segment, files_of, read_file
 
 _STATE = ("n_rows", "component", "is_foreign", "changed", "left")
 MOST_FILES = 8  # of identifiers; then they are written into one
@@ -112,12 +112,8 @@ def read_ids(root: Path, bucket: Bucket) -> Ids:
     """Return the identifiers of a bucket."""
     if not bucket.ids:
         return Ids()
-    try:
-        names = [pq.read_table(root / f, page_checksum_verification=True) for f in bucket.ids]
-        state = pq.read_table(root / bucket.state, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(root / bucket.state, error) from None
-    listed, n = pa.concat_tables(names), state.num_rows
+    listed, state = pa.concat_tables([read_file(root / f) for f in bucket.ids]), read_file(root / bucket.state)
+    n = state.num_rows
     numbers = {c: state[c].to_numpy().copy() for c in _STATE}
     return Ids(listed["id"], listed["hash"].to_numpy(), **numbers, n_written=n, n_routed=n)
 
@@ -133,7 +129,7 @@ def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
         begin = ids.n_written if kept else 0
         files = (*kept, f"{bucket.folder}/ids-{generation:06d}.parquet")
         table = pa.table({"id": ids.texts.slice(begin), "hash": ids.hashes[begin:]})
-        pq.write_table(table, root / files[-1], compression="zstd", write_page_checksum=True)
+        pq.write_table(table, root / files[-1], compression="lz4", use_dictionary=False, write_page_checksum=True)
     state = f"{bucket.folder}/state-{generation:06d}.parquet"
     table = pa.table({c: getattr(ids, c) for c in _STATE})
     pq.write_table(table, root / state, compression="lz4", write_page_checksum=True)

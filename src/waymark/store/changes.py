@@ -65,8 +65,9 @@ def are_pending(log: EventLog, cutoff: int) -> np.ndarray:
     def is_later(times: np.ndarray) -> np.ndarray:
         return (times >= begin) & (times != NEVER)
 
-    later = is_later(ids.known) | is_later(log.superseded_time) | is_later(ids.owns_until)
-    for codes in (ids.customer, ids.anonymous):
+    times = log.event_time, log.known_time, log.superseded_time, ids.owns_until
+    later = np.logical_or.reduce([is_later(of_events) for of_events in times])
+    for codes in (ids.events.customer, ids.events.anonymous):
         out[codes[later]] = True
     later = is_later(ids.linked_from) | is_later(ids.linked_until)
     for codes in (ids.low, ids.high):

@@ -17,7 +17,7 @@ from waymark.store.buckets import Bucket, Ids
 from waymark.store.events import NEVER, micros_of
 from waymark.store.kinds import EVENTS, TOLD, Kind
 from waymark.store.names import Names
-from waymark.store.segments import damaged, dead_positions, read_segment, take_rows, together
+from waymark.store.segments import dead_positions, read_file, read_segment, take_rows, together
 
 _ROW = ("customer", "anonymous", "actor", "event_time", "known_time", "superseded_time", "source")
 CUSTOMER_ACTS = schema.ACTORS.index("customer")
@@ -48,10 +48,7 @@ def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
         kinds = {"one": pa.int32(), "two": pa.int32(), "kind": pa.int8(), "known_time": pa.timestamp("us", "UTC")}
         kinds |= {"source": pa.int16(), "probability": pa.float64()}
         return pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
-    try:
-        return pq.read_table(root / bucket.ledger, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(root / bucket.ledger, error) from None
+    return read_file(root / bucket.ledger)
 
 
 def _changed(root: Path, bucket: Bucket, ids: Ids, rank: np.ndarray, old: pa.Table, news: News) -> pa.Table:

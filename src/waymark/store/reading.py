@@ -116,7 +116,7 @@ def _links(table: pa.Table, code: np.ndarray) -> Links:
     return Links(
         code[table["one"].to_numpy()],
         code[table["two"].to_numpy()],
-        np.array(schema.LINK_KINDS, object)[table["kind"].to_numpy()],
+        table["kind"].to_numpy(),
         micros_of(table["known_time"]),
     )
 
