@@ -8,8 +8,10 @@ given prefixes has the family's type.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 TIME = "timestamp[us, UTC]"
 _ARROW = {
@@ -65,17 +67,7 @@ def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
     broken += [f"unknown column {c}" for c in frame.columns if table.type_of(str(c)) is None]
     names = [c for c in table.columns if c in frame.columns]
     names += [c for c in frame.columns if c not in table.columns and table.type_of(str(c)) is not None]
-    if table.key and not set(table.key) - set(frame.columns) and not frame.index.empty:
-        first = frame[table.key[0]]
-        # As texts tell persons apart on one night: the other columns of the key need no look.
-        if isinstance(first.dtype, pd.StringDtype) and first.is_unique and not first.hasnans:
-            frame, repeated = frame.take(first.argsort()).reset_index(drop=True), 0
-        else:
-            frame = frame.sort_values(list(table.key), kind="stable", ignore_index=True)
-            repeated = int(frame.duplicated(list(table.key)).sum())
-        if repeated:
-            broken.append(f"{repeated} repeated keys {table.key}")
-    arrays = []
+    arrays = {}
     for name in names:
         try:
             array = _to_array(frame[name], table.type_of(name))
@@ -84,10 +76,27 @@ def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
             continue
         if array.null_count and not table.is_nullable(name):
             broken.append(f"{array.null_count} nulls in {name}")
-        arrays.append(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array)
+        arrays[name] = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    rows = pa.table(arrays)
+    if table.key and set(table.key) <= set(arrays):
+        order = pc.sort_indices(rows, [(name, "ascending") for name in table.key])
+        repeated = _count_repeated(rows.select(table.key).take(order))
+        if repeated:
+            broken.append(f"{repeated} repeated keys {table.key}")
+        rows = rows.take(order)
     if broken:
         raise ContractError(f"{table.name} ({table.grain}): " + "; ".join(broken))
-    return pa.table(dict(zip(names, arrays, strict=True)))
+    return rows
+
+
+def _count_repeated(keys: pa.Table) -> int:
+    """Return how many of some sorted keys are the one before."""
+    is_same = np.ones(max(len(keys) - 1, 0), bool)
+    for key in keys.columns:
+        before, after = key[:-1], key[1:]
+        is_equal = pc.equal(before, after).fill_null(False).to_numpy(zero_copy_only=False)
+        is_same &= is_equal | (before.is_null().to_numpy() & after.is_null().to_numpy())
+    return int(is_same.sum())
 
 
 def _to_array(values: pd.Series, kind: str) -> pa.Array:
@@ -97,6 +106,8 @@ def _to_array(values: pd.Series, kind: str) -> pa.Array:
         raise TypeError("text")  # which Arrow would parse
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         values = values.dt.tz_convert(None)  # Arrow reads the values of zoned times in a way that pandas warns of
+    if values.dtype == kind == "float32" and not np.isnan(values.to_numpy()).any():
+        return pa.array(values.to_numpy())  # nothing is missing, which Arrow would look for one by one
     return pa.Array.from_pandas(values, type=_ARROW[kind])
 
 

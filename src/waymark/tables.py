@@ -31,6 +31,7 @@ BACKTEST = Path("reports/backtest")
 REALISED = Path("reports/realised.parquet")
 
 GROUP_ROWS = 1 << 17  # rows that are written, and may be read, at a time
+_DICTIONARY_BYTES = 1 << 16  # of a column whose values take more, the rest is written without a dictionary
 
 
 @contextmanager
@@ -61,10 +62,12 @@ def write_sorted(chunks: Iterable[pa.Table], columns: pa.Schema, n_rows: int, pa
     How they are cut into chunks changes no byte.
     """
     metadata = {_SEAL: _seal(columns, n_rows), **({_NOTE: note.encode()} if note else {})}
-    # Numbers that hardly repeat are written and read in half the time, and smaller, without a dictionary.
+    # Numbers that hardly repeat, nor lie in an order, are written in half the time without a dictionary and their
+    # extremes; LZ4 takes half of the time of Zstandard, to write and to read, and a quarter more space.
     numbers = [field.name for field in columns if pa.types.is_floating(field.type)]
     others = [name for name in columns.names if name not in numbers]
-    how = {"compression": "zstd", "write_page_checksum": True, "use_dictionary": others}
+    how = {"compression": "lz4", "write_page_checksum": True, "use_dictionary": others, "write_statistics": others}
+    how |= {"dictionary_pagesize_limit": _DICTIONARY_BYTES}
     how |= {"use_byte_stream_split": numbers} if numbers else {}
     with atomic(path) as temporary, pq.ParquetWriter(temporary, columns.with_metadata(metadata), **how) as writer:
         left = columns.empty_table()
