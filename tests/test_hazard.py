@@ -244,7 +244,7 @@ def drifting(drift: float, n: int = 6000) -> tuple[pd.DataFrame, pd.DataFrame, n
 
 
 @pytest.mark.parametrize(("drift", "is_kept"), [(1.0, False), (0.5, True)])
-def test_log_odds_are_moved_only_where_newer_nights_prove_that_it_serves(drift, is_kept):
+def test_log_odds_are_moved_only_where_newer_nights_prove_that_it_serves(drift, is_kept, tmp_path):
     x, y, persons, days = drifting(drift)
     settings = {"horizon_days": 5, "horizons_days": (5,), "colsample_bytree": 1.0, "n_estimators": 40}
     plain = Hazard(**settings).fit(x, y, persons, days)
@@ -257,6 +257,8 @@ def test_log_odds_are_moved_only_where_newer_nights_prove_that_it_serves(drift, 
     np.testing.assert_allclose(model.scores(x), intercept + slope * plain.scores(x), atol=1e-9)
     one_by_one = model.booster_.predict(model.matrix(x, 1), raw_score=True) + model.start_[1]
     np.testing.assert_array_equal(model.scores(x)[:, 1], one_by_one)
+    again = models.read(tmp_path / "model.skops", models.save(model, tmp_path / "model.skops"))
+    np.testing.assert_array_equal(again.scores(x), model.scores(x))
     newest = days >= 90
     silent = y["return_days"].isna()[newest].mean()
     moved, left = (m.survival(x[newest], [5]).mean() for m in (model, plain))
