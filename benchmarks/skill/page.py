@@ -81,5 +81,6 @@ def _all(protocol: Protocol, found: Mapping[str, Any]) -> list[str]:
     head = f"| {protocol.title} | {' | '.join(NAMES[m] for m in metrics)} |"
     rule = f"| --- | {' | '.join('---:' for _ in metrics)} |"
     rows = [f"| {name} | {' | '.join(f'{v[m]:.4f}' for m in metrics)} |" for name, v in found["models"].items()]
-    cost = f"{found['n_train']:,} training points, with a label or without; {found['cpu_seconds']:.0f} s of CPU, {found['peak_mb']:,.0f} MB at most."
+    points = f"{found['n_train']:,} training points, with a label or without"
+    cost = f"{points}; {found['cpu_seconds']:.0f} s of CPU, {found['peak_mb']:,.0f} MB at most."
     return [head, rule, *rows, "", cost, ""]
