@@ -155,6 +155,16 @@ def test_what_was_watched_in_part_trains_as_far_as_it_was_watched():
     assert silent[~is_new].mean() > 0.95
 
 
+def test_a_period_that_nobody_was_watched_through_goes_on_at_the_rate_of_the_one_before():
+    watched = TARGETS.assign(observed_days=np.minimum(TARGETS["observed_days"], 30.0))
+    watched["return_days"] = watched["return_days"].where(watched["return_days"] < 30)
+    model, _ = trained(watched)
+    edges, silent = model.edges_, 1 / (1 + np.exp(model.start_))
+    seen = edges.tolist().index(30)
+    daily = silent ** (1 / np.diff(edges, prepend=0))
+    np.testing.assert_allclose(daily[seen + 1 :], daily[seen])
+
+
 def test_a_known_law_is_found_again():
     """The hazard is 0.2 a day until day 3, and 0.05 from then on; it doubles for half of the persons."""
     rng = np.random.default_rng(0)

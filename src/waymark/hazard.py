@@ -19,7 +19,7 @@ from waymark.periods import Curve, expand, lay_edges, n_periods
 
 SILENCE = "f_days_since_last_activity"
 PERIOD_COLUMNS = ("period_start_days", "silence_days")  # the last columns of the matrix that the trees are given
-_SMOOTHING = 0.5  # returns, and as many that were none, in each period: none is impossible
+_SMOOTHING = 1.0  # rows that each period is thought to have had besides, with the rate of return of the one before
 
 
 class Hazard(ClassifierMixin, BaseEstimator):
@@ -206,11 +206,20 @@ max_bin, n_jobs, random_state
         return draw < self.max_rows / n.sum()
 
     def _start(self, period: np.ndarray, has_returned: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Return the log-odds of return in each period, (n_periods,)."""
-        n_edges = len(self.edges_)
-        n = np.bincount(period, weight, n_edges) + 2 * _SMOOTHING
-        returned = np.bincount(period, weight * has_returned, n_edges) + _SMOOTHING
-        return np.log(returned / (n - returned))
+        """Return the log-odds of return in each period, (n_periods,).
+
+        A period that hardly anybody was watched through goes on at the daily rate of the one before.
+        """
+        days = np.diff(self.edges_, prepend=0)
+        n, returned = (np.bincount(period, w, len(days)) for w in (weight, weight * has_returned))
+        silent = np.empty(len(days))  # the probability of no return
+        expected = 0.5
+        surest = 1 - 0.5 / (n.max() + 1)  # or rates would shrink to nothing where nobody ever returned
+        for k in range(len(days)):
+            silent[k] = (n[k] - returned[k] + _SMOOTHING * expected) / (n[k] + _SMOOTHING)
+            if k + 1 < len(days):
+                expected = min(silent[k] ** (days[k + 1] / days[k]), surest)
+        return np.log1p(-silent) - np.log(silent)
 
     @property
     def matrix_columns(self) -> tuple[str, ...]:
