@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow'
 TARGETS = ("next_stage", "churn")
 PUBLISHED = ("data/predictions", "models/champion", "reports/promotion.json", "reports/report.html")
 SOONER = ["-S", "+set.targets.horizon_days=14", "-S", "conf/features/snapshots.yaml:last_k=3"]
+FEW = "[recency,counts,values]"  # groups of features
 TRACKED = ("grid-1", "grid-2", "sooner")  # `sent` has its run in a store elsewhere
 MODELS = {"main": "lightgbm", "grid-1": "logistic", "grid-2": "back_off", "sent": "rfm_logistic", "sooner": "lightgbm"}
 
@@ -51,7 +52,8 @@ def lab(tmp_path_factory) -> Lab:
     elsewhere = f"sqlite:///{base / 'elsewhere.db'}"
     project.run("dvc", "exp", "run", "--queue", "-n", "grid", "-S", "model=logistic,back_off")
     run_the_queue(project)
-    project.run("dvc", "exp", "run", "--temp", "-n", "sent", "-S", "model=rfm_logistic", MLFLOW_TRACKING_URI=elsewhere)
+    few = ["-S", "model=rfm_logistic", "-S", f"++set.features.groups={FEW}"]
+    project.run("dvc", "exp", "run", "--temp", "-n", "sent", *few, MLFLOW_TRACKING_URI=elsewhere)
     project.run("dvc", "exp", "run", "-n", "sooner", *SOONER)
     _, main = json.loads(project.run("dvc", "exp", "show", "--json"))
     revisions = [main, *(revision for e in main["experiments"] for revision in e["revs"])]
@@ -85,6 +87,11 @@ def test_dvc_shows_each_experiment_with_its_model_its_metrics_and_its_run(lab: L
     assert {name: lab.settings(name)["model"]["name"] for name in lab.shown} == MODELS
     assert len({lab.metrics(name)["next_stage"]["log_loss"] for name in MODELS}) == len(MODELS)
     assert len({lab.run_id(name) for name in MODELS}) == len(MODELS)
+
+
+def test_an_experiment_may_have_other_groups_of_features(lab: Lab):
+    assert lab.settings("sent")["features"]["groups"] == ["recency", "counts", "values"]
+    assert len(lab.settings("main")["features"]["groups"]) > 3
 
 
 def test_dvc_compares_the_settings_of_two_experiments(lab: Lab):
