@@ -19,7 +19,9 @@ from waymark.recoding import missing, recode
 FEATURES, TARGETS = planted.tables(n_persons=300)
 SETTINGS = PromoteConfig(n_bootstrap=200)
 FIRST = FEATURES["cutoff_time"].min()
-TRAINED_UNTIL = eligibility.newest_training_cutoff(TARGETS, "next_stage")
+TRAINED_UNTIL = TARGETS.loc[
+    (TARGETS["fold"] == "train") & (TARGETS["next_stage_status"] == "mature"), "cutoff_time"
+].max()
 KNOWN_UNTIL = "2025-04-01T00:00:00+00:00"
 TONIGHT = Reign("lightgbm", "lightgbm", CANDIDATE, TRAINED_UNTIL.isoformat(), KNOWN_UNTIL, {}, {}, "run", {})
 
@@ -40,7 +42,7 @@ def reign_of(model, **other):
     return replace(TONIGHT, **named, **other)
 
 
-def contest(contenders, succession=None, features=FEATURES, alarms=(), tonight=TONIGHT, trained_until=TRAINED_UNTIL):
+def contest(contenders, succession=None, features=FEATURES, alarms=(), tonight=TONIGHT, trained_until=None):
     if succession is None:
         succession = Succession((reign_of(contenders[CHAMPION]),) if CHAMPION in contenders else ())
     rows = promotion.test_rows(features, TARGETS, "next_stage", "scored")
@@ -52,7 +54,7 @@ def contest(contenders, succession=None, features=FEATURES, alarms=(), tonight=T
         succession,
         tonight,
         alarms,
-        trained_until=trained_until,
+        trained_until=trained_until or dict.fromkeys(contenders, TRAINED_UNTIL),
         horizon_days=7,
         min_persons=50,
     )
@@ -133,13 +135,35 @@ def test_a_stale_candidate_is_refused():
         CHAMPION,
         "stale: its training rows end 2025-03-10, and those there are now 2025-03-17",
     )
-    found = contest({CANDIDATE: stale, CHAMPION: CHAIN}, trained_until=newest)
+    found = contest({CANDIDATE: stale, CHAMPION: CHAIN}, trained_until={CANDIDATE: newest})
     assert found.refused == {CANDIDATE: "stale: its training rows end 2025-03-10, those of the champion 2025-03-17"}
     later = Succession((reign_of(CHAIN, known_until="2025-04-08T00:00:00+00:00"),))
     found = contest({CANDIDATE: TREES, CHAMPION: CHAIN}, later)
     assert found.refused == {
         CANDIDATE: "stale: it learnt from what was known by 2025-04-01, the champion by 2025-04-08"
     }
+
+
+def test_a_hazard_that_learnt_from_silences_still_watched_makes_nobody_stale():
+    """In case logs, rows train a hazard whose horizon has not passed, and nobody else."""
+    is_watched = TARGETS["cutoff_time"] == TRAINED_UNTIL  # the newest of those that train
+    targets = TARGETS.assign(
+        churn_status=np.where(is_watched, "immature", "mature"),
+        is_silent=TARGETS["is_silent"].astype("boolean").mask(is_watched),
+        return_days=TARGETS["return_days"].mask(is_watched & (TARGETS["return_days"] >= 7)),
+        observed_days=np.where(is_watched, 7.0, 90.0),
+    )
+    found, trained_until = {}, {}
+    for role, name, settings in ((CANDIDATE, "hazard", {"n_estimators": 20}), (BASELINE, "recency", {})):
+        model, card = models.train(FEATURES, targets, planted.CATALOGUE, "churn", name, settings, planted.GROUPS, 7)
+        found[role] = model, card | {"version": name}
+        trained_until[role] = models.newest_training_cutoff(targets, "churn", model)
+        assert card["trained_until"] == trained_until[role].isoformat()
+    assert trained_until[CANDIDATE] > trained_until[BASELINE]
+    assert contest(found, trained_until=trained_until).refused == {}
+    reign = reign_of(found[CANDIDATE])
+    champion = {CHAMPION: found[CANDIDATE], BASELINE: found[BASELINE]}
+    assert contest(champion, Succession((reign,)), trained_until=trained_until).refused == {}
 
 
 # --- who is compared ------------------------------------------------------------------------------------------------
@@ -213,7 +237,7 @@ def test_test_rows_that_the_champion_saw_are_left_out_for_everybody():
         succession,
         TONIGHT,
         (),
-        trained_until=TRAINED_UNTIL,
+        trained_until=dict.fromkeys((CANDIDATE, CHAMPION), TRAINED_UNTIL),
         horizon_days=7,
         min_persons=50,
     )

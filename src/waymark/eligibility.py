@@ -15,6 +15,7 @@ from waymark.promotion import BASELINE, CANDIDATE, CHAMPION, Contest, Model
 from waymark.recoding import missing
 
 _SHOWN = 3  # features named in a sentence
+_HAZARD = "hazard"  # learns from silences that are still watched, so that its rows end later than those of the others
 
 
 def contest(
@@ -26,7 +27,7 @@ def contest(
     tonight: Reign,
     alarms: Sequence[Mapping[str, str]],
     *,
-    trained_until: pd.Timestamp,
+    trained_until: Mapping[str, pd.Timestamp],
     horizon_days: int,
     min_persons: int,
 ) -> Contest:
@@ -49,7 +50,8 @@ def contest(
     alarms
         The findings of leakcheck, as in reports/leakcheck.json.
     trained_until
-        Newest cut-off among the present training rows.
+        Role -> newest cut-off among the present training rows of a model of its kind: some learn from rows that others
+        cannot use yet.
     horizon_days
         How far a label reaches.
     min_persons
@@ -81,17 +83,12 @@ def contest(
         for role in (CANDIDATE, BASELINE)
         if role in found
         and (
-            why := _why_stale(found[role][1], trained_until, tonight, present)
+            why := _why_stale(found[role][1], trained_until[role], tonight, present)
             or _why_leaking(found[role][1], catalogue, alarms)
             or _why_taken_back(found[role][1], succession)
         )
     }
     return Contest(target, rows, catalogue, found, refused, absent, is_spared)
-
-
-def newest_training_cutoff(targets: pd.DataFrame, target: str) -> pd.Timestamp:
-    """Return the newest cut-off among the rows that a model of `target` trains on."""
-    return targets.loc[(targets["fold"] == "train") & (targets[f"{target}_status"] == "mature"), "cutoff_time"].max()
 
 
 def _why_set_aside(present: Reign, card: Mapping[str, Any], catalogue: Sequence[Feature], tonight: Reign) -> str | None:
@@ -109,7 +106,8 @@ def _why_stale(
     own = pd.Timestamp(card["trained_until"])
     if own != trained_until:
         return f"stale: its training rows end {own:%Y-%m-%d}, and those there are now {trained_until:%Y-%m-%d}"
-    if present is not None and own < (theirs := pd.Timestamp(present.trained_until)):
+    is_alike = present is not None and (present.name == _HAZARD) == (card["name"] == _HAZARD)
+    if present is not None and is_alike and own < (theirs := pd.Timestamp(present.trained_until)):
         return f"stale: its training rows end {own:%Y-%m-%d}, those of the champion {theirs:%Y-%m-%d}"
     if present is not None and (own := tonight.saw_until) < (theirs := present.saw_until):
         return f"stale: it learnt from what was known by {own:%Y-%m-%d}, the champion by {theirs:%Y-%m-%d}"

@@ -217,6 +217,11 @@ def n_training_rows(targets: pd.DataFrame, target: str, model: ClassifierMixin) 
     return int(_trains(targets, target, model).sum())
 
 
+def newest_training_cutoff(targets: pd.DataFrame, target: str, model: ClassifierMixin) -> pd.Timestamp:
+    """Return the newest cut-off among the rows that `training_rows` has."""
+    return targets.loc[_trains(targets, target, model), "cutoff_time"].max()
+
+
 def _trains(targets: pd.DataFrame, target: str, model: ClassifierMixin) -> pd.Series:
     if isinstance(model, Hazard):
         return (targets["fold"] == "train") & (targets["observed_days"] >= model.first_edge)

@@ -56,7 +56,9 @@ def _decide(target: str, features: pd.DataFrame, targets: pd.DataFrame) -> dict[
         succession,
         reigns[CANDIDATE],
         tables.read_json(tables.REPORTS / "leakcheck.json")["findings"],
-        trained_until=eligibility.newest_training_cutoff(targets, target),
+        trained_until={
+            role: models.newest_training_cutoff(targets, target, model) for role, (model, _) in found.items()
+        },
         horizon_days=asked.horizon_days,
         min_persons=promote.min_persons,
     )
