@@ -238,3 +238,19 @@ def test_in_the_end_no_news_are_left(nights):
         nights.make()
         assert len(list((nights.folder / "kept/journeys").glob("news-*"))) <= kept.TURNS
         nights.assert_whole()
+
+
+@pytest.mark.parametrize("news", ["c39", "c3", "", "new"], ids=["partner", "another partner", "hub", "new partner"])
+def test_an_id_that_too_many_are_linked_to_leads_to_nobody(nights, news):
+    nights.rules = IdentityConfig(max_persons_per_id=2)
+    nights.night(*(nights.event(f"c{i}", device="hub") for i in range(40)))
+    nights.make()
+    nights.night(nights.event(news, device="" if news.startswith("c") else "hub"))
+    nights.make()
+    nights.assert_whole()
+    assert kept.read(nights.folder / "kept/identifiers")["id"].is_unique
+    of_two = contents(nights.folder / "kept")
+    shutil.rmtree(nights.folder / "store")
+    landing.ingest(nights.folder / "landing", brand(True, False), nights.rules, nights.folder / "store", 1)
+    nights.make()
+    assert contents(nights.folder / "kept") == of_two

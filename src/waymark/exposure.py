@@ -11,7 +11,7 @@ import pandas as pd
 
 from waymark.config import IdentityConfig, JourneyConfig
 from waymark.eventlog import EventLog, group_by_person
-from waymark.identity import Identities
+from waymark.identity import NEVER, Identities
 from waymark.journeys import StageMap
 from waymark.persons import ever_linked
 
@@ -33,15 +33,15 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
 def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pd.DataFrame:
     """Return rows of `schema.EXPOSURE`: what hangs on each rule, as known before `cutoff` (microseconds)."""
     ids = log.identities
-    seen, stage_map, widest = log.visible(cutoff), StageMap(log, journey), ever_linked(ids)
+    seen, stage_map, widest = log.visible(cutoff), StageMap(log, journey), ever_linked(_without_hubs(ids, NEVER))
     in_force = _View(log, stage_map, seen, cutoff)
     columns = {
         "n_events": in_force.person[seen],
         "n_shared_devices": np.flatnonzero(_are_shared(ids, cutoff)),
         "n_crowded_ids": np.flatnonzero(ids.are_crowded(cutoff)),
     }
-    for name, changed in _others(ids).items():
-        view = _View(replace(log, identities=replace(ids, rules=ids.rules.model_copy(update=changed))), *in_force.rest)
+    for name, other in _others(ids, cutoff).items():
+        view = _View(replace(log, identities=other), *in_force.rest)
         columns |= {f"{name}_{count}": codes for count, codes in _compare(in_force, view).items()}
     counted = {name: np.bincount(widest[codes], minlength=len(widest)) for name, codes in columns.items()}
     is_there = np.logical_or.reduce([n > 0 for n in counted.values()])
@@ -49,10 +49,24 @@ def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pd.Data
     return pd.DataFrame({"id": names} | {name: n[is_there].astype(np.int32) for name, n in counted.items()})
 
 
-def _others(ids: Identities) -> dict[str, dict[str, Any]]:
-    """Return what is changed of the rules in force, by the name that `schema.EXPOSURE` has for it."""
-    no_limit = {"max_persons_per_id": len(ids.person_ids) + 2}
-    return {name: {"shared_devices": name} for name in SHARED_DEVICES} | {"unlimited": no_limit}
+def _others(ids: Identities, cutoff: int) -> dict[str, Identities]:
+    """Return who is who under each other rule, by the name that `schema.EXPOSURE` has for it."""
+
+    def under(found: Identities, **changed: Any) -> Identities:
+        return replace(found, rules=found.rules.model_copy(update=changed))
+
+    no_limit = under(_without_hubs(ids, cutoff), max_persons_per_id=len(ids.person_ids) + 2)
+    return {name: under(ids, shared_devices=name) for name in SHARED_DEVICES} | {"unlimited": no_limit}
+
+
+def _without_hubs(ids: Identities, cutoff: int) -> Identities:
+    """Take away the links of ids that link nobody for good: what they lead to may lie in any bucket."""
+    is_hub = ids.are_hubs(cutoff)
+    if not is_hub.any():
+        return ids
+    kept = ~(is_hub[ids.low] | is_hub[ids.high])
+    links = {name: getattr(ids, name)[kept] for name in ("low", "high", "linked_from", "linked_until")}
+    return replace(ids, **links)
 
 
 def add_up(listed: pd.DataFrame, rules: IdentityConfig) -> dict[str, Any]:
@@ -66,7 +80,8 @@ def add_up(listed: pd.DataFrame, rules: IdentityConfig) -> dict[str, Any]:
         them. `rules` has one entry a rule for shared devices, and one for the rule in force without that limit (null):
         `n_persons` with events; `n_events_moved`, those of another person than under the rules in force;
         `n_persons_concerned`, those under the rules in force who gain or lose such an event; `n_stages_changed`, those
-        of them whose latest event is somebody's at another present stage.
+        of them whose latest event is somebody's at another present stage. Without the limit, too, an id that has had
+        more than `identity.hub_size` partners links nobody.
     """
     total = {name: int(listed[name].sum()) for name in listed if name != "id"}
 

@@ -116,7 +116,7 @@ class Identities:
             if len(self.stitched) >= _N_KEPT:
                 self.stitched.pop(next(iter(self.stitched)))
             parents, low, high = self._grow(cutoff)
-            is_crowded = self._are_crowded(low, high, parents) | self._are_hubs(cutoff)
+            is_crowded = self._are_crowded(low, high, parents) | self.are_hubs(cutoff)
             kept = ~(is_crowded[low] | is_crowded[high])
             component, is_shared = self._components(low[kept], high[kept], parents)
             oldest = np.empty_like(component)
@@ -127,9 +127,9 @@ class Identities:
     def are_crowded(self, cutoff: int) -> np.ndarray:
         """Say which identifiers more than `max_persons_per_id` persons are linked to before `cutoff`, by code."""
         parents, low, high = self._grow(cutoff)
-        return self._are_crowded(low, high, parents) | self._are_hubs(cutoff)
+        return self._are_crowded(low, high, parents) | self.are_hubs(cutoff)
 
-    def _are_hubs(self, cutoff: int) -> np.ndarray:
+    def are_hubs(self, cutoff: int) -> np.ndarray:
         """Say which anonymous ids had ever been linked to so many others that nothing makes them one person's again."""
         n_ids, n = len(self.person_ids), np.searchsorted(self.linked_from, cutoff)
         own, other = np.concatenate([self.high[:n], self.low[:n]]), np.concatenate([self.low[:n], self.high[:n]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,18 +45,19 @@ def read_members(
     """Return the events of some whole components of a bucket as arrays; see `read_log`.
 
     `is_member` says by place which identifiers are theirs, none that lives elsewhere; None: all. Identifiers that
-    members share an event or a link with are in the log as well.
+    members share an event or a link with are in the log as well, as foreign ones.
     """
     bucket = manifest.buckets[number]
     column, links = read_columns(root, bucket, ids.component, is_member), read_ledger(root, bucket)
-    met = np.arange(len(ids.texts))
+    met, is_foreign = np.arange(len(ids.texts)), ids.is_foreign
     if is_member is not None:
+        is_foreign = ~is_member  # what an id that too many are linked to leads to is another component
         links = links.filter(pa.array(is_member[links["one"].to_numpy()] | is_member[links["two"].to_numpy()]))
         is_met = np.append(is_member, False)
         for places in (*(column[end] for end in EVENTS.ends), *(links[end].to_numpy() for end in TOLD.ends)):
             is_met[places] = True
         met = np.flatnonzero(is_met[:-1])
-    return _log(manifest.new_names(), ids, met, column, links, rules)
+    return _log(manifest.new_names(), replace(ids, is_foreign=is_foreign), met, column, links, rules)
 
 
 def _log(
