@@ -109,6 +109,28 @@ def test_grades_are_what_a_sum_by_hand_says(tmp_path):
     schema.to_arrow(grades, schema.REALISED)
 
 
+@pytest.mark.parametrize("is_earlier", [False, True])
+def test_a_baseline_that_knows_other_stages_than_the_champion_is_graded_by_its_own(tmp_path, monkeypatch, is_earlier):
+    """A champion of an earlier training may know a stage that tonight's baseline does not, and the other way round."""
+
+    def differing(forecast, role, plain=table):
+        frame = plain(forecast, role)
+        if role == "champion":
+            return frame
+        attrs = frame.attrs | {"next_stages": {"p_next_bought": "bought"}}
+        frame = frame.assign(p_stay=frame["p_stay"] + frame["p_next_looking"]).drop(columns="p_next_looking")
+        frame.attrs = attrs
+        return frame
+
+    monkeypatch.setitem(globals(), "table", differing)
+    folder = publish(tmp_path)
+    if is_earlier:
+        manifest = tables.read_json(folder / "manifest.json")
+        tables.write_json({k: v for k, v in manifest.items() if k != "next_stages_of"}, folder / "manifest.json")
+    stage = of(grade(tmp_path), "next_stage", "baseline")  # Ann bought, Bob stayed, Dan did what nobody had foreseen
+    assert stage["log_loss"] == pytest.approx(-np.log([0.125 / 0.5, 0.375 / 0.5, 1e-6]).mean(), abs=1e-6)
+
+
 def test_a_night_is_graded_from_the_moment_on_when_its_horizon_has_passed(tmp_path):
     publish(tmp_path)
     assert grade(tmp_path, tonight=RIPE - pd.Timedelta(days=1)).empty

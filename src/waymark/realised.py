@@ -62,6 +62,11 @@ class Night:
         """The file of each role's forecasts."""
         return {role: FORECASTS[role] for role in self.manifest["models"]}
 
+    def next_stages(self, role: str, forecast: pd.DataFrame) -> dict[str, str]:
+        """Return the columns of a role's forecast that hold the probability of a next stage, each with its stage."""
+        told = self.manifest.get("next_stages_of", {}).get(role, self.manifest["next_stages"])
+        return {column: stage for column, stage in told.items() if column in forecast}  # earlier versions told one list
+
     def section(self, cls: type, name: str) -> Any:
         """Return a section of the settings that the night was made with."""
         return config.check(cls, self._settings[name], f"section {name} of {self.folder / SETTINGS}")
@@ -135,7 +140,7 @@ def _grade(night: Night, logs: Logs) -> list[dict[str, Any]]:
             if target == "churn":
                 y, p = _silence(forecast, truth, silent_column(night.horizon_days))
             else:
-                y, p = _next_stage(forecast, truth, night.manifest["next_stages"])
+                y, p = _next_stage(forecast, truth, night.next_stages(role, forecast))
             if len(y):
                 about = {"target": target, "role": role, "model": model["name"], "version": model["version"]}
                 rows.append(times | about | _marks(target, y, p) | {"forecast_sha256": night.manifest["sha256"][file]})

@@ -108,10 +108,11 @@ def are_complete(baselines: Mapping[str, Model]) -> bool:
 def score_baselines(features: pd.DataFrame, baselines: Mapping[str, Model], horizon_days: int) -> pd.DataFrame:
     """Return what the best baselines (target -> model and card) forecast.
 
-    Rows of `schema.BASELINE`, in the order of `features`, with `attrs["models"]` as in `score`.
+    Rows of `schema.BASELINE`, in the order of `features`, with `attrs` as in `score`.
     """
     forecast, _, _ = _forecast(features, baselines["next_stage"], baselines["churn"], horizon_days)
     forecast = forecast.drop(columns="next_stage").assign(person_id=features["person_id"])
+    forecast.attrs["next_stages"] = next_columns(baselines["next_stage"][0].classes_.tolist())
     forecast.attrs["models"] = _names(baselines)
     return forecast
 
@@ -233,16 +234,19 @@ def publish(
             " looking back, not for judging the forecast"
         )
     with tables.new_folder(folder) as new:
-        models = {"champion": _write(counted(), n_persons, new / FORECASTS["champion"], schema.PREDICTIONS)}
+        written = {"champion": _write(counted(), n_persons, new / FORECASTS["champion"], schema.PREDICTIONS)}
         if baseline is not None:
-            models["baseline"] = _write(baseline, n_persons, new / FORECASTS["baseline"], schema.BASELINE)
+            written["baseline"] = _write(baseline, n_persons, new / FORECASTS["baseline"], schema.BASELINE)
+        models = {role: told["models"] for role, told in written.items()}
         said = first.iloc[0] if len(first) else {}
         manifest = {
             "cutoff_time": clock.cutoff_time.isoformat(),
             "source": source,
             "n_persons": n_persons,
             "stages": dict(sorted(stages.items())),
-            "next_stages": first.attrs["next_stages"],
+            "next_stages": written["champion"]["next_stages"],
+            # The champion may be of an earlier training, which knew other stages.
+            "next_stages_of": {role: told["next_stages"] for role, told in written.items()},
             "versions": {k: said[k] for k in schema.PREDICTIONS.columns if "version" in k and len(said)},
             "mlflow_run_ids": {target: said[f"mlflow_run_id_{target}"] for target in seen if len(said)},
             "trained_until": {target: time.isoformat() for target, time in seen.items()},
@@ -258,11 +262,11 @@ def publish(
 
 
 def _write(stretches: Iterable[pd.DataFrame], n_rows: int, path: Path, table: schema.Table) -> dict[str, Any]:
-    """Write a table and return which models it is from."""
+    """Write a table and return its `attrs`: which models it is from, and which next stages it speaks of."""
     first, stretches = _peek(stretches)
     columns = schema.to_arrow(first, table).schema
     tables.write_sorted((schema.to_arrow(rows, table) for rows in stretches), columns, n_rows, path)
-    return first.attrs["models"]
+    return first.attrs
 
 
 def _peek(stretches: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, Iterator[pd.DataFrame]]:
