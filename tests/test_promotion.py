@@ -454,5 +454,7 @@ def test_categories_are_translated_and_unknown_ones_are_the_others():
         np.testing.assert_array_equal(again["f_type"], codes)
         assert again["f_type"].dtype == "float32" and again["f_n"].equals(features["f_n"])
         assert missing(card, now) == ["f_gone"]
+    turned = {"columns": ["f_type", "f_n"], "catalogue": to_json([now[0], replace(now[1], categories=("one",))])}
+    assert missing(turned, now) == ["f_n"]  # a category then, a number now
     same = {"columns": ["f_type"], "catalogue": to_json(now[:1])}
     assert recode(features, now, same) is features

@@ -13,9 +13,13 @@ from waymark.eventlog import OTHER
 
 
 def missing(card: Mapping[str, Any], catalogue: Sequence[Feature]) -> list[str]:
-    """Return the columns that the model of `card` needs and that the features of `catalogue` lack."""
-    present = {f.column for f in catalogue}
-    return [c for c in card["columns"] if c not in present]
+    """Return the columns that the model of `card` needs and that the features of `catalogue` lack.
+
+    A number is not what a category was, nor the other way round.
+    """
+    is_number = {f.column: f.categories is None for f in catalogue}
+    other = {f.column for f in from_json(card["catalogue"]) if is_number.get(f.column) != (f.categories is None)}
+    return [c for c in card["columns"] if c not in is_number or c in other]
 
 
 def recode(features: pd.DataFrame, catalogue: Sequence[Feature], card: Mapping[str, Any]) -> pd.DataFrame:
