@@ -169,6 +169,21 @@ def test_no_test_row_is_said_in_one_sentence():
         judge({"churn": MODELS["churn"]}, targets=targets)
 
 
+def test_a_hazard_of_silences_still_watched_beside_which_nothing_can_be_fitted_is_said_in_one_sentence():
+    """All whose horizon has passed came back; some others are silent so far."""
+    is_watched = np.arange(len(TARGETS)) % 7 == 0
+    targets = TARGETS.assign(
+        churn_status=np.where(is_watched, "immature", "mature"),
+        is_silent=False,
+        return_days=np.where(is_watched, np.nan, 2.0),
+        observed_days=np.where(is_watched, 5.0, 90.0),
+    )
+    args = (FEATURES, targets, planted.CATALOGUE, "churn", "hazard", {"n_estimators": 5}, planted.GROUPS)
+    hazard = models.train(*args, seed=7, horizons=Horizons(30, (30,)))
+    with pytest.raises(InputError, match=r"churn cannot be judged: .* are all 'active'; shorten targets.horizon_days"):
+        judge({"churn": hazard}, targets=targets)
+
+
 def test_the_steps_write_what_dvc_keeps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {

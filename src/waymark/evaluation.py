@@ -136,6 +136,12 @@ def hold_trial(
         test = test[test["label"] != END]
     if test.empty:
         raise InputError(f"{target} has no test row whose horizon has passed; see split and targets.horizon_days")
+    if train["label"].nunique() < 2:  # a hazard can be trained on the others, but nothing is fitted beside it
+        only = f"are all {train['label'].iloc[0]!r}" if len(train) else "are none"
+        raise InputError(
+            f"{target} cannot be judged: the training rows whose horizon has passed {only}; shorten"
+            " targets.horizon_days or bring more history"
+        )
     classes = tuple(np.union1d(labels(train["label"]), labels(test["label"])).tolist())
     fitted = {name: models.fit(other, train) for name, other in others.items() if name != card["name"]}
     predictions = {name: aligned(m, test, classes) for name, m in {card["name"]: model, **fitted}.items()}
