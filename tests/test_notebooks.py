@@ -18,7 +18,18 @@ from small_project import ROOT, environment
 FOLDER = ROOT / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 PUBLIC = {"matplotlib", "mlflow", "numpy", "os", "pandas", "pathlib", "warnings", "waymark"}
-RUN = "from nbclient.cli import main; main()"  # what `jupyter execute` starts, in this very interpreter
+# What `jupyter execute` starts, in this very interpreter. Kernels that start at once may be given the same port and do
+# not respond (jupyter_client issue 487).
+RUN = """
+from nbclient.cli import main
+for attempt in range(3):
+    try:
+        main()
+        break
+    except RuntimeError as error:
+        if attempt == 2 or "Kernel d" not in str(error):  # didn't respond, died
+            raise
+"""
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -164,7 +175,7 @@ def running(small_project, tmp_path_factory):
     kernel.write_text(json.dumps({"argv": argv, "display_name": "this interpreter", "language": "python"}))
     own = {f"JUPYTER_{what.upper()}_DIR": str(home / what) for what in ("config", "data", "runtime")}
     own |= {"IPYTHONDIR": str(home / "ipython"), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    options = ["--kernel_name=waymark", "--startup_timeout=300", "--inplace"]
+    options = ["--kernel_name=waymark", "--startup_timeout=90", "--inplace"]
     processes = {
         path: subprocess.Popen(
             [sys.executable, "-c", RUN, *options, str(project / "notebooks" / path.name)],
