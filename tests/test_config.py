@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from waymark import config
 from waymark.config import Settings, SplitConfig, TargetsConfig, check
@@ -131,6 +132,12 @@ def test_what_is_forecast_is_known_to_what_hangs_on_it():
     changed = compose(set={"targets": {"horizon_days": 14, "churn_event_types": ["order"]}})
     assert changed["targets"]["horizons_days"] == [7, 14, 30, 90]
     assert changed["features"]["active_event_types"] == ["order"]
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*/**/*.yaml")), ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_file_of_a_group_stands_by_itself(path):
+    """`dvc exp run -S conf/features/snapshots.yaml:last_k=3` resolves the file alone."""
+    OmegaConf.to_container(OmegaConf.load(path), resolve=True)
 
 
 def test_single_choices_win_over_what_a_source_chooses():
