@@ -42,6 +42,7 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "ROOT", tmp_path / "store")
     (tmp_path / "store").mkdir()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a model that is loaded brings its code along
     import mlflow
 
     yield mlflow

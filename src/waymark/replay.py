@@ -79,13 +79,13 @@ def replay(published: Path, folder: Path) -> Path:
 
 def _crown(manifest: Mapping[str, Any], settings: Mapping[str, Any], clock: TrainClock, kept: Path) -> None:
     """Put the champions of the night in force: trained anew where they were of that training, else as `kept`."""
-    run_id = tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"]
     for target, told in manifest["models"]["champion"].items():
         places = {"candidate": tables.MODELS / target, "baseline": tables.MODELS / "baseline" / target}
         cards = {role: tables.read_json(place / "model.json") for role, place in places.items() if place.exists()}
         role = next((role for role, card in cards.items() if card["version"] == told["version"]), None)
         if role is not None:
-            reign = Reign.of(cards[role], role, clock, settings, run_id, {})
+            # The same model may have won before other settings of the evaluation gave its training another run.
+            reign = Reign.of(cards[role], role, clock, settings, manifest["mlflow_run_ids"][target], {})
             champions.settle(target, Succession(), reign, places[role], 1)
             continue
         past = champions.read(target, kept)
