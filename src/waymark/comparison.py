@@ -58,5 +58,6 @@ class Comparison:
         value = self.values[one][metric] - (self.values[other[0]][metric] if other else 0.0)
         spread = self.samples[one][metric] - (self.samples[other[0]][metric] if other else 0.0)
         low, high = metrics.interval(value, spread, self.coverage)
-        # No metric is below nought; a difference may be.
-        return {"value": value, "low": low if other else max(low, 0.0), "high": high}
+        # No metric but the bias is below nought; a difference may be.
+        is_signed = bool(other) or metric == metrics.bias.name
+        return {"value": value, "low": low if is_signed else max(low, 0.0), "high": high}

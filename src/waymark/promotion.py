@@ -16,6 +16,7 @@ from sklearn.base import ClassifierMixin
 
 from waymark import metrics, models
 from waymark.catalogue import Feature
+from waymark.comparison import Comparison
 from waymark.config import PromoteConfig
 from waymark.errors import InputError
 from waymark.evaluation import aligned, rounded
@@ -106,63 +107,35 @@ def _compare(
     }
     n_bins = max(1, min(n_bins, len(rows) // _ROWS_OF_BIN))
     judges = [metrics.log_loss, metrics.calibration_error(n_bins), metrics.bias]
-    whole = _Sample(y, p, person, judges, settings, seed)
+    how = {"n_bootstrap": settings.n_bootstrap, "coverage": settings.interval, "seed": seed}
+    whole = Comparison(y, p, person, judges, **how)
+    measured = {role: whole.of(role) for role in p}
     parts = []
     for by, group in groups_of(rows, contest.catalogue).items():
         for value in np.unique(group.astype(str)).tolist():
             at = np.flatnonzero(group == value)
             n_persons = len(np.unique(person[at].astype(str)))
             if n_persons >= settings.min_persons and len(at) < len(rows):
-                part = _Sample(y[at], {r: q[at] for r, q in p.items()}, person[at], judges[:1], settings, seed)
+                part = Comparison(y[at], {r: q[at] for r, q in p.items()}, person[at], judges[:1], **how)
                 parts.append(({"by": by, "group": value, "n": len(at), "n_persons": n_persons}, part))
     found = []
     for challenger, rival in _PAIRS:
         if challenger in p and rival in p:
             groups = [facts | _guard(part, challenger, rival, settings.margin) for facts, part in parts]
-            overall = {k: whole.compared(challenger, rival, k) for k in ("log_loss", "ece")}
+            between = whole.between(challenger, rival)
+            overall = {k: between[k] for k in ("log_loss", "ece")}
             margin = settings.margin * whole.values[rival]["log_loss"]
-            is_off = whole.measured(challenger, "ece")["low"] > settings.max_ece and overall["ece"]["low"] > 0
+            is_off = measured[challenger]["ece"]["low"] > settings.max_ece and overall["ece"]["low"] > 0
             is_simpler = _rank(contest.card(challenger)) < _rank(contest.card(rival))
             is_accepted, answer = _answer(overall, groups, is_simpler, is_off, margin)
             pair = {"challenger": challenger, "rival": rival, "is_accepted": is_accepted, "answer": answer}
             found.append(pair | overall | {"groups": groups})
-    return {role: {k.name: whole.measured(role, k.name) for k in judges} for role in p}, found
+    return measured, found
 
 
-class _Sample:
-    """Rows on which all contenders are measured, with samples of their persons that all share."""
-
-    def __init__(
-        self,
-        y: np.ndarray,
-        p: Mapping[str, np.ndarray],
-        person: np.ndarray,
-        judges: Sequence[metrics.Sums],
-        settings: PromoteConfig,
-        seed: int,
-    ) -> None:
-        self.values = {role: {k.name: k(y, q) for k in judges} for role, q in p.items()}
-        self.samples = metrics.bootstrap(y, p, person, judges, settings.n_bootstrap, seed)
-        self.interval = settings.interval
-
-    def measured(self, role: str, metric: str) -> dict[str, float]:
-        """Return a measure of one contender with its interval."""
-        found = self._bounded(self.values[role][metric], self.samples[role][metric])
-        return found if metric == "bias" else found | {"low": max(found["low"], 0.0)}  # no other is below nought
-
-    def compared(self, challenger: str, rival: str, metric: str) -> dict[str, Any]:
-        """Return how much more a measure is of the challenger than of the rival, with its interval."""
-        more = self.values[challenger][metric] - self.values[rival][metric]
-        return self._bounded(more, self.samples[challenger][metric] - self.samples[rival][metric])
-
-    def _bounded(self, value: float, samples: np.ndarray) -> dict[str, float]:
-        low, high = metrics.interval(value, samples, self.interval)
-        return {"value": value, "low": low, "high": high}
-
-
-def _guard(part: _Sample, challenger: str, rival: str, margin: float) -> dict[str, Any]:
+def _guard(part: Comparison, challenger: str, rival: str, margin: float) -> dict[str, Any]:
     """Return the difference in log loss in a group of rows, and whether it is proven to be more than the margin."""
-    more = part.compared(challenger, rival, "log_loss")
+    more = part.between(challenger, rival)["log_loss"]
     return more | {"is_worse": bool(more["low"] > margin * part.values[rival]["log_loss"])}
 
 
