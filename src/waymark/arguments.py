@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from waymark.errors import InputError
-
-TARGETS = ("next_stage", "churn")
+from waymark.models import TARGETS
 
 
 def read(typed: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,6 @@ from waymark.clock import TrainClock
 from waymark.errors import InputError
 
 FOLDER = tables.MODELS / "champion"
-TARGETS = ("next_stage", "churn")
 _RECORD = "succession.json"
 
 
@@ -149,8 +148,8 @@ def take_back(target: str, folder: Path = FOLDER) -> tuple[Reign, Reign]:
     InputError
         There is no such target, no earlier champion, or it forecast something else.
     """
-    if target not in TARGETS:
-        raise InputError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
+    if target not in models.TARGETS:
+        raise InputError(f"there is no target {target!r}; there are {', '.join(models.TARGETS)}")
     kept = read(target, folder)
     if len(kept.reigns) < 2:
         state = "has no champion yet" if not kept.reigns else "has had no other champion that is still kept"

@@ -27,6 +27,7 @@ from waymark.hazard import Hazard
 from waymark.periods import Horizons, silent_within
 
 FILES = ("model.skops", "model.json")  # of a kept model
+TARGETS = ("next_stage", "churn")  # what is forecast
 SILENT, ACTIVE = "silent", "active"  # the classes of churn; the positive one sorts last
 END = "end"  # the class of next_stage for a case that ended
 
@@ -204,8 +205,8 @@ def training_rows(features: pd.DataFrame, targets: pd.DataFrame, target: str, mo
 
     There `label` says whether the person was seen to return.
     """
-    if target not in ("next_stage", "churn"):
-        raise InputError(f"there is no target {target!r}; there are next_stage, churn")
+    if target not in TARGETS:
+        raise InputError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
     trains = targets[_trains(targets, target, model)]
     if not isinstance(model, Hazard):
         return labelled(features, trains, target)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import sys
 
-from waymark import champions, config, tracking
+from waymark import champions, config, models, tracking
 from waymark.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
     """Put the earlier champion of the target named on the command line in force, and say so."""
     if len(arguments) != 1:
-        raise InputError(f"say which forecast, one of {', '.join(champions.TARGETS)}: make rollback ARGS=churn")
+        raise InputError(f"say which forecast, one of {', '.join(models.TARGETS)}: make rollback ARGS=churn")
     [target] = arguments
     last, before = champions.take_back(target)
     experiment = config.load(config.TrackingConfig, "tracking").experiment

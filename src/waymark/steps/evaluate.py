@@ -8,8 +8,6 @@ from waymark.periods import Horizons
 
 log = logging.getLogger(__name__)
 
-TARGETS = ("next_stage", "churn")
-
 
 def main() -> None:
     """Judge the models of both targets and write what was found."""
@@ -24,7 +22,7 @@ def main() -> None:
             features,
             targets,
             known,
-            {target: models.load(tables.MODELS / target) for target in TARGETS},
+            {target: models.load(tables.MODELS / target) for target in models.TARGETS},
             baselines=cfg.baselines,
             horizons=horizons,
             end_of_case=aims.end_of_case,

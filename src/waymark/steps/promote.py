@@ -19,12 +19,12 @@ def main() -> None:
     with timed(log, "promote") as facts:
         targets = tables.read(tables.TARGETS)
         features = _tested(targets)
-        decisions = {target: _decide(target, features, targets) for target in champions.TARGETS}
+        decisions = {target: _decide(target, features, targets) for target in models.TARGETS}
         tables.write_json(decisions, tables.REPORTS / "promotion.json")
         facts.extend(f"{target}: {decided['verdict']}" for target, decided in decisions.items())
         experiment = config.load(config.TrackingConfig, "tracking").experiment
         run_id = tables.read_json(tables.REPORTS / "mlflow_run.json")["run_id"]
-        told = [_tell(experiment, target, features) for target in champions.TARGETS]
+        told = [_tell(experiment, target, features) for target in models.TARGETS]
         facts.extend(sorted({*told, tracking.record_decision(run_id, decisions)} - {""}))
 
 

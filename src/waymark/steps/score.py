@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from waymark import catalogue, champions, config, scoring, tables
+from waymark import catalogue, champions, config, models, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.console import timed
 
@@ -18,8 +18,8 @@ def main() -> None:
         clock = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json"))
         trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
         known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
-        reigns = {target: champions.reign_of(target) for target in champions.TARGETS}
-        next_stage, churn = (scoring.with_features(champions.load(target), known) for target in champions.TARGETS)
+        reigns = {target: champions.reign_of(target) for target in models.TARGETS}
+        next_stage, churn = (scoring.with_features(champions.load(target), known) for target in models.TARGETS)
         baselines = scoring.load_baselines()
         horizon_days = config.load(config.TargetsConfig, "targets").horizon_days
         max_explained = config.load(config.ScoringConfig, "scoring").max_explained

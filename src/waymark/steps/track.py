@@ -8,8 +8,6 @@ from waymark.console import timed
 
 log = logging.getLogger(__name__)
 
-TARGETS = ("next_stage", "churn")
-
 
 def main() -> None:
     """Log one run with both models; its id goes to reports/mlflow_run.json."""
@@ -18,7 +16,7 @@ def main() -> None:
         result = tracking.Result(
             models={
                 target: tracking.TrackedModel(model, models.TRUSTED, features[card["columns"]].head(5), card)
-                for target in TARGETS
+                for target in models.TARGETS
                 for model, card in [models.load(tables.MODELS / target)]
             },
             params=tracking.chosen_params(config.load_all()),
