@@ -205,6 +205,12 @@ def test_tonight_may_be_chosen():
         ({"set": "targets.horizon_days=7"}, ["set", "targets.horizon_days=7"]),
         ({"cutoff_time": "tomorrow"}, ["cutoff_time", "'tomorrow'"]),
         ({"set": {"targets": 7}}, ["targets", "not a container"]),
+        (
+            {"set": {"model": {"settings": {"num_leafs": 3}}}},
+            ["model.settings of lightgbm has no 'num_leafs'", "num_leaves"],
+        ),
+        ({"set": {"model": {"churn": {"name": "bg_nbd"}}}}, ["bg_nbd has no 'person_power'; it has none"]),
+        ({"set": {"evaluate": {"baselines": {"next_stage": ["bg_nbd"]}}}}, ["bg_nbd forecasts churn, not next_stage"]),
         ({"set": {"split": {"kind": "cases"}}}, ["features.points=snapshots needs split.kind=cutoffs, not cases"]),
     ],
     ids=str,

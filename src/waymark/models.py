@@ -153,7 +153,8 @@ def make(
     choices = {k: p for k, p in inspect.signature(cls).parameters.items() if k not in _FIXED}
     for key, value in settings.items():
         if key not in choices:
-            raise InputError(f"model.settings of {name} has no {key!r}; there are {', '.join(choices)}")
+            known = f"there are {', '.join(choices)}" if choices else "it has none"
+            raise InputError(f"model.settings of {name} has no {key!r}; {known}")
         _check_type(f"model.settings.{key}", value, choices[key].default)
     if "random_state" in inspect.signature(cls).parameters:
         arguments["random_state"] = seed

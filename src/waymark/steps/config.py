@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from waymark import tables
+from waymark import models, tables
 from waymark.config import CONF, PARAMS, RESOLVED, Settings, check
 from waymark.errors import InputError
 
@@ -53,7 +53,17 @@ def compose_settings(params: dict[str, Any], conf: Path) -> str:
         raise InputError(f"{', '.join(sorted(missing))}: no value; set it in {conf}/")
     values = OmegaConf.to_container(composed)
     settings = check(Settings, {k: v for k, v in values.items() if k != "cutoff_time"}, f"{conf}/")
+    _check_models(settings)
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _check_models(settings: Settings) -> None:
+    """Refuse what no model can be made of now, not when the data have been read."""
+    for target in models.TARGETS:
+        estimator = settings.model.of(target)
+        models.make(estimator.name, estimator.settings, [], settings.seed, target=target)
+        for name in settings.evaluate.baselines.get(target, ()):
+            models.make(name, {}, [], settings.seed, target=target)
 
 
 def split_choices(params: dict[str, Any], conf: Path) -> tuple[dict[str, str], dict[str, Any]]:
