@@ -85,6 +85,25 @@ def test_honest_forecasts_have_little_calibration_error_and_bold_ones_much():
     assert metrics.calibration_error()(y, p) < 0.06 < 0.2 < metrics.calibration_error()(y, bold)
 
 
+def test_luck_alone_gives_forecasts_that_are_right_the_calibration_error_it_says():
+    rng, ece = np.random.default_rng(4), metrics.calibration_error()
+    p = rng.random(1000)
+    forecast = np.column_stack([1 - p, p])
+    errors = np.array([ece((rng.random(1000) < p).astype(int), forecast) for _ in range(400)])
+    noise = metrics.calibration_noise(forecast, 10, seed=0)
+    assert noise["mean"] == pytest.approx(errors.mean(), rel=0.05)
+    assert 0.01 < (errors > noise["high"]).mean() < 0.12
+    # By hand: each bin is off by a normal's mean distance from nought.
+    spread = np.sqrt([(b * (1 - b)).sum() for b in np.split(np.sort(p), 10)])
+    assert noise["mean"] == pytest.approx(np.sqrt(2 / np.pi) * spread.sum() / 1000, rel=0.05)
+
+
+def test_luck_of_the_likeliest_class_counts_where_there_are_many_and_none_where_all_is_sure():
+    y, p = forecast(4)
+    assert 0 < metrics.calibration_noise(p, 10, seed=0)["mean"] < 0.1
+    assert metrics.calibration_noise(np.eye(4)[y], 10, seed=0) == {"mean": 0.0, "high": 0.0}
+
+
 @pytest.mark.parametrize("target", ["next_stage", "churn"])
 def test_a_replicate_is_the_metric_with_persons_as_often_as_drawn(target):
     y, p = forecast(2 if target == "churn" else 4)

@@ -525,12 +525,13 @@ def test_every_horizon_is_judged_on_the_page_or_said_to_be_too_far():
     near |= {
         "difference": {"value": -0.1, "low": -0.2, "high": -0.05},
         "bias": {"value": 0.031, "low": 0.01, "high": 0.05},
+        "ece_noise": {"mean": 0.0144, "high": 0.0212},
     }
     evaluation = json.loads(json.dumps(EVALUATION))
     evaluation["targets"]["churn"]["horizons"] = [near, {"days": 90, "n": 0, "n_silent": 0}]
     page = read(evaluation=evaluation)
     assert page.says("7 days") and page.says("0.410 (0.400 to 0.420)") and page.says("recency, 0.410")
-    assert page.says("+0.031")
+    assert page.says("+0.031") and page.says("by luck alone 0.014, seldom above 0.021")
     assert page.says("no test was watched so long")
     assert read().says("The model of churn forecasts one horizon only")
 

@@ -73,14 +73,18 @@ def _line(protocol: Protocol, found: Mapping[str, Any]) -> str:
 
 
 def _values(found: Mapping[str, Any], model: str) -> str:
-    return ", ".join(f"{NAMES[k]} {v:.4f}" for k, v in found["models"][model].items())
+    values = ", ".join(f"{NAMES[k]} {v:.4f}" for k, v in found["models"][model].items())
+    noise = found.get("ece_noise", {}).get(model)
+    return values if noise is None else f"{values} (luck {noise['mean']:.3f} to {noise['high']:.3f})"
 
 
 def _all(protocol: Protocol, found: Mapping[str, Any]) -> list[str]:
-    metrics = list(next(iter(found["models"].values())))
-    head = f"| {protocol.title} | {' | '.join(NAMES[m] for m in metrics)} |"
-    rule = f"| --- | {' | '.join('---:' for _ in metrics)} |"
-    rows = [f"| {name} | {' | '.join(f'{v[m]:.4f}' for m in metrics)} |" for name, v in found["models"].items()]
+    metrics, noise = list(next(iter(found["models"].values()))), found.get("ece_noise", {})
+    heads = [NAMES[m] for m in metrics] + (["ECE by luck", "seldom above"] if noise else [])
+    head = f"| {protocol.title} | {' | '.join(heads)} |"
+    rule = f"| --- | {' | '.join('---:' for _ in heads)} |"
+    cells = {name: [*(v[m] for m in metrics), *noise.get(name, {}).values()] for name, v in found["models"].items()}
+    rows = [f"| {name} | {' | '.join(f'{v:.4f}' for v in values)} |" for name, values in cells.items()]
     points = f"{found['n_train']:,} training points, with a label or without"
     cost = f"{points}; {found['cpu_seconds']:.0f} s of CPU, {found['peak_mb']:,.0f} MB at most."
     return [head, rule, *rows, "", cost, ""]

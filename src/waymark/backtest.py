@@ -198,8 +198,12 @@ def _judge(
     return {
         "best": best,
         "models": {
-            name: {"metrics": compared.of(name), "to_best": None if name == best else compared.between(name, best)}
-            for name in forecasts
+            name: {
+                "metrics": compared.of(name),
+                "ece_noise": metrics.calibration_noise(p, judge.n_calibration_bins, settings.seed),
+                "to_best": None if name == best else compared.between(name, best),
+            }
+            for name, p in forecasts.items()
         },
     }
 
@@ -276,7 +280,8 @@ def as_parts(target: str, found: Mapping[str, Any]) -> list[tracking.Part]:
         tracking.Part(
             f"{target} {name}",
             {"target": target, "model": name, "role": m["role"]},
-            {f"{target}.{metric}": e["value"] for metric, e in m["metrics"].items() if e["value"] is not None},
+            {f"{target}.{metric}": e["value"] for metric, e in m["metrics"].items() if e["value"] is not None}
+            | {f"{target}.ece_noise_{k}": v for k, v in m["ece_noise"].items()},
             {"proof": UNPROVEN if m["to_best"] and not m["to_best"]["log_loss"]["low"] > 0 else "proven"},
         )
         for name, m in pooled["models"].items()

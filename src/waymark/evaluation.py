@@ -108,7 +108,7 @@ def evaluate(
         how = {"n_bootstrap": n_bootstrap, "coverage": interval, "seed": seed}
         result[target] = _judge(trial, n_bootstrap, interval, seed) | {
             "reliability": reliable(trial, catalogue, **how),
-            "slices": slices(trial, catalogue),
+            "slices": slices(trial, catalogue, seed),
             "importance": importance(model, card),
             "reasons": tell_leanings(model, models.features_of(card), trial.test, n_explained, seed),
         }
@@ -168,8 +168,12 @@ def _judge(trial: Trial, n_bootstrap: int, coverage: float, seed: int) -> dict[s
         seed=seed,
     )
     judged = {
-        name: {"role": "model" if name == trial.model else "baseline", "metrics": compared.of(name)}
-        for name in trial.predictions
+        name: {
+            "role": "model" if name == trial.model else "baseline",
+            "metrics": compared.of(name),
+            "ece_noise": metrics.calibration_noise(p, trial.n_bins, seed),
+        }
+        for name, p in trial.predictions.items()
     }
     differences = {b: compared.between(trial.model, b) for b in trial.baselines}
     best = compared.best(trial.baselines)
@@ -222,7 +226,7 @@ def reliable(
     return in_the_large(trial.y, p, persons, groups, n_bootstrap=n_bootstrap, coverage=coverage, seed=seed)
 
 
-def slices(trial: Trial, catalogue: Sequence[Feature]) -> list[dict[str, Any]]:
+def slices(trial: Trial, catalogue: Sequence[Feature], seed: int) -> list[dict[str, Any]]:
     """Judge the model in groups of the test rows, and apart on persons that training has seen and on new ones."""
     judges = metrics.metrics_for(trial.target, trial.n_bins)
     is_known = trial.test["person_id"].isin(trial.train["person_id"].unique())
@@ -232,7 +236,8 @@ def slices(trial: Trial, catalogue: Sequence[Feature]) -> list[dict[str, Any]]:
         for value in np.unique(group.astype(str)).tolist():
             rows = np.flatnonzero(group == value)
             of_slice = {k.name: k(trial.y[rows], p[rows]) for k in judges}
-            out.append({"by": by, "value": value, "n": len(rows), "metrics": of_slice})
+            noise = metrics.calibration_noise(p[rows], trial.n_bins, seed)
+            out.append({"by": by, "value": value, "n": len(rows), "metrics": of_slice, "ece_noise": noise})
     return out
 
 
@@ -285,6 +290,7 @@ def summary(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         model = next(m for m in found["models"].values() if m["role"] == "model")
         best = found["best_baseline"]
         out[target] = {name: estimate["value"] for name, estimate in model["metrics"].items()}
+        out[target] |= {f"ece_noise_{k}": v for k, v in model["ece_noise"].items()}
         if best is not None:
             loss = found["models"][best]["metrics"]["log_loss"]["value"]
             gain = rounded(loss - out[target]["log_loss"])

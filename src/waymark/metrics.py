@@ -16,6 +16,7 @@ from scipy import sparse
 # A class that training never saw costs -log of this, not infinity.
 FLOOR = 1e-6
 _BLOCK = 25  # bootstrap replicates at a time; bounds memory
+_DRAWS = 200  # of labels, to see what luck does
 
 Array = np.ndarray
 
@@ -167,6 +168,28 @@ def calibration_error(n_bins: int = 10) -> Sums:
         return np.column_stack([np.ones(len(y)), _one_hot(bins, n_bins) * (forecast - outcome)[:, None]])
 
     return Sums("ece", terms, lambda sums: np.abs(sums[..., 1:]).sum(axis=-1) / sums[..., 0])
+
+
+def calibration_noise(p: Array, n_bins: int, seed: int) -> dict[str, float]:
+    """Return the calibration error that forecasts have by luck alone where they are right: its `mean`, and `high`.
+
+    Labels are drawn from the forecasts themselves, each row's by itself; `high` is above 95 % of the errors then. Rows
+    of one person are seldom independent, so that with several rows a person luck may do more.
+
+    References
+    ----------
+    Broecker, Smith (2007), Increasing the reliability of reliability diagrams, Weather and Forecasting 22(3):
+    resampling from the forecasts, "consistency resampling".
+    """
+    bins, forecast, _ = calibration_bins(np.zeros(len(p), int), p, n_bins)
+    order = np.argsort(bins, kind="stable")
+    starts, forecast = np.flatnonzero(np.diff(bins[order], prepend=-1)), forecast[order]
+    rng = np.random.default_rng(seed)
+    errors = [
+        np.abs(np.add.reduceat(forecast - (rng.random(len(p)) < forecast), starts)).sum() / len(p)
+        for _ in range(_DRAWS)
+    ]
+    return {"mean": float(np.mean(errors)), "high": float(np.quantile(errors, 0.95))}
 
 
 def _excess(y: Array, p: Array) -> Array:

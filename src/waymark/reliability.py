@@ -106,7 +106,8 @@ def at_every_horizon(
     -------
     list
         For each horizon `days` and `n`, the rows judged; where there are both outcomes among them, also `models` (name
-        -> metrics with intervals), `best_baseline`, the `difference` in log loss to it, and the model's `bias`.
+        -> metrics with intervals), `best_baseline`, the `difference` in log loss to it, and the model's `bias` and
+        `ece_noise` (`metrics.calibration_noise`).
         Of a model that is no hazard there is none.
     """
     model, card = churn
@@ -133,6 +134,7 @@ def at_every_horizon(
         [overall] = in_the_large(y, p[card["name"]], test["person_id"], {}, **how)
         found |= {
             "models": {name: compared.of(name) for name in p},
+            "ece_noise": metrics.calibration_noise(p[card["name"]], n_bins, seed),
             "best_baseline": best,
             "difference": None if best is None else compared.between(card["name"], best)["log_loss"],
             **{key: overall[key] for key in ("predicted", "observed", "bias")},

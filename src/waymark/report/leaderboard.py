@@ -5,6 +5,7 @@ from typing import Any
 
 from waymark.report import words
 from waymark.report.markup import Markup, box, details, join, note, paragraph, section, table, tag
+from waymark.report.quality import with_luck
 
 _FIRST = "log_loss"
 _MEASURES = ("log_loss", "brier", "auc", "accuracy", "ece")
@@ -72,12 +73,17 @@ def _ranking(title: str, pooled: Mapping[str, Any]) -> Markup:
             _named(name, found[name]["role"]),
             _proof(found[name]["to_best"]),
             words.interval(found[name]["metrics"][_FIRST]),
-            *(words.number(words.bounds(found[name]["metrics"][m])[0]) for m in measures[1:]),
+            *(_cell(found[name], m) for m in measures[1:]),
         )
         for name in order
     ]
     head = ["Model", "Against the best", *(words.metric(m) for m in measures)]
     return table(f"{title}: all origins together, the best first", head, rows, text=2)
+
+
+def _cell(found: Mapping[str, Any], metric: str) -> Any:
+    shown = words.number(words.bounds(found["metrics"][metric])[0])
+    return with_luck(shown, found.get("ece_noise")) if metric == "ece" else shown
 
 
 def _named(name: str, role: str) -> Markup:

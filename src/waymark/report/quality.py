@@ -55,7 +55,8 @@ def against_baselines(evaluation: Mapping[str, Any]) -> Markup:
     intro = note(
         "All are judged on the same rows, which lie after everything they were trained on. The range below a value "
         "holds what it could also have been by the luck of who is in the test (bootstrap over people). A difference "
-        "counts as proven only where its range leaves out nought."
+        "counts as proven only where its range leaves out nought. Of few rows even forecasts that are right have a "
+        "calibration error: what luck alone makes of it (labels drawn from the forecasts) stands below it."
     )
     return section(key, title, intro, *(_comparison(name, target) for name, target in targets.items()))
 
@@ -138,8 +139,13 @@ def _measures(title: str, target: Mapping[str, Any], order: Sequence[str]) -> Ma
         return join([words.metric(metric), tag("span", sense, class_="range")])
 
     metrics = _metrics(target)
-    measured = {model: target["models"][model].get("metrics", {}) for model in order}
-    rows = [(named(m), *(with_range(measured[m].get(metric), words.number) for metric in metrics)) for m in order]
+
+    def cell(model: str, metric: str) -> Markup:
+        found = target["models"][model]
+        shown = with_range(found.get("metrics", {}).get(metric), words.number)
+        return with_luck(shown, found.get("ece_noise")) if metric == "ece" else shown
+
+    rows = [(named(m), *(cell(m, metric) for metric in metrics)) for m in order]
     return table(f"{title}: every measure, with its range", ["Model", *map(head, metrics)], rows)
 
 
@@ -148,6 +154,12 @@ def with_range(estimate: Any, written: Callable[[Any], str]) -> Markup:
     value, low, high = words.bounds(estimate)
     spread = "" if words.is_missing(low) else tag("span", f"{written(low)} to {written(high)}", class_="range")
     return join([written(value), spread])
+
+
+def with_luck(shown: Any, noise: Any) -> Markup:
+    """Return a calibration error, with what luck alone makes of one in small below it."""
+    said = words.luck(noise)
+    return join([shown, tag("span", said, class_="range") if said else ""])
 
 
 def _differences(title: str, target: Mapping[str, Any]) -> Markup:
@@ -215,8 +227,13 @@ def slices(evaluation: Mapping[str, Any]) -> Markup:
 
 def _slices_by(title: str, by: str, found: Sequence[Mapping[str, Any]]) -> Markup:
     metrics = list(dict.fromkeys(metric for s in found for metric in s.get("metrics", {})))
+
+    def cell(s: Mapping[str, Any], metric: str) -> Any:
+        shown = words.number(words.bounds(s["metrics"].get(metric))[0])
+        return with_luck(shown, s.get("ece_noise")) if metric == "ece" else shown
+
     rows = [
-        (s["value"], words.count(s["n"]), *(words.number(words.bounds(s["metrics"].get(m))[0]) for m in metrics))
+        (s["value"], words.count(s["n"]), *(cell(s, m) for m in metrics))
         for s in sorted(found, key=lambda s: (-s["n"], str(s["value"])))
     ]
     caption = f"{title}, by {words.plain(by)}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from waymark.report import words
 from waymark.report.markup import Markup, details, join, note, section, table
-from waymark.report.quality import FIRST, UNPROVEN, judge, with_range
+from waymark.report.quality import FIRST, UNPROVEN, judge, with_luck, with_range
 
 _SHOWN = 12
 _MEASURES = ("log_loss", "auc", "ece")
@@ -68,7 +68,8 @@ def _at(horizon: Mapping[str, Any]) -> list[Any]:
     if not models:
         return [*row, "all came out the same" if horizon["n"] else "no test was watched so long", *[words.NONE] * 5]
     own = models[next(name for name in models if name != best)]
-    measures = (words.interval(own[metric]) for metric in _MEASURES)
+    shown = {metric: words.interval(own[metric]) for metric in _MEASURES}
+    measures = (shown | {"ece": with_luck(shown["ece"], horizon.get("ece_noise"))}).values()
     gap = with_range(horizon["bias"], words.signed)
     if best is None:
         return [*row, UNPROVEN, *measures, words.NONE, gap]

@@ -100,6 +100,17 @@ def bounds(estimate: Any) -> tuple[Any, Any, Any]:
     return estimate, None, None
 
 
+def luck(noise: Any) -> str | None:
+    """Say how large a calibration error is that forecasts which are right have by luck, and seldom pass.
+
+    Examples
+    --------
+    >>> luck({"mean": 0.012, "high": 0.0181})
+    'by luck alone 0.012, seldom above 0.018'
+    """
+    return None if noise is None else f"by luck alone {number(noise['mean'])}, seldom above {number(noise['high'])}"
+
+
 def moment(value: Any) -> str:
     """Return a time as `30 September 2025, 14:05 UTC`, and a date alone as such; other text stays as it is."""
     time = as_time(value)
