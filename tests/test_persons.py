@@ -14,7 +14,7 @@ from pandas.testing import assert_frame_equal
 import random_logs
 from by_hand import events, time
 from random_logs import CUTOFF, future, past
-from waymark import schema
+from waymark import persons, schema
 from waymark.config import IdentityConfig
 from waymark.eventlog import micro
 from waymark.identity import Identities, index_identities
@@ -203,9 +203,9 @@ def test_what_is_known_later_changes_no_row(log, other, lines, others, rules):
     assert_frame_equal(one, two)
 
 
-@given(log=random_logs.rows(), lines=told_lines, rules=RULES)
-def test_changes_are_the_differences_between_nights(log, lines, rules):
-    """Each night asked in full, instead of what the news touch."""
+@given(log=random_logs.rows(), lines=told_lines, rules=RULES, together=st.sampled_from([1, 6, 1000]))
+def test_changes_are_the_differences_between_nights(log, lines, rules, together):
+    """Each night asked in full, instead of what the news touch, however many of those are looked at together."""
     found = identities(random_logs.table(log), *lines, rules=rules)
     names, expected = found.person_ids, set()
     for days in range(-50, 30):
@@ -213,7 +213,10 @@ def test_changes_are_the_differences_between_nights(log, lines, rules):
         before, now = found.people(micro(night - DAY)), found.people(micro(night))
         known = found.known_from < micro(night - DAY)
         expected |= {(night, names[a], names[b]) for a, b in zip(before[known], now[known], strict=True) if a != b}
-    table = list_person_changes(found, micro(CUTOFF + 29 * DAY))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(persons, "_TOGETHER", together)
+        table = list_person_changes(found, micro(CUTOFF + 29 * DAY))
+    assert_frame_equal(table, list_person_changes(found, micro(CUTOFF + 29 * DAY)))
     schema.to_arrow(table, schema.PERSON_CHANGES)
     assert set(table[NIGHTS[:3]].itertuples(index=False, name=None)) == expected
     assert set(table["kind"]) <= set(schema.CHANGE_KINDS)

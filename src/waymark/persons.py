@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +15,8 @@ from waymark.identity import EventIds, Identities
 
 _DAY = 86_400_000_000  # microseconds
 _NEVER = np.iinfo(np.int64).max
-_NO_CHANGES = (np.zeros(0, object),) * 3
+_NO_CHANGES = (*(np.zeros(0, np.int64),) * 3, np.zeros(0, object))
+_TOGETHER = 1 << 18  # identifiers that are looked at together, as they were in some nights
 
 
 def list_identifiers(identities: Identities, cutoff: int) -> pd.DataFrame:
@@ -38,22 +42,21 @@ def list_person_changes(identities: Identities, cutoff: int) -> pd.DataFrame:
         Rows of `schema.PERSON_CHANGES`, by night. What is known later changes none of them. An identifier that is new
         has no person to change from.
     """
-    begins, ends = _night_after(identities.linked_from), _night_after(identities.linked_until)
-    nights = np.unique(np.concatenate([begins, ends]))
     component = ever_linked(identities)
-    found = []
-    for night in nights[nights <= cutoff]:
-        # News changes only those whom some link, in force or not, leads to.
-        is_touched = np.zeros(len(component), bool)
-        is_touched[component[identities.low[(begins == night) | (ends == night)]]] = True
-        found.append(_changes(_part(identities, is_touched[component]), night))
-    old, new, kinds = (np.concatenate(parts) for parts in zip(_NO_CHANGES, *found, strict=True))
+    n = len(component)
+    members, links = _Groups.of(component, n), _Groups.of(component[identities.low], n)
+    nights, touched = _touched(identities, component, cutoff)
+    found = [_NO_CHANGES]
+    for share in _shares(members.sizes[touched]):
+        found.append(_changes(identities, members, links, nights[share], touched[share]))
+    night, old, new, kind = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((new, old, night))
     return pd.DataFrame(
         {
-            "night": _times(np.repeat(nights[nights <= cutoff], [len(changes[0]) for changes in found])),
-            "old_person_id": pd.array(old, "str"),
-            "new_person_id": pd.array(new, "str"),
-            "kind": pd.array(kinds, "str"),
+            "night": _times(night[order]),
+            "old_person_id": pd.array(identities.person_ids[old[order]], "str"),
+            "new_person_id": pd.array(identities.person_ids[new[order]], "str"),
+            "kind": pd.array(kind[order], "str"),
         }
     )
 
@@ -75,41 +78,103 @@ def ever_linked(identities: Identities, max_persons_per_id: int | None = None) -
     )
 
 
-def _part(identities: Identities, is_member: np.ndarray) -> Identities:
-    """Return some identifiers (bool, by code), which no link leads out of, without their events."""
-    members, links = np.flatnonzero(is_member), np.flatnonzero(is_member[identities.low])
+class _Groups(NamedTuple):
+    """Positions by the component that they are of."""
+
+    order: np.ndarray  # those of a component together, ascending
+    starts: np.ndarray  # by component, where its own begin in `order`
+    sizes: np.ndarray  # by component
+
+    @classmethod
+    def of(cls, component: np.ndarray, n: int) -> _Groups:
+        """Group the positions in `component`, which has codes below `n`."""
+        sizes = np.bincount(component, minlength=n)
+        return cls(np.argsort(component, kind="stable"), np.cumsum(sizes) - sizes, sizes)
+
+    def all_of(self, components: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of some components, one after another, and which of those each is of."""
+        sizes = self.sizes[components]
+        which = np.repeat(np.arange(len(components)), sizes)
+        skipped = self.starts[components] - (np.cumsum(sizes) - sizes)
+        return self.order[np.arange(len(which)) + skipped[which]], which
+
+
+def _touched(identities: Identities, component: np.ndarray, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nights up to `cutoff` that brought news of links, and the component concerned: each pair once."""
+    night = np.append(_night_after(identities.linked_from), _night_after(identities.linked_until))
+    touched = np.tile(component[identities.low], 2)
+    is_past = night <= cutoff
+    pairs = np.unique(np.stack([night[is_past], touched[is_past]]), axis=1)
+    return pairs[0], pairs[1]
+
+
+def _shares(sizes: np.ndarray) -> Iterator[slice]:
+    """Yield slices of what has these sizes, each of about `_TOGETHER`, or of one."""
+    share = np.cumsum(sizes) // _TOGETHER
+    borders = [0, *(np.flatnonzero(np.diff(share)) + 1).tolist(), len(sizes)]
+    return (slice(begin, end) for begin, end in itertools.pairwise(borders) if begin < end)
+
+
+def _as_of(
+    identities: Identities, members: _Groups, links: _Groups, nights: np.ndarray, components: np.ndarray
+) -> tuple[Identities, np.ndarray, np.ndarray]:
+    """Return copies of some components, without their events, each with its times counted from a night of its own.
+
+    So one question, as of 0, asks of each as of its night. Also returns the code that each identifier had, and which
+    copy it is of.
+    """
+    codes, copy = members.all_of(components)
+    customers_first = np.argsort(codes >= identities.n_customers, kind="stable")
+    codes, copy = codes[customers_first], copy[customers_first]
+    # Where the copy of an identifier is: sorted by copy and code.
+    by_copy = np.lexsort((codes, copy))
+    sizes = members.sizes[components]
+    begins = np.cumsum(sizes) - sizes
+    rank = np.empty(len(members.order), np.int64)
+    rank[members.order] = np.arange(len(rank)) - np.repeat(members.starts, members.sizes)
+    at, of = links.all_of(components)
+    at, of = (x[np.argsort(identities.linked_from[at] - nights[of], kind="stable")] for x in (at, of))
+    low, high = (by_copy[begins[of] + rank[end[at]]].astype(np.int32) for end in (identities.low, identities.high))
     nothing = np.zeros(0, np.int32)
-    return replace(
+    copies = replace(
         identities,
-        person_ids=identities.person_ids[members],
-        n_customers=int(np.searchsorted(members, identities.n_customers)),
+        person_ids=identities.person_ids[codes],
+        n_customers=int((codes < identities.n_customers).sum()),
         events=EventIds(*[nothing] * len(EventIds._fields)),
-        known_from=identities.known_from[members],
-        is_foreign=identities.is_foreign[members],
-        low=np.searchsorted(members, identities.low[links]).astype(np.int32),
-        high=np.searchsorted(members, identities.high[links]).astype(np.int32),
-        linked_from=identities.linked_from[links],
-        linked_until=identities.linked_until[links],
+        known_from=_since(identities.known_from[codes], nights[copy]),
+        is_foreign=identities.is_foreign[codes],
+        low=low,
+        high=high,
+        linked_from=identities.linked_from[at] - nights[of],
+        linked_until=_since(identities.linked_until[at], nights[of]),
     )
+    return copies, codes, copy
 
 
-def _changes(part: Identities, night: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the changes of persons from the night before to this one: old and new person, and the kind."""
-    before, now = part.people(night - _DAY).astype(np.int64), part.people(night).astype(np.int64)
-    moved, n = (part.known_from < night - _DAY) & (before != now), len(before)
+def _since(times: np.ndarray, nights: np.ndarray) -> np.ndarray:
+    return np.where(times == _NEVER, _NEVER, np.where(times == _NEVER, 0, times) - nights)
+
+
+def _changes(
+    identities: Identities, members: _Groups, links: _Groups, nights: np.ndarray, components: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return how persons of each component changed to its night: the night, the codes of old and new, and the kind."""
+    copies, codes, copy = _as_of(identities, members, links, nights, components)
+    before, now = copies.people(-_DAY).astype(np.int64), copies.people(0).astype(np.int64)
+    moved, n = (copies.known_from < -_DAY) & (before != now), len(before)
     change = np.unique(before[moved] * n + now[moved])
     old, new = np.divmod(change, max(n, 1))
     is_gone = now[old] == new  # the id that names the old person is the new one's
-    kinds = np.select([is_gone, _are_erased(part, night, before, change)], ["merge", "erase"], "split").astype(object)
-    return part.person_ids[old], part.person_ids[new], kinds
+    kinds = np.select([is_gone, _are_erased(copies, before, change)], ["merge", "erase"], "split").astype(object)
+    return nights[copy[old]], codes[old], codes[new], kinds
 
 
-def _are_erased(part: Identities, night: int, before: np.ndarray, change: np.ndarray) -> np.ndarray:
+def _are_erased(copies: Identities, before: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Say which changes would not be, had no link ended that night: erased, or taken back by a restatement."""
-    is_news = (part.linked_until >= night - _DAY) & (part.linked_until < night)
+    is_news = (copies.linked_until >= -_DAY) & (copies.linked_until < 0)
     if not is_news.any():
         return np.zeros(len(change), bool)
-    otherwise = replace(part, linked_until=np.where(is_news, _NEVER, part.linked_until)).people(night)
+    otherwise = replace(copies, linked_until=np.where(is_news, _NEVER, copies.linked_until)).people(0)
     return ~np.isin(change, before * len(before) + otherwise)
 
 
