@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skill import cost, known_laws, page, protocols, waits
+from skill import cost, known_laws, midnights, page, protocols, waits
 from skill.__main__ import main
 from skill.judging import compare
-from skill.protocols import Ahead, Goal
+from skill.logs import Points
+from skill.protocols import Ahead, Goal, Kept
 
 TRUTH = np.random.default_rng(0).random(600)
 Y = (np.random.default_rng(1).random(600) < TRUTH).astype(int)
@@ -50,6 +51,42 @@ def test_a_gain_is_proven_where_its_interval_excludes_nought_to_our_side(metric)
     assert not Ahead(metric).is_reached(doubtful)
 
 
+def test_the_gate_keeps_the_best_baseline_only_if_it_does_so_reigning_or_not():
+    gate = {"reigning": "recency", "before any reign": "recency"}
+    assert Kept().is_reached(FOUND | {"gate": gate})
+    assert not Kept().is_reached(FOUND | {"gate": gate | {"reigning": "lightgbm"}})
+
+
+def test_at_midnight_the_next_event_is_forecast_of_cases_that_go_on():
+    nights = pd.to_datetime(["2025-01-02", "2025-01-03", "2025-01-04", "2025-01-05"], utc=True).as_unit("us")
+    rows = pd.DataFrame({
+        "person_id": pd.array(["customer:ann"] * 4 + ["customer:bob"] * 4, "str"),
+        "cutoff_time": [*nights, *nights],
+        "prefix_length": np.array([1, 1, 2, 3, 1, 1, 1, 1], "int32"),
+        "stage": pd.array(["call", "call", "call", "check", *["call"] * 4], "str"),
+    })  # fmt: skip
+    truth = rows[["person_id", "cutoff_time", "prefix_length"]].assign(
+        next_stage=None, next_stage_status="?", fold=["train", "train", "train", "test"] * 2
+    )
+    events = pd.DataFrame({
+        "customer_id": ["ann", "ann", "ann", "bob", "bob", "bob"],
+        "event_time": pd.to_datetime(
+            ["2025-01-01 09", "2025-01-03 12", "2025-01-04 00", "2025-01-01 09", "2025-01-07 10", "2025-01-07 10"],
+            format="%Y-%m-%d %H",
+            utc=True,
+        ).as_unit("us"),
+        "sequence": [0, 1, 2, 3, 5, 4],
+        "event_type": ["call", "call", "check", "call", "check", "sign"],
+    })  # fmt: skip
+    found = midnights.what_comes_next(Points(rows, truth, [], None), events)
+    told = found.truth.set_index(["person_id", "cutoff_time"])["next_stage"]
+    # An event at midnight is one to come; ann ends with it. That of bob was not known when the test began.
+    assert told["customer:ann"].tolist() == ["stay", "stay", "check"]
+    assert told["customer:bob"].isna().tolist() == [True, True, True, False]
+    assert told["customer:bob", nights[3]] == "sign"
+    assert len(found.rows) == len(found.truth) == 7
+
+
 def test_the_page_has_a_line_a_protocol_and_every_model():
     text = page.show({"complete_journey": FOUND}, COST, {"date": "2026-01-01", "machine": "a machine"})
     line = next(line for line in text.splitlines() if line.startswith("| complete_journey, 28"))
@@ -87,8 +124,9 @@ COST = cost.measure(500)
 FULL = FOUND | {
     "models": {
         name: {"accuracy": 0.5, "auc": 0.5, "log_loss": 0.5, "ece": 0.1}
-        for name in ("lightgbm", "recency", "bayes", "chain")
-    }
+        for name in ("lightgbm", "recency", "bayes", "back_off")
+    },
+    "gate": {"reigning": "recency"},
 }
 WAIT = FOUND | {
     "models": {"lightgbm": {"mae": 1.0}, "recency": {"mae": 1.5}},
@@ -110,6 +148,9 @@ def test_the_chances_of_the_markov_brand_are_chances():
 @pytest.mark.slow
 def test_nobody_beats_who_knows_the_law(tmp_path):
     for judge in (known_laws.judge_buyers, known_laws.judge_chain):
-        models = judge(tmp_path)["models"]
+        found = judge(tmp_path)
+        models = found["models"]
         others = [m["log_loss"] for name, m in models.items() if name != "bayes"]
         assert models["bayes"]["log_loss"] < min(others) + 0.002  # by luck, on these rows
+    assert found["best_baseline"] == "chain"
+    assert found["gate"] == {"reigning": "chain", "before any reign": "chain"}

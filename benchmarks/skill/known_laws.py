@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from skill.judging import compare, test_rows, train, with_mean
 from skill.logs import Points, describe, settings_of
-from waymark import schema
+from waymark import promotion, schema
 from waymark.bgnbd import p_none
 from waymark.clock import TrainClock
 from waymark.evaluation import aligned
@@ -54,11 +55,12 @@ def judge_buyers(logs: Path) -> dict[str, Any]:
     seen = seen.loc[test["person_id"].str.removeprefix("customer:")]
     T, t_x = ((later - seen["min"]) / pd.Timedelta(days=1) for later in (cutoff, seen["max"]))
     silent = p_none(LAW, seen["count"].to_numpy() - 1.0, t_x.to_numpy(), T.to_numpy(), HORIZON)
-    return _judge(points, "churn", test, np.column_stack([1 - silent, silent]), ["active", "silent"])
+    bayes = np.column_stack([1 - silent, silent])
+    return _judge(points, "churn", _train(points, "churn"), test, bayes, ["active", "silent"])
 
 
 def judge_chain(logs: Path) -> dict[str, Any]:
-    """Judge the next stage of a Markov chain against the forecast of who knows its chances."""
+    """Judge the next stage of a Markov chain against the forecast of who knows its chances; and whom the gate keeps."""
     rng = np.random.default_rng(12)
     stage = np.empty((PERSONS, STEPS), int)
     stage[:, 0] = rng.integers(0, len(STAGES), PERSONS)
@@ -79,18 +81,48 @@ def judge_chain(logs: Path) -> dict[str, Any]:
     for k, name in enumerate(STAGES):
         p[:, classes.index(name)] = np.where(present == k, 0, CHAIN[present, k])
     p[:, classes.index("stay")] = CHAIN[present, present]
-    return _judge(points, "next_stage", test, p, classes)
+    trained = _train(points, "next_stage")
+    found = _judge(points, "next_stage", trained, test, p, classes)
+    return found | {"gate": _gate(points, trained, test, found["ours"], found["best_baseline"])}
 
 
-def _judge(points: Points, target: str, test: pd.DataFrame, bayes: np.ndarray, classes: list[str]) -> dict[str, Any]:
+def _train(points: Points, target: str) -> dict[str, promotion.Model]:
+    """Train ours and the baselines."""
     cfg = points.settings
     ours = cfg.model.of(target).name
     names = dict.fromkeys([ours, *(("hazard",) if target == "churn" else ()), *cfg.evaluate.baselines[target]])
-    predictions = with_mean({name: aligned(train(points, target, name)[0], test, classes) for name in names})
+    return {name: train(points, target, name) for name in names}
+
+
+def _judge(
+    points: Points,
+    target: str,
+    trained: Mapping[str, promotion.Model],
+    test: pd.DataFrame,
+    bayes: np.ndarray,
+    classes: list[str],
+) -> dict[str, Any]:
+    cfg = points.settings
+    predictions = with_mean({name: aligned(model, test, classes) for name, (model, _) in trained.items()})
     y = np.searchsorted(classes, labels(test["label"]))
     n_train = int((points.truth["fold"] == "train").sum())
-    baselines = cfg.evaluate.baselines[target]
+    ours, baselines = cfg.model.of(target).name, cfg.evaluate.baselines[target]
     return compare(target, y, predictions | {"bayes": bayes}, test["person_id"], ours, baselines, n_train)
+
+
+def _gate(
+    points: Points, trained: Mapping[str, promotion.Model], test: pd.DataFrame, ours: str, best: str
+) -> dict[str, str]:
+    """Return whom promotion makes champion where ours challenges the best baseline: reigning, and before any reign."""
+    cfg, out = points.settings, {}
+    for case, rival in (("reigning", promotion.CHAMPION), ("before any reign", promotion.BASELINE)):
+        roles = {promotion.CANDIDATE: ours, rival: best}
+        contenders = {
+            role: (model, card | {"version": name}) for role, name in roles.items() for model, card in (trained[name],)
+        }
+        contest = promotion.Contest("next_stage", test, points.catalogue, contenders, {}, {})
+        out[case] = roles[promotion.decide(contest, cfg.promote, cfg.evaluate.n_calibration_bins, cfg.seed)["champion"]]
+    return out
 
 
 def _events(who: np.ndarray, times: pd.DatetimeIndex, what: Any) -> pd.DataFrame:

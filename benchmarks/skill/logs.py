@@ -55,12 +55,16 @@ def read(source: str, landing: Path, **changed: Any) -> Points:
     """Take in a log with the settings of a shipped source, and describe its points as the pipeline does."""
     settings = settings_of(source, landing, **changed)
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "store"
-        ingest(landing, settings.source, settings.identity, root, 1)
-        store = Store(root)
+        store = take_in(settings, Path(folder))
         events = store.events()
         known = clock.set_train_clock(store.facts, settings.split, settings.targets)
     return describe(events, known, settings)
+
+
+def take_in(settings: Settings, folder: Path) -> Store:
+    """Return the store in `folder` of all that was delivered of the log."""
+    ingest(Path(settings.landing), settings.source, settings.identity, folder / "store", 1)
+    return Store(folder / "store")
 
 
 def describe(events: pd.DataFrame, known: TrainClock, settings: Settings) -> Points:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skill import known_laws, purchases, waits
+from skill import known_laws, midnights, purchases, waits
 from skill.judging import judge
 from skill.logs import read
 
@@ -56,13 +56,24 @@ class Ahead:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Promotion keeps the best baseline, whether it reigns already or not."""
+
+    words: str = "the gate keeps the best baseline"
+
+    def is_reached(self, found: Found) -> bool:
+        """Say whether it does."""
+        return set(found["gate"].values()) == {found["best_baseline"]}
+
+
+@dataclass(frozen=True)
 class Protocol:
     """One line of the table."""
 
     title: str
     words: str  # which rows train and test
     published: str
-    goals: tuple[Goal | Ahead, ...]
+    goals: tuple[Goal | Ahead | Kept, ...]
     run: Callable[[Path], Found]  # given the folder of logs
 
 
@@ -70,11 +81,16 @@ ACTIVITIES = (
     "cases in file order, the first 2/3 train, prefixes of 2 events and more test, the end of a case is not scored"
 )
 CANDIDATE = {"targets": {"end_of_case": "candidate"}}
-EVERY_MIDNIGHT = {
+
+OTHER_BY_NIGHT = {
     "features": {"points": "snapshots", "population": {"active_within_days": 30}},
     "targets": {"end_of_case": "excluded", "horizon_days": 14},
     "split": {"kind": "cutoffs", "step_days": 1, "n_train": 60, "n_test": 14},
 }
+MIDNIGHTS = (
+    "completed work items (W_); a point for each case and midnight (UTC) that has an item behind and one to come; what"
+    " comes next, whenever it does; the newest 20 % of the nights test; points whose next item came before those train"
+)
 
 
 def next_activity(source: str, folder: str, **changed: Any) -> Callable[[Path], Found]:
@@ -146,16 +162,30 @@ PROTOCOLS: dict[str, Protocol] = {
         "bpic2012, every event",
         "COMPLETE events only, the earliest 80 % of the cases train, every prefix tests, the end is scored",
         "back-off chain .765",
-        (Goal("accuracy", at_least=0.81), Goal("log_loss", at_most=0.85, of="chain"), Ahead()),
+        (Goal("accuracy", at_least=0.81), Goal("log_loss", at_most=0.85, of="back_off"), Ahead()),
         next_activity("bpic2012", "bpic2012"),
     ),
     "bpi_12_w_nights": Protocol(
-        "bpi_12_w at every midnight",
-        "ours, not the laboratory's: at each of the newest 14 mature midnights, the next other activity within 14 days,"
+        "bpic2012, work items at every midnight",
+        f"as nearly as the laboratory's notes can be read: {MIDNIGHTS}",
+        "laboratory, same LightGBM: trained on event rows .576, log loss 1.025; on nights .861, .348, ECE .009",
+        (Goal("log_loss", at_most=0.33), Goal("ece", at_most=0.01), Ahead()),
+        midnights.judge_midnights,
+    ),
+    "bpi_12_w_nights_bare": Protocol(
+        "bpic2012, work items at every midnight, no attributes",
+        "the same points; no resource and no amount, as in the encoding of Tax et al",
+        "as above",
+        (Goal("log_loss", at_most=0.33), Goal("ece", at_most=0.01), Ahead()),
+        lambda logs: midnights.judge_midnights(logs, without=("attributes",)),
+    ),
+    "bpi_12_w_other": Protocol(
+        "bpi_12_w, the next other activity by night",
+        "a protocol of our own: at each of the newest 14 mature midnights, the next other activity within 14 days,"
         " or `stay`, of cases active in the last 30 days and again in those 14; the 60 midnights before train",
-        "none on this protocol (laboratory's own: .861, log loss .348)",
+        "none",
         (Goal("ece", at_most=0.01), Ahead()),
-        next_activity("tax2017_bpi_12_w", "tax2017", **EVERY_MIDNIGHT),
+        next_activity("tax2017_bpi_12_w", "tax2017", **OTHER_BY_NIGHT),
     ),
     "retail_90": retail(283, "2011-09-09", 90, 0.734, 0.733),
     "retail_30_a": retail(313, "2011-10-09", 30, 0.725, 0.724),
@@ -186,7 +216,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "simulated Markov brand",
         "2,000 persons whose next stage hangs on the present one alone; `bayes` knows the chances",
         "log loss of `bayes`; the chain should stay unbeaten",
-        (Goal("log_loss", at_most=1.02, of="bayes"),),
+        (Goal("log_loss", at_most=1.02, of="bayes"), Kept()),
         known_laws.judge_chain,
     ),
 }
