@@ -15,7 +15,7 @@ from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
 from waymark.store.kinds import EVENTS, owner_of
 from waymark.store.order import order_events
-from waymark.store.segments import Segment, dead_positions, opened, read_segment, take_rows
+from waymark.store.segments import Segment, dead_of, opened, read_segment, take_rows
 
 _NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
 _ALWAYS = {
@@ -46,7 +46,7 @@ def read_columns(
     for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
         with opened(root / segment.file) as file:
             _fill(file, columns, slice(begin, end), segment.n_rows, at)
-    dead = [dead_positions(root, s) + begin for s, begin in zip(bucket.events, begins, strict=False)]
+    dead = [at + begin for at, begin in zip(dead_of(root, bucket.events), begins, strict=False)]
     if any(map(len, dead)):
         dead = np.concatenate(dead)
         place = np.searchsorted(counts, dead)

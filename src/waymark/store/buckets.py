@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from waymark.store.hashes import hash_texts
+from waymark.store.hashes import Ordered, distinct, hash_texts
 from waymark.store.routes import Routes
 from waymark.store.segments import Segment, files_of, read_file
 
@@ -67,21 +66,31 @@ class Ids:
     n_written: int = 0
     n_routed: int = 0  # those after them are new: nothing moved
 
-    @cached_property
-    def _set(self) -> pa.Array:
-        return self.texts.combine_chunks() if len(self.texts) else pa.array([], pa.string())
+    def _find(self, texts: pa.Array, hashes: np.ndarray) -> np.ndarray:
+        """Return the place of each of some distinct texts, -1 for none."""
+        order = np.argsort(hashes)
+        at = Ordered(hashes[order]).find(self.hashes)
+        met = np.flatnonzero(at >= 0)
+        asked = order[at[met]]
+        is_same = pc.equal(self.texts.take(pa.array(met)), texts.take(pa.array(asked))).to_numpy()
+        if is_same.all() and len(distinct(hashes)) == len(hashes):
+            found = np.full(len(texts), -1)
+            found[asked] = met
+            return found
+        # Two texts share a hash.
+        return pc.index_in(texts, self.texts.combine_chunks()).fill_null(-1).to_numpy().astype(np.int64)
 
     def places(self, texts: pa.Array) -> np.ndarray:
         """Return the place of each of some distinct texts; new ones get the next."""
-        found = pc.index_in(texts, self._set).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        hashes = hash_texts(texts)
+        found = self._find(texts, hashes)
         is_new = found < 0
         n_new, n = int(is_new.sum()), len(self.texts)
         if n_new:
             found[is_new] = np.arange(n, n + n_new)
             new = texts.filter(pa.array(is_new))
             self.texts = pa.chunked_array([*self.texts.chunks, new], pa.string())
-            self.__dict__.pop("_set", None)
-            self.hashes = np.append(self.hashes, hash_texts(new))
+            self.hashes = np.append(self.hashes, hashes[is_new])
             self.n_rows = np.append(self.n_rows, np.zeros(n_new, np.int32))
             self.component = np.append(self.component, np.arange(n, n + n_new, dtype=np.int32))
             self.is_foreign = np.append(self.is_foreign, np.zeros(n_new, bool))
@@ -96,16 +105,29 @@ class Ids:
         """Note that there is news of the identifier at each place; -1 is none."""
         self.changed[places[places >= 0]] = generation
 
-    def route(self, routes: Routes, number: int, generation: int) -> None:
-        """Note which identifiers are of one component, and which live elsewhere."""
-        is_foreign = routes.buckets_of(self.hashes) != number
-        moved = (is_foreign != self.is_foreign) & (np.arange(len(is_foreign)) < self.n_routed)
-        self.n_routed = len(is_foreign)
-        self.changed[moved] = generation
-        self.left[moved & is_foreign] = generation
-        self.is_foreign = is_foreign
-        _, first, inverse = np.unique(routes.roots_of(self.hashes), return_index=True, return_inverse=True)
-        self.component = first[inverse].astype(np.int32)
+    def route(self, routes: Routes, joined: Ordered, number: int, generation: int) -> None:
+        """Note which identifiers are of one component, and which live elsewhere.
+
+        `joined` are those of components that became one since this was last noted.
+        """
+        at = self._to_route(routes, joined)
+        is_foreign = routes.buckets_of(self.hashes[at]) != number
+        moved = (is_foreign != self.is_foreign[at]) & (at < self.n_routed)
+        self.changed[at[moved]] = generation
+        self.left[at[moved & is_foreign]] = generation
+        self.is_foreign[at] = is_foreign
+        _, first, inverse = np.unique(routes.roots_of(self.hashes[at]), return_index=True, return_inverse=True)
+        self.component[at] = at[first[inverse]]
+        self.n_routed = len(self.hashes)
+
+    def _to_route(self, routes: Routes, joined: Ordered) -> np.ndarray:
+        """Return the places, ascending, of new identifiers and of joined ones, with all others of their components."""
+        if not self.n_routed:
+            return np.arange(len(self.hashes))
+        new = self.hashes[self.n_routed :]
+        apart = new[joined.find(new) < 0]
+        also = np.union1d(apart, routes.members_of(np.unique(routes.roots_of(apart)))) if len(apart) else apart
+        return np.flatnonzero((joined.find(self.hashes) >= 0) | (Ordered(also).find(self.hashes) >= 0))
 
 
 def read_ids(root: Path, bucket: Bucket) -> Ids:
@@ -125,12 +147,20 @@ def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
     (root / bucket.folder).mkdir(parents=True, exist_ok=True)
     files = bucket.ids
     if len(ids.texts) > ids.n_written:
-        kept = files if len(files) < MOST_FILES else ()
+        kept = files if len(files) < MOST_FILES + bucket.number % MOST_FILES else ()  # not all in one night
         begin = ids.n_written if kept else 0
         files = (*kept, f"{bucket.folder}/ids-{generation:06d}.parquet")
         table = pa.table({"id": ids.texts.slice(begin), "hash": ids.hashes[begin:]})
         pq.write_table(table, root / files[-1], compression="lz4", use_dictionary=False, write_page_checksum=True)
     state = f"{bucket.folder}/state-{generation:06d}.parquet"
     table = pa.table({c: getattr(ids, c) for c in _STATE})
-    pq.write_table(table, root / state, compression="lz4", write_page_checksum=True)
+    pq.write_table(
+        table,
+        root / state,
+        compression="lz4",
+        use_dictionary=["n_rows", "changed", "left"],
+        use_byte_stream_split=["component"],
+        write_statistics=False,
+        write_page_checksum=True,
+    )
     return replace(bucket, ids=files, state=state)

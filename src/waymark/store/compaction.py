@@ -21,15 +21,20 @@ _MOST_NEWS_ROWS = 0.25  # of a bucket's rows
 NewFile = Callable[[str], str]
 
 
-def put_in_place(root: Path, bucket: Bucket, news: pa.Table, ids: Ids, new_file: NewFile) -> tuple[Segment, ...]:
+def put_in_place(
+    root: Path, bucket: Bucket, news: pa.Table, ids: Ids, new_file: NewFile, generation: int
+) -> tuple[Segment, ...]:
     """Return the segments of the events of a bucket with the coded events `news`, which are of the bucket from now on.
 
-    They are a segment of their own, or months with enough news are written anew.
+    They are a segment of their own, or months with enough news are written anew: of each bucket in a night of its own.
     """
     old = [s for s in bucket.events if not s.period]
     n_news, total = (sum(s.n_rows for s in some) + news.num_rows for some in (old, bucket.events))
     n_segments = len(old) + bool(news.num_rows)
-    is_due = n_segments >= MOST_NEWS or n_news > _MOST_NEWS_ROWS * total or any(map(_is_dying, bucket.events))
+    is_its_turn = (generation + bucket.number) % MOST_NEWS == 0 and n_segments > 1
+    is_due = (
+        is_its_turn or n_segments > MOST_NEWS or n_news > _MOST_NEWS_ROWS * total or any(map(_is_dying, bucket.events))
+    )
     if is_due:
         return _compact(root, bucket, coded_together([news, *(live_rows(root, s) for s in old)]), ids, new_file)
     if not news.num_rows:

@@ -90,13 +90,12 @@ class Intake:
             self._settle_waiting(feed)
         moves = self._route()
         for kind, aside in self._aside.items():
-            moved = together(self._stored.pull_moved(kind, moves))
-            if moved.num_rows:
-                self._put_aside(kind, moved)
+            for coded, ids in self._stored.pull_moved(kind, moves):
+                aside.add(coded, ids)
             aside.deal(self.routes)
-        moved = {*moves.before.tolist(), *moves.after.tolist()}
+        moved, joined = {*moves.before.tolist(), *moves.after.tolist()}, Ordered(moves.joined)
         for number in range(self.manifest.n_buckets):
-            self._close(number, number in moved)
+            self._close(number, number in moved, joined)
         self.manifest.names = self.names.lists
         self.manifest.routes = write_routes(self.root, f"{self.manifest.generation:06d}", self.routes, self.pairs)
         return self.manifest
@@ -163,13 +162,15 @@ class Intake:
         return rows.drop_columns(["key", "part_key", "status", "reason"])
 
     def _pull_keys(self, feed: str, wanted: Mapping[str, Ordered]) -> list[pa.Table]:
-        found, segments = [], self.manifest.rows.get(feed, [])
+        found, gone, segments = [], {}, self.manifest.rows.get(feed, [])
         for i, segment in enumerate(segments):
             places = [find_keys(self.root, segment, keys, column)[0] for column, keys in wanted.items()]
             at = np.unique(np.concatenate(places))
             if len(at):
                 found.append(take_rows(self.root, segment, at))
-                segments[i] = bury(self.root, segment, at, self._new_file("dead"))
+                gone[i] = at
+        if gone:
+            segments[:] = bury(self.root, segments, gone, self._new_file("dead"))
         return found
 
     def _pull_held(self, news: News, kept: pa.Table) -> pa.Table:
@@ -217,14 +218,14 @@ class Intake:
         asked = asked[joining(self.pairs, asked, self.most_partners)]
         return self.routes.join(self.pairs.one[asked], self.pairs.two[asked], self._stored.n_rows)
 
-    def _close(self, number: int, is_moved: bool) -> None:
+    def _close(self, number: int, is_moved: bool, joined: Ordered) -> None:
         """Give a bucket what belongs to it, and write what the manifest says of it."""
         ids = self._stored.ids_of(number)
         news = {kind: aside.of_bucket(number, ids) for kind, aside in self._aside.items()}
         lost = self._stored.lost_by(number)
         if not (is_moved or any(lost.values()) or any(rows.num_rows for rows in news.values())):
             return
-        ids.route(self.routes, number, self.manifest.generation)
+        ids.route(self.routes, joined, number, self.manifest.generation)
         self._stored.close(number, self._new_file)
         bucket, events, told = self.manifest.buckets[number], news[EVENTS], news[TOLD]
         for kind, rows in news.items():
@@ -236,7 +237,7 @@ class Intake:
             ids.count(owner_of(events, EVENTS), 1)
         bucket = replace(
             bucket,
-            events=compaction.put_in_place(self.root, bucket, events, ids, self._new_file),
+            events=compaction.put_in_place(self.root, bucket, events, ids, self._new_file, self.manifest.generation),
             told=compaction.put_beside(self.root, bucket, told, self._new_file),
         )
         bucket = write_ids(self.root, bucket, ids, self.manifest.generation)

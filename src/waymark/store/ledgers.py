@@ -38,7 +38,16 @@ def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str, 
         links = _changed(root, bucket, ids, rank, read_ledger(root, bucket), news)
     else:
         links = _found(news.events, news.told, rank, len(ids.texts))
-    pq.write_table(links, root / file, compression="lz4", write_page_checksum=True)
+    few = ["kind", "source", "probability"]
+    pq.write_table(
+        links,
+        root / file,
+        compression="lz4",
+        use_dictionary=few,
+        use_byte_stream_split=[name for name in links.column_names if name not in few],
+        write_statistics=False,
+        write_page_checksum=True,
+    )
     return file
 
 

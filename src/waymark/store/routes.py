@@ -127,15 +127,17 @@ class Routes:
         after = bucket[winner][part]
         self._remember(members, names[winner][part], after)
         moved = before != after
-        return Moves(members[moved], before[moved], after[moved])
+        return Moves(members[moved], before[moved], after[moved], members)
 
     def _remember(self, members: np.ndarray, root: np.ndarray, bucket: np.ndarray) -> None:
-        kept = Ordered(members).find(self.ids) < 0
-        ids = np.concatenate([self.ids[kept], members])
-        order = np.argsort(ids)
-        self.ids = ids[order]
-        self.root = np.concatenate([self.root[kept], root])[order]
-        self.bucket = np.concatenate([self.bucket[kept], bucket])[order].astype(np.int32)
+        at, is_old = self._places(members)
+        old = at[is_old]
+        self.root, self.bucket = self.root.copy(), self.bucket.copy()
+        self.root[old], self.bucket[old] = root[is_old], bucket[is_old]
+        new = members[~is_old]
+        at = np.searchsorted(self.ids, new)
+        self.ids, self.root = np.insert(self.ids, at, new), np.insert(self.root, at, root[~is_old])
+        self.bucket = np.insert(self.bucket, at, bucket[~is_old]).astype(np.int32)
         self.__dict__.pop("_ordered", None)
 
 
@@ -143,13 +145,14 @@ class Moves(NamedTuple):
     """Identifiers whose rows have to go to another bucket."""
 
     ids: np.ndarray  # uint64
-    before: np.ndarray  # int32
-    after: np.ndarray  # int32
+    before: np.ndarray  # int32, one each
+    after: np.ndarray  # int32, one each
+    joined: np.ndarray  # uint64, ascending: all identifiers of the components that became one, those that stay included
 
     @classmethod
     def none(cls) -> Moves:
         """Return no moves."""
-        return cls(_NONE, np.zeros(0, np.int32), np.zeros(0, np.int32))
+        return cls(_NONE, np.zeros(0, np.int32), np.zeros(0, np.int32), _NONE)
 
 
 def joining(pairs: Pairs, asked: np.ndarray, most: int) -> np.ndarray:
@@ -177,7 +180,16 @@ def write_routes(root: Path, stem: str, routes: Routes, pairs: Pairs) -> tuple[s
     files = f"routes-{stem}.parquet", f"pairs-{stem}.parquet"
     linked = {"id": routes.ids, "root": routes.root, "bucket": routes.bucket}
     for file, columns in zip(files, (linked, pairs._asdict()), strict=True):
-        pq.write_table(pa.table(columns), root / file, compression="lz4", write_page_checksum=True)
+        # Hashes hardly repeat and do not pack; of a bucket and of a flag there are few values.
+        few = [name for name in columns if name in ("bucket", "may_be_hub")]
+        pq.write_table(
+            pa.table(columns),
+            root / file,
+            compression="lz4",
+            use_dictionary=few,
+            write_statistics=False,
+            write_page_checksum=True,
+        )
     return files
 
 

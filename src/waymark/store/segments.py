@@ -24,6 +24,7 @@ ROW_GROUP = 131_072
 _QUICK, _SMALL = "lz4", "zstd"
 # They hardly repeat, but in their first bytes: those of all rows are put side by side.
 _ALIKE = {"event_time", "known_time", "line", "customer", "anonymous", "one", "two"}
+_LITTLE = 512  # bytes: a packed column that holds but one value takes no more, and a byte every sixteen rows
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Segment:
     file: str  # below the store
     n_rows: int
     period: str = ""  # the month of its events, such as 2025-01; none for what came in since
-    dead: str = ""  # the file of the positions that no longer count; none where all do
+    dead: str = ""  # the file of the positions that no longer count, of all segments of a bucket; none where all do
     n_dead: int = 0
+    dead_from: int = 0  # the place in that file where its own begin
     known: tuple[int, int] = (0, 0)  # the least and the greatest known_time among its rows, microseconds
 
     def to_json(self) -> dict[str, Any]:
@@ -97,20 +99,48 @@ def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequ
     """Return the rows at `positions` (ascending), or some columns of them; reads only the row groups that hold them."""
     with opened(root / segment.file) as file:
         group = positions // ROW_GROUP
-        parts = [
-            file.read_row_group(int(g), columns, use_threads=False).take(
-                pa.array(positions[group == g] - g * ROW_GROUP)
-            )
-            for g in np.unique(group)
-        ] or [file.read_row_groups([], columns, use_threads=False)]  # of no rows, the columns
-        return pa.concat_tables(parts)
+        asked = pa.schema([f for f in file.schema_arrow if columns is None or f.name in columns])
+        parts = [_take(file, int(g), asked, positions[group == g] - g * ROW_GROUP) for g in np.unique(group)]
+        return pa.concat_tables(parts or [asked.empty_table()])
+
+
+def _take(file: pq.ParquetFile, group: int, asked: pa.Schema, at: np.ndarray) -> pa.Table:
+    """Return rows of a row group; columns that hold but one value are not unpacked."""
+    facts, names = file.metadata.row_group(group), file.schema_arrow.names
+    same = {}
+    for field in asked:
+        known = facts.column(names.index(field.name))
+        if known.total_compressed_size <= _LITTLE + facts.num_rows // 16:  # no use in looking at the others
+            value = _only_value(known.statistics, facts.num_rows, field.type)
+            if value is not None:
+                same[field.name] = value
+    found = file.read_row_group(group, [n for n in asked.names if n not in same], use_threads=False).take(pa.array(at))
+    return pa.table({n: pa.repeat(same[n], len(at)) if n in same else found[n] for n in asked.names}, asked)
+
+
+def _only_value(known: pq.Statistics | None, n_rows: int, kind: pa.DataType) -> pa.Scalar | None:
+    """Return the value that all rows of a column have, if statistics say so."""
+    if known is None or not known.has_null_count:
+        return None
+    if known.null_count == n_rows:
+        return pa.scalar(None, kind)
+    is_exact = known.has_min_max and (pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+    return pa.scalar(known.min, kind) if is_exact and not known.null_count and known.min == known.max else None
 
 
 def dead_positions(root: Path, segment: Segment) -> np.ndarray:
     """Return the positions of the rows that no longer count, ascending."""
-    if not segment.dead:
-        return np.zeros(0, np.int64)
-    return read_file(root / segment.dead)["position"].to_numpy().astype(np.int64)
+    return dead_of(root, [segment])[0]
+
+
+def dead_of(root: Path, segments: Iterable[Segment]) -> list[np.ndarray]:
+    """Return, for each of some segments, the positions of the rows that no longer count, ascending."""
+    found, read = [], {"": np.zeros(0, np.int64)}
+    for s in segments:
+        if s.dead not in read:
+            read[s.dead] = read_file(root / s.dead)["position"].to_numpy().astype(np.int64)
+        found.append(read[s.dead][s.dead_from :][: s.n_dead])
+    return found
 
 
 def live_rows(root: Path, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
@@ -120,11 +150,19 @@ def live_rows(root: Path, segment: Segment, columns: Sequence[str] | None = None
     return table.take(pa.array(np.delete(np.arange(segment.n_rows), dead))) if len(dead) else table
 
 
-def bury(root: Path, segment: Segment, positions: np.ndarray, file: str) -> Segment:
-    """Return `segment` with the rows at `positions` dead as well; `file` is new and lists all that are."""
-    dead = np.union1d(dead_positions(root, segment), positions)
-    pq.write_table(pa.table({"position": dead.astype(np.int32)}), root / file, write_page_checksum=True)
-    return replace(segment, dead=file, n_dead=len(dead))
+def bury(root: Path, segments: Sequence[Segment], gone: Mapping[int, np.ndarray], file: str) -> list[Segment]:
+    """Return `segments` with the rows at the positions `gone[i]` of the i-th dead as well.
+
+    `file` is new and lists all that are: one file, because a night takes a few rows out of each month of each bucket.
+    """
+    dead = [np.union1d(d, gone[i]) if i in gone else d for i, d in enumerate(dead_of(root, segments))]
+    ends = np.cumsum([0, *map(len, dead)]).tolist()
+    table = pa.table({"position": np.concatenate(dead).astype(np.int32)})
+    pq.write_table(table, root / file, use_dictionary=False, write_page_checksum=True)
+    return [
+        replace(s, dead=file, n_dead=len(d), dead_from=begin) if len(d) else s
+        for s, d, begin in zip(segments, dead, ends, strict=False)
+    ]
 
 
 def together(tables: Iterable[pa.Table]) -> pa.Table:

@@ -15,7 +15,18 @@ from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
 from waymark.store.routes import Moves
-from waymark.store.segments import Segment, bury, dead_positions, find_keys, read_segment, take_rows
+from waymark.store.segments import (
+    Segment,
+    bury,
+    coded_together,
+    dead_of,
+    dead_positions,
+    find_keys,
+    read_segment,
+    take_rows,
+)
+
+_MOST_MOVED = 1_000_000  # rows that are moved together
 
 Place = tuple[int, int]  # the number of a bucket, and of a segment among those of a kind
 Meant = Callable[[pa.Table], np.ndarray]  # things in texts -> those that are meant; two may share a key
@@ -76,29 +87,55 @@ class Stored:
             if len(at):
                 yield self._take(kind, place, at, is_meant)
 
-    def pull_moved(self, kind: Kind, moves: Moves) -> Iterator[pa.Table]:
-        """Take out what belongs to identifiers that move, and yield it."""
-        for (number, i), segment in self._segments(kind):
-            leaving = moves.ids[moves.before == number]
-            if not len(leaving):
+    def pull_moved(self, kind: Kind, moves: Moves) -> Iterator[tuple[pa.Table, Ids]]:
+        """Take out what belongs to identifiers that move, and yield it some buckets at a time.
+
+        It stays in codes; beside it are the identifiers that it is coded with.
+        """
+        parts: list[pa.Table] = []
+        ids = Ids()
+        for number in np.unique(moves.before).tolist():
+            coded = coded_together(self._pull_of(kind, number, Ordered(moves.ids[moves.before == number])))
+            if not coded.num_rows:
                 continue
-            goes = Ordered(leaving).find(self.ids_of(number).hashes) >= 0
+            mine = self.ids_of(number)
+            ends = [coded[c].to_numpy() for c in kind.ends]
+            self._lose(kind, number, coded)
+            used = np.unique(np.concatenate(ends))
+            used = used[used >= 0]
+            code = np.full(len(mine.hashes) + 1, -1, np.int32)
+            code[used] = np.arange(len(ids.hashes), len(ids.hashes) + len(used))
+            for name, places in zip(kind.ends, ends, strict=True):
+                coded = coded.set_column(coded.column_names.index(name), name, pa.array(code[places]))
+            texts = pa.chunked_array([*ids.texts.chunks, *mine.texts.take(pa.array(used)).chunks], pa.string())
+            ids = Ids(texts, np.concatenate([ids.hashes, mine.hashes[used]]))
+            parts.append(coded)
+            if sum(part.num_rows for part in parts) > _MOST_MOVED:
+                yield coded_together(parts), ids
+                parts, ids = [], Ids()
+        if parts:
+            yield coded_together(parts), ids
+
+    def _pull_of(self, kind: Kind, number: int, leaving: Ordered) -> Iterator[pa.Table]:
+        goes = leaving.find(self.ids_of(number).hashes) >= 0
+        segments = getattr(self._manifest.buckets[number], kind.name)
+        for i, (segment, dead) in enumerate(zip(segments, dead_of(self._root, segments), strict=True)):
             owner = owner_of(read_segment(self._root, segment, list(kind.ends)), kind)
-            at = np.setdiff1d(np.flatnonzero(goes[owner]), self._gone_of(kind, (number, i)), assume_unique=True)
+            before = self._gone.get((kind, (number, i)), dead[:0])
+            at = np.setdiff1d(np.flatnonzero(goes[owner]), np.concatenate([dead, before]), assume_unique=True)
             if len(at):
-                yield self._take(kind, (number, i), at, lambda things: np.ones(things.num_rows, bool))
+                self._gone[kind, (number, i)] = np.union1d(before, at)
+                yield take_rows(self._root, segment, at)
 
     def close(self, number: int, new_file: Callable[[str], str]) -> None:
         """Note in the manifest what was taken out of a bucket, and forget the bucket."""
         bucket = self._manifest.buckets[number]
-        for kind in (EVENTS, TOLD):
-            segments = list(getattr(bucket, kind.name))
-            for i, segment in enumerate(segments):
-                gone = self._gone.pop((kind, (number, i)), None)
-                if gone is not None:
-                    segments[i] = bury(self._root, segment, gone, new_file(f"{bucket.folder}/dead"))
-            bucket = replace(bucket, **{kind.name: tuple(segments)})
-        self._manifest.buckets[number] = bucket
+        places = [(kind, (number, i)) for kind in (EVENTS, TOLD) for i in range(len(getattr(bucket, kind.name)))]
+        gone = {n: self._gone.pop(place) for n, place in enumerate(places) if place in self._gone}
+        if gone:
+            segments = bury(self._root, (*bucket.events, *bucket.told), gone, new_file(f"{bucket.folder}/dead"))
+            n = len(bucket.events)
+            self._manifest.buckets[number] = replace(bucket, events=tuple(segments[:n]), told=tuple(segments[n:]))
         self._ids.pop(number, None)
 
     def lost_by(self, number: int) -> dict[Kind, list[np.ndarray]]:
@@ -121,13 +158,17 @@ class Stored:
         things = kind.decode(coded, self._names, ids.texts)
         meant = is_meant(things)
         if meant.any():
-            gone = coded.filter(pa.array(meant))
-            self._manifest.tallies[kind.name].subtract(kind.tally(gone, self._names, ids.hashes))
-            self._lost.setdefault((number, kind), []).append(np.array([gone[c].to_numpy() for c in kind.ends]))
-            for end in kind.ends:
-                ids.mark(gone[end].to_numpy(), self._manifest.generation)
-            if kind is EVENTS:
-                ids.count(owner_of(gone, kind), -1)
+            self._lose(kind, number, coded.filter(pa.array(meant)))
             before = self._gone.get((kind, place), at[:0])
             self._gone[kind, place] = np.union1d(before, at[meant])
         return things.filter(pa.array(meant))
+
+    def _lose(self, kind: Kind, number: int, gone: pa.Table) -> None:
+        """Note of coded things that they are no longer in a bucket."""
+        ids = self.ids_of(number)
+        self._manifest.tallies[kind.name].subtract(kind.tally(gone, self._names, ids.hashes))
+        self._lost.setdefault((number, kind), []).append(np.array([gone[c].to_numpy() for c in kind.ends]))
+        for end in kind.ends:
+            ids.mark(gone[end].to_numpy(), self._manifest.generation)
+        if kind is EVENTS:
+            ids.count(owner_of(gone, kind), -1)
