@@ -19,7 +19,7 @@ CHOICES = {
     "source": "deliveries",
     "journey": "deliveries",
     "features": "sixty",
-    "model": "lightgbm",
+    "model": "hazard",
     "landing": "data/landing/deliveries",
     "cutoff_time": "latest",
     "seed": 7,

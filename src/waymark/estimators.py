@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from lightgbm import Booster, LGBMClassifier, early_stopping
+from lightgbm import Booster, Dataset, early_stopping, train
 from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -42,7 +43,7 @@ class Rows(NamedTuple):
 class Task(NamedTuple):
     """Trees to be grown."""
 
-    settings: dict[str, Any]  # of LGBMClassifier
+    settings: dict[str, Any]  # of LightGBM
     categorical: list[int] | str  # positions of columns
     rows: Rows
     judges: Rows | None = None  # rows that tell when to stop, once their log loss has not fallen for `patience` rounds
@@ -161,7 +162,8 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
             table = BackOff(self.start_columns, self.start_order).fit(X, y, weight, groups)
             starts = _log(prequential(table, X, y, groups, times, weight, self.random_state))
             losses = [-np.average(s[np.arange(len(codes)), codes], weights=weight) for s in starts]
-            start = starts[np.argmin(losses)]
+            start = starts[np.argmin(losses)].copy()
+            del starts  # several times the size
             self.start_ = BackOff(self.start_columns, int(np.argmin(losses))).fit(X, y, weight, groups)
         rows = Rows(np.arange(len(codes)), codes, start, weight)
         self.n_rounds_, self.trees_ = self.grow_rows(grow, rows, None if groups is None else self.held_out(groups))
@@ -250,31 +252,26 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
 
 def grow(x: np.ndarray, task: Task) -> Booster:
     """Grow trees here, from all features of the fit as an array."""
-    rows, judges = task.rows, task.judges
-    told = {}
-    if judges is not None:
-        told = {
-            "eval_X": _take(x, judges.at),
-            "eval_y": judges.codes,
-            "eval_sample_weight": None if judges.weight is None else [judges.weight],
-            "eval_init_score": None if judges.scores is None else [judges.scores],
-            "callbacks": [early_stopping(task.patience, verbose=False)],
-        }
-    trees = LGBMClassifier(**task.settings).fit(
-        _take(x, rows.at),  # plain: LightGBM refuses or rewrites many column names
-        rows.codes,
-        sample_weight=rows.weight,
-        init_score=rows.scores,
-        categorical_feature=task.categorical,
-        **told,
-    )
-    return trees.booster_
+    settings = {k: v for k, v in task.settings.items() if k != "n_estimators"}
+    n_classes = int(task.rows.codes.max()) + 1
+    several = {"objective": "multiclass", "num_class": n_classes} if n_classes > 2 else {"objective": "binary"}
+
+    def lay(rows: Rows, like: Dataset | None = None) -> Dataset:
+        at = _pieces(x, rows.at)
+        return Dataset(at, rows.codes, like, rows.weight, init_score=rows.scores, categorical_feature=task.categorical)
+
+    own = lay(task.rows)
+    judged = {}
+    if task.judges is not None:
+        stop = early_stopping(task.patience, verbose=False)
+        judged = {"valid_sets": [lay(task.judges, own)], "callbacks": [stop]}
+    return train({**several, **settings}, own, task.settings["n_estimators"], **judged)
 
 
-def _take(x: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return rows at ascending positions: a view where they follow each other."""
-    follow = len(at) and at[-1] - at[0] + 1 == len(at)
-    return x[at[0] : at[-1] + 1] if follow else x[at]
+def _pieces(x: np.ndarray, at: np.ndarray) -> list[np.ndarray]:
+    """Return rows at ascending positions as views of those that follow each other."""
+    ends = np.flatnonzero(np.diff(at) != 1) + 1
+    return [x[at[i] : at[j - 1] + 1] for i, j in pairwise([0, *ends.tolist(), len(at)])]
 
 
 def _log(p: np.ndarray) -> np.ndarray:

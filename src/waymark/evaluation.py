@@ -18,6 +18,7 @@ from waymark.errors import InputError
 from waymark.inputs import labels
 from waymark.leanings import tell_leanings
 from waymark.models import END
+from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons
 from waymark.reliability import at_every_horizon, in_the_large, night_of
 from waymark.slices import groups_of
@@ -60,6 +61,7 @@ def evaluate(
     n_bins: int,
     n_explained: int,
     seed: int,
+    fill: Fill = as_they_are,
 ) -> dict[str, Any]:
     """Judge the models of all targets against their baselines.
 
@@ -85,6 +87,8 @@ def evaluate(
         Test persons whose forecasts are explained, to tell what the models lean on and whether reasons hold.
     seed
         Seed of the samples, and of the baselines that draw.
+    fill
+        Adds features to rows of `features`, where those are on disk.
 
     Returns
     -------
@@ -104,7 +108,10 @@ def evaluate(
             name: models.make(name, {}, catalogue, seed, target=target, horizons=horizons)
             for name in baselines.get(target, ())
         }
-        trial = hold_trial(rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins)
+        told = [feature.column for feature in catalogue]
+        trial = hold_trial(
+            rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins, fill=fill, columns=told
+        )
         how = {"n_bootstrap": n_bootstrap, "coverage": interval, "seed": seed}
         result[target] = _judge(trial, n_bootstrap, interval, seed) | {
             "reliability": reliable(trial, catalogue, **how),
@@ -115,7 +122,7 @@ def evaluate(
         if target == "churn":
             rivals = baselines.get(target, ())
             result[target]["horizons"] = at_every_horizon(
-                features, targets, catalogue, (model, card), rivals, horizons, n_bins=n_bins, **how
+                features, targets, catalogue, (model, card), rivals, horizons, n_bins=n_bins, fill=fill, **how
             )
     return rounded({"targets": result})
 
@@ -129,8 +136,13 @@ def hold_trial(
     *,
     end_of_case: str,
     n_bins: int,
+    fill: Fill = as_they_are,
+    columns: Sequence[str] = (),
 ) -> Trial:
-    """Fit the baselines on the model's training rows, and let all forecast the test rows."""
+    """Fit the baselines on the model's training rows, and let all forecast the test rows.
+
+    Of features on disk `fill` adds to the training rows what the baselines need, and `columns` to the test rows.
+    """
     train, test = rows[rows["fold"] == "train"], rows[rows["fold"] == "test"]
     if target == "next_stage" and end_of_case != "scored":
         test = test[test["label"] != END]
@@ -143,6 +155,7 @@ def hold_trial(
             " targets.horizon_days or bring more history"
         )
     classes = tuple(np.union1d(labels(train["label"]), labels(test["label"])).tolist())
+    train, test = fill(train, models.columns_of(others.values())), fill(test, columns)
     fitted = {name: models.fit(other, train) for name, other in others.items() if name != card["name"]}
     predictions = {name: aligned(m, test, classes) for name, m in {card["name"]: model, **fitted}.items()}
     y = np.searchsorted(classes, labels(test["label"]))
@@ -248,6 +261,7 @@ def train_best_baselines(
     catalogue: Sequence[Feature],
     horizons: Horizons,
     seed: int,
+    fill: Fill = as_they_are,
 ) -> dict[str, tuple[ClassifierMixin, dict[str, Any]]]:
     """Return the best baseline of each target with its card, to be kept beside the model; none where none was judged.
 
@@ -256,7 +270,7 @@ def train_best_baselines(
     best = {target: found["best_baseline"] for target, found in evaluation["targets"].items()}
     groups = [feature.group for feature in catalogue]
     return {
-        target: models.train(features, targets, catalogue, target, name, {}, groups, seed, horizons=horizons)
+        target: models.train(features, targets, catalogue, target, name, {}, groups, seed, horizons=horizons, fill=fill)
         for target, name in best.items()
         if name is not None
     }

@@ -23,11 +23,10 @@ from lightgbm.callback import CallbackEnv, EarlyStopException
 from lightgbm.dask import DaskLGBMRegressor
 from scipy.special import log_expit, log_softmax
 
-from waymark import tables
 from waymark.engine import START_SECONDS, Workers
 from waymark.errors import InputError
 from waymark.estimators import Grow, Rows, Task
-from waymark.inputs import select
+from waymark.on_disk import read_rows
 
 MOST_JUDGES = 50_000  # rows that tell when to stop: each worker asks each tree about all of them
 _ATTEMPTS = 2
@@ -184,19 +183,6 @@ class Stop:
         else:
             log_p = log_softmax(self.score, axis=1)[np.arange(len(self.codes)), self.codes]
         return -float(np.average(log_p, weights=self.weight))
-
-
-def read_rows(files: Sequence[Path], file: np.ndarray, row: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-    """Return some rows of tables as float32, a group of rows of a table at a time; `file` says whose `row` it is."""
-    x = np.empty((len(row), len(columns)), np.float32)
-    for i, path in enumerate(files):
-        mine = np.flatnonzero(file == i)
-        group = row[mine] // tables.GROUP_ROWS
-        for g in np.unique(group):
-            at = mine[group == g]
-            frame = select(tables.read_group(path, int(g), list(columns)), columns)
-            x[at] = frame.to_numpy(np.float32)[row[at] - g * tables.GROUP_ROWS]
-    return x
 
 
 class _InOrder(Client):

@@ -15,6 +15,9 @@ def select(X: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     missing = [c for c in columns if c not in X.columns]
     if missing:
         raise InputError(f"the features lack {', '.join(missing[:5])}, which the model needs; run `dvc repro -P`")
+    place = X.columns.get_indexer(columns)
+    if len(place) and (np.diff(place) == 1).all():
+        return X.iloc[:, place[0] : place[-1] + 1]  # where they lie, without a copy
     return X[list(columns)]
 
 

@@ -6,7 +6,7 @@ import inspect
 import io
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from waymark.catalogue import Feature, from_json, in_groups, to_json
 from waymark.errors import InputError
 from waymark.estimators import Boosting, Grow, Logistic
 from waymark.hazard import Hazard
+from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons, silent_within
 
 FILES = ("model.skops", "model.json")  # of a kept model
@@ -214,6 +215,11 @@ def training_rows(features: pd.DataFrame, targets: pd.DataFrame, target: str, mo
     return _join(features, trains.assign(label=_silence(trains["return_days"].isna().to_numpy())), _FOLLOWED)
 
 
+def columns_of(some: Iterable[ClassifierMixin]) -> list[str]:
+    """Return the features that some models of `make` are given."""
+    return list(dict.fromkeys(column for model in some for column in model.columns))
+
+
 def n_training_rows(targets: pd.DataFrame, target: str, model: ClassifierMixin) -> int:
     """Return how many rows `training_rows` has."""
     return int(_trains(targets, target, model).sum())
@@ -255,6 +261,7 @@ def train(
     seed: int,
     grow_for: GrowFor | None = None,
     horizons: Horizons | None = None,
+    fill: Fill = as_they_are,
 ) -> tuple[ClassifierMixin, dict[str, Any]]:
     """Fit the model `name` to the training rows of `target`: the mature ones, and for hazard all that were watched.
 
@@ -264,6 +271,8 @@ def train(
         Those of hazard and bg_nbd.
     grow_for
         Grows the trees of lightgbm elsewhere; see `fit`.
+    fill
+        Adds the columns of the model to rows of `features`, where those are on disk.
 
     Returns
     -------
@@ -273,8 +282,8 @@ def train(
     """
     model = make(name, settings, catalogue, seed, groups, target, horizons)
     rows = training_rows(features, targets, target, model)
-    del features  # which the rows are a copy of
     _check_enough(rows["label"], target)
+    rows = fill(rows, model.columns)
     columns = fit(model, rows, grow_for).feature_names_in_.tolist()
     return model, {
         "target": target,

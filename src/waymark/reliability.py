@@ -14,6 +14,7 @@ from waymark import metrics, models
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.hazard import Hazard
+from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons
 
 _MOST_NIGHTS = 60  # of more, the months
@@ -97,6 +98,7 @@ def at_every_horizon(
     coverage: float,
     n_bins: int,
     seed: int,
+    fill: Fill = as_they_are,
 ) -> list[dict[str, Any]]:
     """Judge a hazard at each of its horizons, on the test rows that were watched as long, beside the baselines.
 
@@ -108,7 +110,7 @@ def at_every_horizon(
         For each horizon `days` and `n`, the rows judged; where there are both outcomes among them, also `models` (name
         -> metrics with intervals), `best_baseline`, the `difference` in log loss to it, and the model's `bias` and
         `ece_noise` (`metrics.calibration_noise`).
-        Of a model that is no hazard there is none.
+        Of a model that is no hazard there is none. `fill` adds features to rows of `features`, where those are on disk.
     """
     model, card = churn
     if not isinstance(model, Hazard):
@@ -122,11 +124,14 @@ def at_every_horizon(
         out.append(found)
         if len(np.unique(y)) < 2:
             continue
+        test = fill(test, model.feature_names_in_.tolist())
         p = {card["name"]: _both(model.survival(test, [days])[:, 0])}
-        for name in baselines if train["label"].nunique() == 2 else ():
-            rival = models.make(name, {}, catalogue, seed, target="churn", horizons=Horizons(days, (days,)))
-            if name != card["name"]:
-                p[name] = models.fit(rival, train).predict_proba(test)
+        names = [name for name in baselines if name != card["name"]] if train["label"].nunique() == 2 else []
+        how_far = Horizons(days, (days,))
+        rivals = {n: models.make(n, {}, catalogue, seed, target="churn", horizons=how_far) for n in names}
+        needed = models.columns_of(rivals.values())
+        train, test = fill(train, needed), fill(test, needed)
+        p |= {name: models.fit(rival, train).predict_proba(test) for name, rival in rivals.items()}
         judges = [k for k in metrics.metrics_for("churn", n_bins) if k.name in ("log_loss", "brier", "auc", "ece")]
         how = {"n_bootstrap": n_bootstrap, "coverage": coverage, "seed": seed}
         compared = Comparison(y, p, test["person_id"], judges, **how)

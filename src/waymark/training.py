@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
 
-from waymark import models, schema, tables
+from waymark import models
 from waymark.catalogue import Feature
 from waymark.config import EngineConfig
 from waymark.engine import started
 from waymark.estimators import Boosting
+from waymark.on_disk import filled_from, places
 from waymark.periods import Horizons
 
 
@@ -35,21 +35,16 @@ def train(
     With `training: dask`, workers read the features of LightGBM's rows from the folder, each a share of them; here are
     only the labels, and what the trees start from. Other models are trained here; so is hazard, whose rows are bounded.
     """
+    files = sorted(features.glob("*.parquet"))
     what = (targets, catalogue, target, name, settings, groups, seed)
     if engine.training == "local" or not issubclass(models.MODELS[name][0], Boosting):
-        model, card = models.train(tables.read(features), *what, horizons=horizons)
+        model, card = models.train(places(files), *what, horizons=horizons, fill=filled_from(files))
         return model, card | {"engine": {"kind": "local"}}
 
     from waymark.growing import Together  # and with it what LightGBM has for Dask
 
-    files = sorted(features.glob("*.parquet"))
-    model = models.make(name, settings, catalogue, seed, groups, target)
-    columns = [*schema.FEATURES.key, *model.start_columns]
-    narrow = [
-        tables.read(file, columns).assign(file=np.int32(i), row=lambda rows: np.arange(len(rows)))
-        for i, file in enumerate(files)
-    ]
+    start_columns = models.make(name, settings, catalogue, seed, groups, target).start_columns
     with started(engine) as there:
         workers = Together(there, files, engine.workers)
-        model, card = models.train(pd.concat(narrow, ignore_index=True), *what, workers.grow_for)
+        model, card = models.train(places(files, start_columns), *what, workers.grow_for)
         return model, card | {"engine": {"kind": "dask", "training": "dask", "workers": workers.n}}

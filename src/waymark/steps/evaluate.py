@@ -4,6 +4,7 @@ import logging
 
 from waymark import catalogue, config, evaluation, models, tables
 from waymark.console import timed
+from waymark.on_disk import filled_from, places
 from waymark.periods import Horizons
 
 log = logging.getLogger(__name__)
@@ -13,7 +14,8 @@ def main() -> None:
     """Judge the models of both targets and write what was found."""
     with timed(log, "evaluate") as facts:
         cfg = config.load(config.EvaluateConfig, "evaluate")
-        features, targets = tables.read(tables.FEATURES / "train"), tables.read(tables.TARGETS)
+        files = sorted((tables.FEATURES / "train").glob("*.parquet"))
+        features, targets, fill = places(files, ["stage"]), tables.read(tables.TARGETS), filled_from(files)
         known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
         aims = config.load(config.TargetsConfig, "targets")
         horizons = Horizons(aims.horizon_days, tuple(aims.horizons_days))
@@ -31,11 +33,12 @@ def main() -> None:
             n_bins=cfg.n_calibration_bins,
             n_explained=cfg.n_explained,
             seed=seed,
+            fill=fill,
         )
         tables.write_json(found, tables.REPORTS / "evaluation.json")
         tables.write_json(evaluation.summary(found), tables.REPORTS / "metrics.json")
         with tables.new_folder(tables.MODELS / "baseline") as folder:
-            best = evaluation.train_best_baselines(found, features, targets, known, horizons, seed)
+            best = evaluation.train_best_baselines(found, features, targets, known, horizons, seed, fill)
             for target, baseline in best.items():
                 models.write(*baseline, folder / target)
         with tables.new_folder(tables.REPORTS / "plots") as folder:

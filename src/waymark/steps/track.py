@@ -5,6 +5,7 @@ import logging
 from waymark import config, models, tables, tracking
 from waymark.clock import TrainClock
 from waymark.console import timed
+from waymark.on_disk import filled_from, places
 
 log = logging.getLogger(__name__)
 
@@ -12,10 +13,11 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Log one run with both models; its id goes to reports/mlflow_run.json."""
     with timed(log, "track") as facts:
-        features = tables.read(tables.FEATURES / "train")
+        files = sorted((tables.FEATURES / "train").glob("*.parquet"))
+        some, fill = places(files).head(5), filled_from(files)
         result = tracking.Result(
             models={
-                target: tracking.TrackedModel(model, models.TRUSTED, features[card["columns"]].head(5), card)
+                target: tracking.TrackedModel(model, models.TRUSTED, fill(some, card["columns"])[card["columns"]], card)
                 for target in models.TARGETS
                 for model, card in [models.load(tables.MODELS / target)]
             },
