@@ -148,7 +148,7 @@ def _once(log: EventLog, kind: str, settings: FeaturesConfig, vocabulary: Vocabu
     is_in = clock.time("population", partial(in_population, points, settings.population, points.cutoff))
     points = points.keep(is_in)
     result = clock.time("stages and features", partial(walk_points, points, [row.source for row in rows], vocabulary))
-    clock.time("frame", partial(assemble, points, [row.feature for row in rows], result))
+    clock.time("table", partial(assemble, points, [row.feature for row in rows], result))
     clock.time("(stages alone)", partial(stage_map.stage_codes, points.grouped))
 
 
@@ -188,8 +188,8 @@ def two_threads(n: int, kind: str) -> tuple[float, float, bool]:
 
     def work(log: EventLog) -> bytes:
         log.identities.stitched.clear()
-        frame, _ = describe(points_of(log, kind), settings, vocabulary)
-        return frame.iloc[:, 5:].to_numpy(copy=False)
+        rows, _ = describe(points_of(log, kind), settings, vocabulary)
+        return rows.select(rows.column_names[5:]).to_pandas().to_numpy(copy=False)
 
     def seconds(run: Callable[[], list]) -> tuple[float, list]:
         start = time.perf_counter()

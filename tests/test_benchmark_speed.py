@@ -40,7 +40,7 @@ def test_rivals_compute_what_we_compute(rival, tmp_path: Path):
         tmp_path / "events.parquet", plan_for(tonight, DETOURS, settings, known), tmp_path / "theirs.parquet"
     )
     assert len(ours) > 100
-    assert differences(ours, pd.read_parquet(tmp_path / "theirs.parquet")) == []
+    assert differences(ours.to_pandas(), pd.read_parquet(tmp_path / "theirs.parquet")) == []
 
 
 @pytest.mark.parametrize("script", ["walks", "canonical", "deliveries", "profiling", "nochange"])

@@ -154,7 +154,7 @@ def arrays(events: pd.DataFrame, **changed: Any) -> StageMap:
 def described(stage_map: StageMap, settings: FeaturesConfig, size: int = 1 << 16) -> pd.DataFrame:
     vocabulary = learn_vocabulary(stage_map.log, stage_map, settings, micro(CUTOFF))
     choose = snapshot if settings.points == "snapshots" else every_event
-    return describe(choose(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary, size)[0]
+    return describe(choose(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary, size)[0].to_pandas()
 
 
 @pytest.mark.parametrize("settings", [ONE_WINDOW, EVERY_EVENT], ids=["snapshots", "every_event"])
@@ -199,12 +199,12 @@ def test_a_persons_latest_point_of_many_is_the_snapshot_right_after_it(log, jour
     stage_map = StageMap(arrays(random_logs.table(cases)).log, journey)
     for settings in (ONE_WINDOW, EVERYTHING):
         vocabulary = learn_vocabulary(stage_map.log, stage_map, settings, micro(CUTOFF))
-        rolling, _ = describe(every_event(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary)
-        latest, _ = describe(latest_event(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary)
+        rolling = describe(every_event(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary)[0].to_pandas()
+        latest = describe(latest_event(stage_map.log, stage_map, micro(CUTOFF)), settings, vocabulary)[0].to_pandas()
         ends = rolling.groupby("person_id").tail(1)
         assert bytes_of(ends) == bytes_of(latest)
         for cutoff in ends["cutoff_time"].unique()[:3]:
-            then, _ = describe(snapshot(stage_map.log, stage_map, micro(cutoff)), settings, vocabulary)
+            then = describe(snapshot(stage_map.log, stage_map, micro(cutoff)), settings, vocabulary)[0].to_pandas()
             mine = then[then["person_id"].isin(ends.loc[ends["cutoff_time"] == cutoff, "person_id"])]
             assert bytes_of(mine) == bytes_of(ends[ends["cutoff_time"] == cutoff])
 

@@ -95,6 +95,20 @@ def test_every_table_says_what_one_row_is(table):
     assert table.grain
     assert set(table.key) <= set(table.columns)
     assert table.nullable <= set(table.columns) - set(table.key)
-    assert all(schema._ARROW[kind] for kind in (*table.columns.values(), *table.families.values()))
+    assert all(schema.ARROW[kind] for kind in (*table.columns.values(), *table.families.values()))
     empty = pd.DataFrame({c: pd.Series(dtype=object) for c in table.columns})
     assert schema.to_arrow(empty, table).num_rows == 0
+
+
+def test_rows_that_are_arrow_already_keep_the_same_promises():
+    whole = schema.to_arrow(LINKS, schema.LINKS)
+    backwards = whole.take([1, 0]).select(whole.column_names[::-1])
+    assert schema.to_arrow(backwards, schema.LINKS).equals(whole)
+    for broken, promise in (
+        (whole.drop_columns("kind"), "no column kind"),
+        (whole.append_column("colour", whole["kind"]), "unknown column colour"),
+        (whole.set_column(0, "id_a", pa.array([None, "b"])), "1 nulls in id_a"),
+        (whole.set_column(0, "id_a", pa.array([1, 2])), "id_a is not string (int64)"),
+        (pa.concat_tables([whole, whole]), "2 repeated keys"),
+    ):
+        assert promise in refusal(broken)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from waymark import schema
 from waymark.catalogue import Feature
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig
 from waymark.console import progress
@@ -76,8 +78,7 @@ def build_training_features(
     parts = [describe_past(log, end, journey, settings, vocabulary) for end in ends]
     if not parts:
         raise InputError(NO_CUTOFF)
-    frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
-    return frame, parts[0][1], vocabulary
+    return pa.concat_tables(rows for rows, _ in parts).to_pandas(), parts[0][1], vocabulary
 
 
 def describe_past(
@@ -87,7 +88,7 @@ def describe_past(
     settings: FeaturesConfig,
     vocabulary: Vocabulary,
     is_drawn: np.ndarray | None = None,
-) -> tuple[pd.DataFrame, list[Feature]]:
+) -> tuple[pa.Table, list[Feature]]:
     """Describe everybody of the population at a past night, or at every event before a time.
 
     Parameters
@@ -103,7 +104,7 @@ def describe_past(
 
     Returns
     -------
-    features : pandas.DataFrame
+    features : pyarrow.Table
         Rows of `schema.FEATURES`.
     catalogue : list of Feature
         What each of its `f_` columns is.
@@ -173,23 +174,25 @@ def build_features(
     log = read_log(events, links, rules)
     if vocabulary is None:
         vocabulary = learn_vocabulary(log, StageMap(log, journey), settings, micro(cutoff_time))
-    return describe_tonight(log, cutoff_time, journey, settings, vocabulary)
+    rows, catalogue = describe_tonight(log, cutoff_time, journey, settings, vocabulary)
+    return rows.to_pandas(), catalogue
 
 
 def describe_tonight(
     log: EventLog, cutoff_time: pd.Timestamp, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary
-) -> tuple[pd.DataFrame, list[Feature]]:
+) -> tuple[pa.Table, list[Feature]]:
     """Describe everybody of the population as of one cut-off; see `build_features`. `log` holds whole persons."""
     cutoff = micro(cutoff_time)
     points = (latest_event if settings.points == "every_event" else snapshot)(log, StageMap(log, journey), cutoff)
     points = points.keep(in_population(points, settings.population, np.full(len(points), cutoff)))
-    frame, catalogue = describe(points, settings, vocabulary)
-    return frame.assign(cutoff_time=pd.Timestamp(cutoff_time).as_unit("us")), catalogue
+    rows, catalogue = describe(points, settings, vocabulary)
+    place = rows.column_names.index("cutoff_time")
+    return rows.set_column(place, "cutoff_time", _times(np.full(len(points), cutoff))), catalogue
 
 
 def describe(
     points: Points, settings: FeaturesConfig, vocabulary: Vocabulary, size: int = CHUNK
-) -> tuple[pd.DataFrame, list[Feature]]:
+) -> tuple[pa.Table, list[Feature]]:
     """Return rows of `schema.FEATURES` for prediction points, and what their `f_` columns are.
 
     Walks take about `size` events at a time, which changes no byte.
@@ -204,19 +207,28 @@ def describe(
     return assemble(points, features, result), features
 
 
-def assemble(points: Points, features: Sequence[Feature], result: Result) -> pd.DataFrame:
+def assemble(points: Points, features: Sequence[Feature], result: Result) -> pa.Table:
     """Return rows of `schema.FEATURES`, whose features are the rows of `result.values`, without a copy of those."""
-    names = points.log.identities.person_ids[points.grouped.persons]
-    keys = {
-        "person_id": pd.array(names, "str").take(points.group),
-        "cutoff_time": _times(points.cutoff),
-        "prefix_length": (points.end - points.first).astype(np.int32),
-        "stage": pd.array(points.stage_map.stages, "str").take(result.stage),
-        "stage_since": _times(result.entered),
-    }
-    columns = pd.DataFrame(result.values.T, columns=[f.column for f in features], copy=False)
-    return pd.concat([pd.DataFrame(keys, copy=False), columns], axis=1)
+    names = pa.array(points.log.identities.person_ids[points.grouped.persons], pa.string())
+    return pa.table(
+        {
+            "person_id": names.take(pa.array(points.group)),
+            "cutoff_time": _times(points.cutoff),
+            "prefix_length": (points.end - points.first).astype(np.int32),
+            "stage": pa.array(points.stage_map.stages, pa.string()).take(pa.array(result.stage)),
+            "stage_since": _times(result.entered),
+            **{f.column: _numbers(values) for f, values in zip(features, result.values, strict=True)},
+        }
+    )
 
 
-def _times(microseconds: np.ndarray) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(microseconds.view("datetime64[us]")).tz_localize("UTC")
+def _times(microseconds: np.ndarray) -> pa.Array:
+    return pa.array(microseconds.view("datetime64[us]"), schema.ARROW[schema.TIME])
+
+
+def _numbers(values: np.ndarray) -> pa.Array:
+    """Return contiguous float32 as Arrow has them, NaN as null, without a copy."""
+    is_missing = np.isnan(values)
+    n_missing = np.count_nonzero(is_missing)
+    known = pa.py_buffer(np.packbits(~is_missing, bitorder="little")) if n_missing else None
+    return pa.Array.from_buffers(pa.float32(), len(values), [known, pa.py_buffer(values)], n_missing)

@@ -35,7 +35,7 @@ class Out(NamedTuple):
 class Part(NamedTuple):
     """What one item comes to."""
 
-    frames: Iterable[pd.DataFrame]  # rows of each table
+    frames: Iterable[pd.DataFrame | pa.Table]  # rows of each table
     told: Any = None  # whatever else there is to say
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 TIME = "timestamp[us, UTC]"
-_ARROW = {
+ARROW = {
     "string": pa.string(),
     "bool": pa.bool_(),
     "int8": pa.int8(),
@@ -52,8 +52,8 @@ class Table:
         return column in self.nullable or column not in self.columns
 
 
-def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
-    """Check `frame` against its contract and return it as Arrow, in declared column order, sorted by key.
+def to_arrow(frame: pd.DataFrame | pa.Table, table: Table) -> pa.Table:
+    """Check rows against their contract and return them as Arrow, in declared column order, sorted by key.
 
     Columns of a family follow the declared ones in the order of the frame.
 
@@ -63,10 +63,11 @@ def to_arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
         Lists all of: missing and unknown columns, values that do not fit a type, null keys or nulls in a
         column that has none, repeated keys.
     """
-    broken = [f"no column {c}" for c in table.columns if c not in frame.columns]
-    broken += [f"unknown column {c}" for c in frame.columns if table.type_of(str(c)) is None]
-    names = [c for c in table.columns if c in frame.columns]
-    names += [c for c in frame.columns if c not in table.columns and table.type_of(str(c)) is not None]
+    found = frame.column_names if isinstance(frame, pa.Table) else list(frame.columns)
+    broken = [f"no column {c}" for c in table.columns if c not in found]
+    broken += [f"unknown column {c}" for c in found if table.type_of(str(c)) is None]
+    names = [c for c in table.columns if c in found]
+    names += [c for c in found if c not in table.columns and table.type_of(str(c)) is not None]
     arrays = {}
     for name in names:
         try:
@@ -99,16 +100,18 @@ def _count_repeated(keys: pa.Table) -> int:
     return int(is_same.sum())
 
 
-def _to_array(values: pd.Series, kind: str) -> pa.Array:
+def _to_array(values: pd.Series | pa.ChunkedArray, kind: str) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values, pa.ChunkedArray):
+        if values.type != ARROW[kind]:
+            raise TypeError(str(values.type))
+        return values
     if kind == TIME and pd.api.types.is_datetime64_dtype(values.dtype):
         raise ValueError("no time zone")
     if kind != "string" and isinstance(values.dtype, pd.StringDtype) and values.notna().any():
         raise TypeError("text")  # which Arrow would parse
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         values = values.dt.tz_convert(None)  # Arrow reads the values of zoned times in a way that pandas warns of
-    if values.dtype == kind == "float32" and not np.isnan(values.to_numpy()).any():
-        return pa.array(values.to_numpy())  # nothing is missing, which Arrow would look for one by one
-    return pa.Array.from_pandas(values, type=_ARROW[kind])
+    return pa.Array.from_pandas(values, type=ARROW[kind])
 
 
 ACTORS = ("customer", "brand", "system")
