@@ -73,8 +73,10 @@ def publish(
     } | changed
     baseline = table(dict.fromkeys(forecast, SHARES["ann"]), "baseline") if has_baseline else None
     clocks = ScoreClock(night, night, "d1"), TrainClock(learnt_until, (), (), "d0")
+    why = pd.DataFrame(columns=list(schema.REASONS.columns))  # nobody was told why
+    scored = [(predictions, why)]
     return scoring.publish(
-        [predictions], len(predictions), *clocks, source, root, settings, None if baseline is None else [baseline]
+        scored, len(predictions), *clocks, source, root, settings, None if baseline is None else [baseline]
     )
 
 

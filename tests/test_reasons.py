@@ -8,6 +8,7 @@ from waymark.catalogue import Feature
 from waymark.explanations import Explanation, explain
 from waymark.feature_groups import GROUPS
 from waymark.reason_groups import REASON_GROUPS, group_of, in_groups
+from waymark.reason_rows import strongest_of_persons
 
 FEATURES, TARGETS = planted.tables()
 LEARNERS = ["lightgbm", "logistic"]
@@ -116,11 +117,12 @@ def test_reasons_name_the_strongest_groups_by_the_member_that_moved_most_their_w
 
 
 def test_the_strongest_over_two_forecasts_come_first():
-    one, two = (
-        reasons.Reasons(np.array([texts], object), np.array([texts], object), np.array([moved]))
-        for texts, moved in ((["a", "b"], [-3.0, 1.0]), (["c", ""], [2.0, 0.0]))
-    )
-    assert reasons.merge([one, two], 3).tolist() == [["a", "c", "b"]]
+    """Of equals, silence."""
+    texts = [["a", "b", "e"], ["c", "d", ""]]
+    points = [[-3.0, 1.0, 0.5], [2.0, -1.0, 0.0]]
+    rows = pd.DataFrame(texts, columns=["reason_1", "reason_2", "reason_3"])
+    rows[["points_1", "points_2", "points_3"]] = points
+    assert strongest_of_persons(rows).tolist() == [["a", "c", "b"]]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 import planted
 from waymark import models, schema, scoring, tables
@@ -33,9 +34,13 @@ def tonight(n=40):
     return features.assign(cutoff_time=NIGHT)
 
 
-def predictions(trained, features=None):
+def scored(trained, features=None, is_explained=None):
     features = tonight() if features is None else features
-    return scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, RUNS)
+    return scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, RUNS, is_explained)
+
+
+def predictions(trained, features=None):
+    return scored(trained, features).predictions
 
 
 def test_everybody_has_one_forecast_that_sums_to_one(trained):
@@ -80,9 +85,8 @@ def test_the_order_of_the_features_does_not_matter(trained):
 
 
 def test_stretches_come_to_what_the_whole_does(trained, tmp_path):
-    made = predictions(trained)
-    whole = scoring.publish([made], 40, CLOCK, LEARNT, "shop", tmp_path / "whole")
-    stretches = [predictions(trained, tonight()[begin : begin + 15]) for begin in range(0, 40, 15)]
+    whole = scoring.publish([scored(trained)], 40, CLOCK, LEARNT, "shop", tmp_path / "whole")
+    stretches = [scored(trained, tonight()[begin : begin + 15]) for begin in range(0, 40, 15)]
     bits = scoring.publish(stretches, 40, CLOCK, LEARNT, "shop", tmp_path / "bits")
     assert {p.name: p.read_bytes() for p in whole.iterdir()} == {p.name: p.read_bytes() for p in bits.iterdir()}
 
@@ -93,7 +97,8 @@ def test_where_there_are_many_the_least_certain_are_given_reasons(trained):
     is_chosen = scoring.least_certain([features[:25], features[25:]], trained["churn"], 10)
     doubt = (everybody["p_silent_14d"] - 0.5).abs()
     assert is_chosen.sum() == 10 and doubt[is_chosen].max() <= doubt[~is_chosen].min()
-    made = scoring.score(features, trained["next_stage"], trained["churn"], CLOCK, 14, RUNS, is_chosen)
+    made, why = scored(trained, features, is_chosen)
+    assert why["person_id"].tolist() == features["person_id"][is_chosen].repeat(2).tolist()
     pd.testing.assert_frame_equal(made[is_chosen], everybody[is_chosen])
     reasons = ["reason_1", "reason_2", "reason_3"]
     assert (made.loc[~is_chosen, reasons] == "").all(axis=None)
@@ -130,23 +135,43 @@ def test_a_model_without_reasons_gives_none(trained):
     features, targets = planted.tables()
     model, card = models.train(features, targets, planted.CATALOGUE, "churn", "most_frequent", {}, planted.GROUPS, 7)
     plain = (model, {**card, "version": "v"})
-    made = scoring.score(tonight(), (trained["next_stage"]), plain, CLOCK, 14, RUNS)
+    made, why = scored({**trained, "churn": plain})
     assert not made["reason_1"].str.contains("silence").any()
+    of_silence = why[why["target"] == "churn"]
+    assert (of_silence["base"] == of_silence["log_odds"]).all() and (of_silence["reason_1"] == "").all()
+
+
+def test_how_far_the_groups_moved_a_forecast_adds_up_to_what_is_published(trained, tmp_path):
+    made, why = scored(trained)
+    moved = why.filter(like="by_")
+    np.testing.assert_allclose(why["base"] + moved.sum(axis=1), why["log_odds"], rtol=1e-9)
+    apart = {target: rows.set_index("person_id") for target, rows in why.groupby("target")}
+    told = made.set_index("person_id")
+    assert (apart["churn"]["outcome"] == "silent").all()
+    np.testing.assert_allclose(expit(apart["churn"]["log_odds"]), told["p_silent_14d"], rtol=1e-9)
+    next_stage = apart["next_stage"].loc[told.index]
+    columns = next_stage["outcome"].map({"stay": "p_stay", "cart": "p_next_cart", "order": "p_next_order"})
+    published = [told.loc[person, column] for person, column in columns.items()]
+    np.testing.assert_allclose(expit(next_stage["log_odds"]) * (1 - told["p_silent_14d"]), published, rtol=1e-9)
+    strongest = why.assign(points=why["points_1"].abs()).sort_values("points").groupby("person_id")["reason_1"].last()
+    pd.testing.assert_series_equal(strongest.loc[told.index], told["reason_1"], check_names=False)
+    folder = scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path)
+    pd.testing.assert_frame_equal(tables.read(folder / "reasons.parquet")[why.columns], why, check_dtype=False)
 
 
 def test_a_night_without_persons_is_a_night(trained, tmp_path):
-    made = predictions(trained, tonight().iloc[:0])
-    folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path)
+    made, why = scored(trained, tonight().iloc[:0])
+    folder = scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path)
     assert tables.read_json(folder / "manifest.json")["n_persons"] == 0
     assert list(tables.read(folder / "predictions.parquet").columns) == list(made.columns) or made.empty
 
 
 def test_a_partition_says_what_it_holds_and_other_nights_stay(trained, tmp_path):
-    made = predictions(trained)
-    first = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path)
+    made, why = scored(trained)
+    first = scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path)
     before = {p: p.read_bytes() for p in first.iterdir()}
     later = ScoreClock(NIGHT + pd.Timedelta(days=1), NIGHT, "data0002")
-    scoring.publish([made.assign(cutoff_time=later.cutoff_time)], len(made), later, LEARNT, "shop", tmp_path)
+    scoring.publish([(made.assign(cutoff_time=later.cutoff_time), why)], len(made), later, LEARNT, "shop", tmp_path)
     assert {p: p.read_bytes() for p in first.iterdir()} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cutoff_date=2025-04-01", "cutoff_date=2025-04-02"]
     manifest = tables.read_json(first / "manifest.json")
@@ -162,8 +187,8 @@ def test_a_partition_says_which_stage_each_column_speaks_of(trained, tmp_path):
         features, renamed, planted.CATALOGUE, "next_stage", "most_frequent", {}, planted.GROUPS, 7
     )
     for n in (0, 40):
-        made = predictions({**trained, "next_stage": (model, {**card, "version": "v"})}, tonight().iloc[:n])
-        folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / str(n))
+        made, why = scored({**trained, "next_stage": (model, {**card, "version": "v"})}, tonight().iloc[:n])
+        folder = scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path / str(n))
         said = tables.read_json(folder / "manifest.json")["next_stages"]
         assert sorted(said) == [c for c in made if c.startswith("p_next_")]
         assert sorted(said.values()) == ["на складе", "至急"]
@@ -174,25 +199,25 @@ def test_a_partition_says_which_stage_each_column_speaks_of(trained, tmp_path):
 
 def test_models_that_saw_what_came_after_are_marked(trained, tmp_path):
     hindsight = TrainClock(NIGHT + pd.Timedelta(days=1), (), (), "data0000")
-    folder = scoring.publish([predictions(trained)], 40, CLOCK, hindsight, "shop", tmp_path)
+    folder = scoring.publish([scored(trained)], 40, CLOCK, hindsight, "shop", tmp_path)
     assert "after this cut-off" in tables.read_json(folder / "manifest.json")["warnings"][0]
 
 
 def test_older_champions_are_told_by_what_their_training_could_see(trained, tmp_path):
     seen = {"next_stage": NIGHT - pd.Timedelta(days=40), "churn": NIGHT - pd.Timedelta(days=10)}
     hindsight = TrainClock(NIGHT + pd.Timedelta(days=1), (), (), "data0000")
-    folder = scoring.publish([predictions(trained)], 40, CLOCK, hindsight, "shop", tmp_path, known_until=seen)
+    folder = scoring.publish([scored(trained)], 40, CLOCK, hindsight, "shop", tmp_path, known_until=seen)
     manifest = tables.read_json(folder / "manifest.json")
     assert manifest["trained_until"] == {target: time.isoformat() for target, time in seen.items()}
     assert (manifest["warnings"], manifest["mlflow_run_ids"]) == ([], RUNS)
 
 
 def test_a_failure_on_the_way_leaves_the_night_as_it_was(trained, tmp_path):
-    made = predictions(trained)
-    folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path)
+    made, why = scored(trained)
+    folder = scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path)
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     with pytest.raises(schema.ContractError):
-        scoring.publish([pd.concat([made, made])], 80, CLOCK, LEARNT, "shop", tmp_path)
+        scoring.publish([(pd.concat([made, made]), why)], 80, CLOCK, LEARNT, "shop", tmp_path)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == [folder.name]
 
@@ -209,13 +234,14 @@ def test_a_partition_keeps_the_checksums_of_both_forecasts_and_of_what_they_were
     baseline = scoring.score_baselines(features, baselines, 14)
     probability = [c for c in baseline if c.startswith("p_")]
     np.testing.assert_allclose(baseline[probability].sum(axis=1), 1, atol=1e-12)
-    made = predictions(trained, features)
-    folder = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / "nights", {}, [baseline], file)
+    made, why = scored(trained, features)
+    folder = scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path / "nights", {}, [baseline], file)
     manifest = tables.read_json(folder / "manifest.json")
     assert manifest["models"]["baseline"]["churn"] == {"name": "most_frequent", "version": "b"}
     assert manifest["sha256"] == {
         "predictions.parquet": tables.sha256(folder / "predictions.parquet"),
         "baseline.parquet": tables.sha256(folder / "baseline.parquet"),
+        "reasons.parquet": tables.sha256(folder / "reasons.parquet"),
         file.as_posix(): tables.sha256(file),
     }
     assert set(tables.read(folder / "baseline.parquet")["person_id"]) == set(made["person_id"])
@@ -223,15 +249,16 @@ def test_a_partition_keeps_the_checksums_of_both_forecasts_and_of_what_they_were
 
 
 def test_a_replay_says_what_differs(trained, tmp_path):
-    made = predictions(trained)
-    one = scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / "one")
-    assert differences(one, scoring.publish([made], len(made), CLOCK, LEARNT, "shop", tmp_path / "same")) == []
+    made, why = scored(trained)
+    one = scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path / "one")
+    assert differences(one, scoring.publish([(made, why)], len(made), CLOCK, LEARNT, "shop", tmp_path / "same")) == []
     other = made.iloc[1:].assign(p_stay=0.5)
     other.attrs = made.attrs
-    (tmp_path / "file").write_text("other features")
-    two = scoring.publish([other], len(other), CLOCK, LEARNT, "shop", tmp_path / "two", features=tmp_path / "file")
+    file = tmp_path / "file"
+    file.write_text("other features")
+    two = scoring.publish([(other, why)], len(other), CLOCK, LEARNT, "shop", tmp_path / "two", features=file)
     assert differences(one, two) == [
         "predictions.parquet: 1 persons published only",
         "predictions.parquet: p_stay differs",
-        f"{(tmp_path / 'file').as_posix()}: its bytes differ",
+        f"{file.as_posix()}: its bytes differ",
     ]

@@ -45,6 +45,8 @@ TRUSTED = [
     "waymark.hazard.Hazard",
 ]
 
+Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
+
 _EPOCH = pd.Timestamp(0, tz="UTC")
 _FOLLOWED = ("return_days", "observed_days")  # of the targets: what a hazard is fitted to
 

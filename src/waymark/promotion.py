@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import ClassifierMixin
 
 from waymark import metrics, models
 from waymark.catalogue import Feature
@@ -28,7 +27,6 @@ from waymark.slices import groups_of
 CHAMPION, CANDIDATE, BASELINE = "champion", "candidate", "baseline"
 _ROWS_OF_BIN = 200  # at least: the calibration error of few rows is mostly noise, and is never below nought
 _PAIRS = ((CANDIDATE, CHAMPION), (CANDIDATE, BASELINE), (BASELINE, CHAMPION))  # challenger, rival
-Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Contest:
     target: str
     rows: pd.DataFrame  # of `models.labelled`: test rows, the same for all
     catalogue: Sequence[Feature]  # what the features of `rows` are
-    contenders: Mapping[str, Model]  # role -> model; no model twice
+    contenders: Mapping[str, models.Model]  # role -> model; no model twice
     refused: Mapping[str, str]  # role -> why it may not become champion
     absent: Mapping[str, str]  # role -> why it is not compared
     is_spared: bool = False  # the champion is absent and stays

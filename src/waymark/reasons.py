@@ -73,13 +73,6 @@ def strongest(
     return Reasons(texts, groups, points)
 
 
-def merge(found: Sequence[Reasons], n: int) -> np.ndarray:
-    """Return the texts of the strongest reasons over several forecasts, (n_rows, n)."""
-    points = np.hstack([reasons.points for reasons in found])
-    order = np.argsort(-np.abs(points), axis=1, kind="stable")[:, :n]
-    return np.take_along_axis(np.hstack([reasons.texts for reasons in found]), order, axis=1)
-
-
 def _endings(points: np.ndarray, outcomes: Sequence[str]) -> np.ndarray:
     """Return which way, and how far, each reason moved the forecast, in words."""
     words = np.array([_OUTCOMES.get(o, o) for o in outcomes], dtype=object)[:, None]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from waymark.catalogue import Feature, from_json
 from waymark.eventlog import OTHER
+from waymark.inputs import select
 
 
 def missing(card: Mapping[str, Any], catalogue: Sequence[Feature]) -> list[str]:
@@ -47,6 +48,11 @@ def recode(features: pd.DataFrame, catalogue: Sequence[Feature], card: Mapping[s
         if f.column in learnt and f.categories != learnt[f.column]
     }
     return features.assign(**other) if other else features
+
+
+def inputs_of(card: Mapping[str, Any], features: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that the model of `card` is given of `features`, which `given` in it describes, if there."""
+    return select(recode(features, card["given"], card) if "given" in card else features, card["columns"])
 
 
 def _translated(codes: np.ndarray, names: tuple[str, ...], learnt: tuple[str, ...]) -> np.ndarray:

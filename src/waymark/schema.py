@@ -302,6 +302,26 @@ PREDICTIONS = Table(
     families={"p_silent_": "float64", "p_next_": "float64"},
 )
 
+REASONS = Table(
+    name="reasons",
+    grain="how far each group of features moved one forecast of one person, of those who are given reasons",
+    key=("person_id", "target"),
+    columns={
+        "person_id": "string",
+        "target": "string",  # churn: whether silent within the horizon; next_stage: where to, given activity
+        "outcome": "string",  # what is explained: `silent`, or the likeliest of stay and the next stages
+        "log_odds": "float64",  # of the outcome; infinite where no other is possible: `base` + all columns `by_`
+        "base": "float64",  # the log-odds of an average case
+        "reason_1": "string",  # the group that moved it most, in words; empty where nothing did
+        "reason_2": "string",
+        "reason_3": "string",
+        "points_1": "float64",  # percentage points by which the published probability would differ without the group
+        "points_2": "float64",
+        "points_3": "float64",
+    },
+    families={"by_": "float64"},
+)
+
 BASELINE = Table(
     name="baseline",
     grain="what the best baselines forecast of one person at one cut-off",

@@ -6,31 +6,34 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 import yaml
-from scipy.special import expit
-from sklearn.base import ClassifierMixin
 
 from waymark import schema, tables
 from waymark.catalogue import Feature
 from waymark.clock import ScoreClock, TrainClock
-from waymark.estimators import select
-from waymark.explanations import Explanation, explain
-from waymark.forecast import SILENT, combine, if_active, likeliest_next, next_columns
+from waymark.forecast import SILENT, combine, if_active, next_columns
 from waymark.hazard import Hazard
-from waymark.models import features_of, load
-from waymark.reasons import Reasons, merge, strongest
-from waymark.recoding import recode
+from waymark.models import Model, load
+from waymark.reason_rows import N_REASONS, explain_rows, strongest_of_persons
+from waymark.recoding import inputs_of
 
-N_REASONS = 3
 RETURNS = {"return_days": 0.5, "return_days_low": 0.1, "return_days_high": 0.9}  # column -> quantile
-_CHUNK = 20_000  # persons explained at a time; bounds memory
 MANIFEST, SETTINGS = "manifest.json", "settings.yaml"
 FORECASTS = {"champion": "predictions.parquet", "baseline": "baseline.parquet"}  # role -> file of a partition
-Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
+REASONS = "reasons.parquet"
+
+T = TypeVar("T")
+
+
+class Scored(NamedTuple):
+    """The forecasts of some persons, and why they are what they are."""
+
+    predictions: pd.DataFrame  # rows of `schema.PREDICTIONS`
+    reasons: pd.DataFrame  # rows of `schema.REASONS`, of those who are given reasons
 
 
 def score(
@@ -41,7 +44,7 @@ def score(
     horizon_days: int,
     run_ids: Mapping[str, str],
     is_explained: np.ndarray | None = None,
-) -> pd.DataFrame:
+) -> Scored:
     """Forecast every person of tonight's features.
 
     Parameters
@@ -62,17 +65,16 @@ def score(
 
     Returns
     -------
-    pandas.DataFrame
-        Rows of `schema.PREDICTIONS`, in the order of `features`. `attrs["next_stages"]` says which stage each
-        `p_next_` column speaks of: names of columns hold ASCII only; `attrs["models"]`, which models forecast.
+    Scored
+        Both tables in the order of `features`. `predictions.attrs["next_stages"]` says which stage each `p_next_`
+        column speaks of: names of columns hold ASCII only; `attrs["models"]`, which models forecast.
     """
     forecast, given, returns = _forecast(features, next_stage, churn, horizon_days)
     n = len(features)
     rows = np.arange(n) if is_explained is None else np.flatnonzero(is_explained)
-    reasons = np.full((n, N_REASONS), "", object)
-    for begin in range(0, len(rows), _CHUNK):
-        some = rows[begin : begin + _CHUNK]
-        reasons[some] = _reasons(features.iloc[some], given.iloc[some], next_stage, churn)
+    reasons = explain_rows(features.iloc[rows], given.iloc[rows], next_stage, churn)
+    told = np.full((n, N_REASONS), "", object)
+    told[rows] = strongest_of_persons(reasons)
     predictions = pd.DataFrame(
         {
             "person_id": features["person_id"],
@@ -81,7 +83,7 @@ def score(
             "stage_since": features["stage_since"],
             **{c: forecast[c] for c in forecast},
             **returns,
-            **{f"reason_{i + 1}": pd.array(reasons[:, i], "str") for i in range(N_REASONS)},
+            **{f"reason_{i + 1}": pd.array(told[:, i], "str") for i in range(N_REASONS)},
             "model_version_next_stage": pd.array([next_stage[1]["version"]] * n, "str"),
             "model_version_churn": pd.array([churn[1]["version"]] * n, "str"),
             "data_version": pd.array([clock.data_version] * n, "str"),
@@ -92,7 +94,7 @@ def score(
     )
     predictions.attrs["next_stages"] = next_columns(next_stage[0].classes_.tolist())
     predictions.attrs["models"] = _names({"next_stage": next_stage, "churn": churn})
-    return predictions
+    return Scored(predictions, reasons)
 
 
 def with_features(model: Model, catalogue: Sequence[Feature]) -> Model:
@@ -156,7 +158,7 @@ def _silence(
     if not isinstance(model, Hazard):
         unknown = dict.fromkeys(RETURNS, np.full(len(features), np.nan))
         return {horizon_days: _probability(churn, features)[:, model.classes_.tolist().index(SILENT)]}, unknown
-    curve = model.curve(_inputs(features, card))
+    curve = model.curve(inputs_of(card, features))
     horizons = sorted({*model.horizons_days, horizon_days})
     days = curve.return_days(list(RETURNS.values()))
     return dict(zip(horizons, curve.silent(horizons).T, strict=True)), dict(zip(RETURNS, days.T, strict=True))
@@ -165,39 +167,11 @@ def _silence(
 def _probability(model: Model, features: pd.DataFrame) -> np.ndarray:
     if features.empty:
         return np.zeros((0, len(model[0].classes_)))
-    return model[0].predict_proba(_inputs(features, model[1]))
-
-
-def _inputs(features: pd.DataFrame, card: Mapping[str, Any]) -> pd.DataFrame:
-    return select(recode(features, card["given"], card) if "given" in card else features, card["columns"])
-
-
-def _reasons(features: pd.DataFrame, given: pd.DataFrame, next_stage: Model, churn: Model) -> np.ndarray:
-    """Return the strongest reasons of silence and of the likeliest next stage, (n_persons, N_REASONS)."""
-    likeliest, possible = likeliest_next(features["stage"], given, next_stage[0].classes_)
-    of_silence, silent = _told(features, churn, np.full(len(features), SILENT))
-    p_active = expit(-of_silence.log_odds)
-    _, follows = _told(features, next_stage, likeliest, possible, p_active)
-    return merge([silent, follows], N_REASONS)
-
-
-def _told(
-    features: pd.DataFrame,
-    of: Model,
-    outcome: np.ndarray,
-    possible: np.ndarray | None = None,
-    share: np.ndarray | float = 1.0,
-) -> tuple[Explanation, Reasons]:
-    model, card = of
-    x = _inputs(features, card)
-    known = {f.column: f for f in features_of(card)}
-    explained = explain(model, x, outcome, possible)
-    told = [known[c] for c in model.feature_names_in_.tolist()]
-    return explained, strongest(explained, x, told, outcome, share, N_REASONS)
+    return model[0].predict_proba(inputs_of(model[1], features))
 
 
 def publish(
-    predictions: Iterable[pd.DataFrame],
+    scored: Iterable[Scored],
     n_persons: int,
     clock: ScoreClock,
     trained: TrainClock,
@@ -210,18 +184,20 @@ def publish(
 ) -> Path:
     """Write what `score` returned with its manifest, whole or not at all; other nights stay. Return its folder.
 
-    `predictions` are one stretch or more, of persons in the order of their ids, `n_persons` together, and so is
+    `scored` are one stretch or more, of persons in the order of their ids, `n_persons` together, and so is
     `baseline`: what `score_baselines` returned, kept to be graded beside the predictions. `settings` are those of
     resolved.yaml: with them and the clocks the night can be replayed. `features` is the file that both were made from,
     whose checksum is kept. `known_until` says, by target, what the training of its model could see; by default as
     much as that of tonight, `trained`.
     """
-    first, predictions = _peek(predictions)
+    (first, _), scored = _peek(scored)
     stages: Counter[str] = Counter()
+    reasons = []  # of the few who are given any
 
     def counted() -> Iterator[pd.DataFrame]:
-        for rows in predictions:
+        for rows, why in scored:
             stages.update(rows["stage"].value_counts().to_dict())
+            reasons.append(why)
             yield rows
 
     folder = root / f"cutoff_date={clock.cutoff_time:%Y-%m-%d}"
@@ -237,6 +213,7 @@ def publish(
         written = {"champion": _write(counted(), n_persons, new / FORECASTS["champion"], schema.PREDICTIONS)}
         if baseline is not None:
             written["baseline"] = _write(baseline, n_persons, new / FORECASTS["baseline"], schema.BASELINE)
+        tables.write(pd.concat(reasons, ignore_index=True), new / REASONS, schema.REASONS)
         models = {role: told["models"] for role, told in written.items()}
         said = first.iloc[0] if len(first) else {}
         manifest = {
@@ -253,7 +230,7 @@ def publish(
             "clocks": {"train": trained.to_json(), "score": clock.to_json()},
             "warnings": warnings,
             "models": models,
-            "sha256": {FORECASTS[role]: tables.sha256(new / FORECASTS[role]) for role in models}
+            "sha256": {file: tables.sha256(new / file) for file in (*(FORECASTS[role] for role in models), REASONS)}
             | ({} if features is None else {features.as_posix(): tables.sha256(features)}),
         }
         tables.write_text(yaml.safe_dump(dict(settings or {}), sort_keys=False, allow_unicode=True), new / SETTINGS)
@@ -269,7 +246,7 @@ def _write(stretches: Iterable[pd.DataFrame], n_rows: int, path: Path, table: sc
     return first.attrs
 
 
-def _peek(stretches: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, Iterator[pd.DataFrame]]:
+def _peek(stretches: Iterable[T]) -> tuple[T, Iterator[T]]:
     """Return the first stretch, and all of them."""
     rest = iter(stretches)
     first = next(rest)

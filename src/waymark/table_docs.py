@@ -17,6 +17,7 @@ PATHS = {
     "features": f"{tables.FEATURES}/train/<night>.parquet, {tables.FEATURES}/score.parquet",
     "targets": tables.TARGETS,
     "predictions": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "predictions.parquet",
+    "reasons": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "reasons.parquet",
     "baseline": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "baseline.parquet",
     "realised": tables.REALISED,
 }
@@ -31,6 +32,7 @@ FAMILIES = {
             ("unlimited", "without `max_persons_per_id`"),
         )
     },
+    "by_": "by how much one group of features moved the log-odds, `by_<group>`; decisions/0016 names the groups",
     "p_silent_": "probability of silence within that many days, `p_silent_<h>d`",
     "p_next_": "probability that this stage comes next within the horizon, `p_next_<stage>`",
 }
