@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from skill import cost, known_laws, midnights, page, protocols, waits
+from skill import ceilings, cost, known_laws, midnights, page, protocols, waits
 from skill.__main__ import main
 from skill.judging import compare
 from skill.logs import Points
@@ -116,8 +117,13 @@ def test_what_was_found_before_is_not_run_again(monkeypatch, tmp_path, capsys):
     (tmp_path / "kept" / "cost.json").write_text(json.dumps(COST))
     for name in protocols.PROTOCOLS:
         (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(WAIT if "wait" in name else FULL))
+    for name in ceilings.HOLDINGS:
+        (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(HELD))
     main([])
-    assert capsys.readouterr().out.count("s of CPU") == len(protocols.PROTOCOLS)
+    page = capsys.readouterr().out
+    assert page.count("s of CPU") == len(protocols.PROTOCOLS)
+    assert page.count("go on alike 60.0% of the time") == len(ceilings.HOLDINGS)
+    assert "| random forest, all of them |  |  | 0.7000 | 0.8000 |" in page
 
 
 COST = cost.measure(500)
@@ -128,10 +134,58 @@ FULL = FOUND | {
     },
     "gate": {"reigning": "recency"},
 }
+HELD = {
+    "target": "next_stage",
+    "curve": [{"share": 0.8, "n_persons": 9, **{k: {"accuracy": 0.5, "log_loss": 1.0} for k in ("held_out", "test")}}],
+    "families": {n: {"accuracy": 0.7, "log_loss": 0.8} for n in ("logistic", "random forest")},
+    "twins": {"share": 0.9, "alike": 0.6, "at_most": 0.77, "accuracy": 0.7},
+}
 WAIT = FOUND | {
     "models": {"lightgbm": {"mae": 1.0}, "recency": {"mae": 1.5}},
     "difference": {"mae": {"value": -0.5, "low": -0.6, "high": -0.4}},
 }
+
+
+def test_no_rule_beats_the_bound_of_twins():
+    rng = np.random.default_rng(5)
+    n_contexts, n_cases, chances = 40, 60, rng.dirichlet(np.full(4, 0.5), 40)
+    best = chances.max(axis=1).mean()
+    alike = (chances**2).sum(axis=1).mean()
+    assert best <= ceilings.at_most(alike, 4) < best + 0.1
+    assert ceilings.at_most(1.0, 4) == 1
+    assert ceilings.at_most(0.25, 4) == pytest.approx(0.25)  # nobody can tell, and there are four
+    drawn = np.array([rng.choice(4, n_cases, p=p) for p in chances])
+    counts = np.stack([(drawn == k).sum(axis=1) for k in range(4)], axis=1)
+    seen = (counts * (counts - 1)).sum() / (n_contexts * n_cases * (n_cases - 1))
+    assert seen == pytest.approx(alike, abs=0.02)
+
+
+def test_sequences_are_those_of_the_whole_case_so_far():
+    rows = pd.DataFrame({
+        "person_id": ["b", "a", "b", "a", "c"],
+        "prefix_length": [2, 1, 1, 2, 1],
+        "stage": ["y", "x", "x", "y", "xy"],
+    })  # fmt: skip
+    found = ceilings._sequences(rows).set_index(["person_id", "prefix_length"])["sequence"]
+    assert found["a", 2] == found["b", 2] != found["a", 1] == found["b", 1]
+    assert found["c", 1] not in {found["a", 1], found["a", 2]}
+
+
+@pytest.mark.slow
+def test_limits_are_looked_for_on_the_rows_that_ours_is_judged_on(tmp_path):
+    points, test, p, classes = known_laws.chain_points(tmp_path)
+    few = points.rows["person_id"].unique()[::4]
+    points = replace(
+        points, **{k: v[v["person_id"].isin(few)] for k, v in {"rows": points.rows, "truth": points.truth}.items()}
+    )
+    is_few = test["person_id"].isin(few).to_numpy()
+    y = np.searchsorted(classes, test.loc[is_few, "label"].astype(str))
+    best = -np.log(p[is_few][np.arange(len(y)), y]).mean()
+    found = ceilings.explore(points, "next_stage")
+    assert found["twins"]["at_most"] > (p[is_few].argmax(axis=1) == y).mean() - 0.02  # by luck, on these rows
+    assert [c["n_persons"] for c in found["curve"]] == sorted(c["n_persons"] for c in found["curve"])
+    losses = [found["curve"][-1]["test"]["log_loss"], *(f["log_loss"] for f in found["families"].values())]
+    assert best - 0.002 < min(losses) < best * 1.03
 
 
 def test_the_interval_of_a_difference_is_over_persons():

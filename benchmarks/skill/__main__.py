@@ -4,7 +4,8 @@ Each protocol runs in a process of its own. What was found is kept in the folder
 (`data/benchmark-skill` by default), so that a run that was stopped goes on; a protocol whose log is missing is left
 out.
 `make benchmark-skill ARGS="cdnow helpdesk"` runs some again, and `ARGS=--all` all of them; `cost` is the time that
-training and scoring take, on WAYMARK_BENCHMARK_POINTS points (a million by default).
+training and scoring take, on WAYMARK_BENCHMARK_POINTS points (a million by default), and those that begin with `holds_`
+look for the limits of a log: learning curves, other families of models, and a bound for all of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from skill.ceilings import HOLDINGS
 from skill.cost import measure
 from skill.page import machine, show
 from skill.protocols import PROTOCOLS
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> None:
     if not logs or not Path(logs).is_dir():
         print("WAYMARK_LOGS must name the folder of public logs, one folder a log", file=sys.stderr)
         raise SystemExit(2)
-    names = [*PROTOCOLS, COST]
+    names = [*PROTOCOLS, *HOLDINGS, COST]
     unknown = sorted(set(arguments) - {*names, "--all"})
     if unknown:
         print(f"there is no protocol {', '.join(unknown)}; there are {', '.join(names)}", file=sys.stderr)
@@ -52,7 +54,7 @@ def run_one(name: str, logs: Path, file: Path) -> None:
     if name == COST:
         found = measure(int(os.environ.get("WAYMARK_BENCHMARK_POINTS", "1000000")))
     else:
-        found = dict(PROTOCOLS[name].run(logs))
+        found = dict({**PROTOCOLS, **HOLDINGS}[name].run(logs))
         used = resource.getrusage(resource.RUSAGE_SELF)
         found |= {"cpu_seconds": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}
     file.with_suffix(".new").write_text(json.dumps(found, indent=1))

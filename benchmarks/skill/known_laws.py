@@ -61,6 +61,14 @@ def judge_buyers(logs: Path) -> dict[str, Any]:
 
 def judge_chain(logs: Path) -> dict[str, Any]:
     """Judge the next stage of a Markov chain against the forecast of who knows its chances; and whom the gate keeps."""
+    points, test, p, classes = chain_points(logs)
+    trained = _train(points, "next_stage")
+    found = _judge(points, "next_stage", trained, test, p, classes)
+    return found | {"gate": _gate(points, trained, test, found["ours"], found["best_baseline"])}
+
+
+def chain_points(logs: Path) -> tuple[Points, pd.DataFrame, np.ndarray, list[str]]:
+    """Return the points of a Markov chain, those that test, and the chances of each class there."""
     rng = np.random.default_rng(12)
     stage = np.empty((PERSONS, STEPS), int)
     stage[:, 0] = rng.integers(0, len(STAGES), PERSONS)
@@ -81,9 +89,7 @@ def judge_chain(logs: Path) -> dict[str, Any]:
     for k, name in enumerate(STAGES):
         p[:, classes.index(name)] = np.where(present == k, 0, CHAIN[present, k])
     p[:, classes.index("stay")] = CHAIN[present, present]
-    trained = _train(points, "next_stage")
-    found = _judge(points, "next_stage", trained, test, p, classes)
-    return found | {"gate": _gate(points, trained, test, found["ours"], found["best_baseline"])}
+    return points, test, p, classes
 
 
 def _train(points: Points, target: str) -> dict[str, promotion.Model]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from skill.ceilings import HOLDINGS
 from skill.protocols import PROTOCOLS, Protocol
 
 HEAD = """\
@@ -15,8 +16,10 @@ HEAD = """\
 NAMES = {"log_loss": "log loss", "ece": "ECE", "auc": "AUC", "accuracy": "acc.", "mae": "MAE"}
 
 
-def show(found: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None, machine: Mapping[str, Any]) -> str:
-    """Return the tables of what was found, by name of protocol, and of what `cost.measure` did."""
+def show(kept: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None, machine: Mapping[str, Any]) -> str:
+    """Return the tables of what was found, by name of protocol or holding, and of what `cost.measure` did."""
+    found = {name: result for name, result in kept.items() if name in PROTOCOLS}
+    held = {HOLDINGS[name].title: result for name, result in kept.items() if name in HOLDINGS}
     lines = [
         f"Measured {machine['date']} on {machine['machine']}.",
         "",
@@ -27,12 +30,38 @@ def show(found: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None,
         "",
         *(f"- **{PROTOCOLS[name].title}**: {PROTOCOLS[name].words}." for name in found),
         "",
+        *(_held(held) if held else ()),
         *(() if cost is None else _cost(cost)),
         "## Every model",
         "",
         *(part for name, result in found.items() for part in _all(PROTOCOLS[name], result)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _held(held: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what the data hold: learning curves, other families, and the bounds of twins."""
+    lines = ["## What the data hold", ""]
+    for title, found in held.items():
+        metrics = list(found["families"]["logistic"])
+        heads = [f"{NAMES[m]}, {rows}" for rows in ("held out", "test") for m in metrics]
+        lines += [f"| {title} | {' | '.join(heads)} |", f"| --- | {' | '.join('---:' for _ in heads)} |"]
+        for point in found["curve"]:
+            values = [point[rows][m] for rows in ("held_out", "test") for m in metrics]
+            words = f"ours, {point['share']:.0%} of those that train ({point['n_persons']:,})"
+            lines.append(f"| {words} | {' | '.join(f'{v:.4f}' for v in values)} |")
+        for name, values in found["families"].items():
+            empty = " | ".join("" for _ in metrics)
+            lines.append(f"| {name}, all of them | {empty} | {' | '.join(f'{values[m]:.4f}' for m in metrics)} |")
+        lines.append("")
+        if twins := found.get("twins"):
+            lines += [
+                f"{twins['share']:.1%} of the test rows have the sequence of another case. Two such cases go on alike"
+                f" {twins['alike']:.1%} of the time, so nobody who sees the sequence alone can be right more often than"
+                f" {twins['at_most']:.1%} there; ours, which sees more, is {twins['accuracy']:.1%} of the time.",
+                "",
+            ]
+    return lines
 
 
 def _cost(cost: Mapping[str, Any]) -> list[str]:

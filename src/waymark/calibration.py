@@ -1,4 +1,4 @@
-"""Whether the log-odds of a hazard should be shifted and stretched, told by nights that it has not seen."""
+"""Whether log-odds should be shifted and stretched, told by nights that the model has not seen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logsumexp
 
 _STEPS = 25
 _SAMPLES = 200
@@ -37,17 +38,41 @@ def fit_line(log_odds: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Line:
 
 
 def gain(line: Line, log_odds: np.ndarray, y: np.ndarray, person: np.ndarray, seed: int) -> tuple[float, float]:
-    """Return by how much a line lowers the log loss of rows, and the least that it does by the luck of who is there.
+    """Return by how much a line lowers the log loss of rows, and the least that it does by luck: see `gain_over`."""
+    before, after = (_loss(s, y) for s in (log_odds, line.intercept + line.slope * log_odds))
+    return gain_over(before - after, person, seed)
+
+
+def gain_over(gains: np.ndarray, person: np.ndarray, seed: int) -> tuple[float, float]:
+    """Return the mean gain of rows, and the least that it is by the luck of who is there.
 
     The second is the lower end of a bootstrap interval over persons, with all of their rows.
     """
-    before, after = (_loss(s, y) for s in (log_odds, line.intercept + line.slope * log_odds))
     codes, names = pd.factorize(person, sort=True)
-    gains, n = np.bincount(codes, before - after, len(names)), np.bincount(codes, minlength=len(names))
+    sums, n = np.bincount(codes, gains, len(names)), np.bincount(codes, minlength=len(names))
     rng = np.random.default_rng(seed)
     drawn = [rng.integers(len(names), size=len(names)) for _ in range(_SAMPLES)]
-    low = np.quantile([gains[d].sum() / n[d].sum() for d in drawn], (1 - _COVERAGE) / 2)
-    return float(gains.sum() / n.sum()), float(low)
+    low = np.quantile([sums[d].sum() / n[d].sum() for d in drawn], (1 - _COVERAGE) / 2)
+    return float(sums.sum() / n.sum()), float(low)
+
+
+def fit_slope(log_p: np.ndarray, code: np.ndarray) -> float:
+    """Return by what log-probabilities, (n, n_classes), are best multiplied for the classes `code` that came, (n,).
+
+    It is one over the temperature, and between a quarter and four.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger (2017), On calibration of modern neural networks, section 4.2.
+    """
+    found = minimize_scalar(lambda s: loss_at(log_p, code, s).mean(), bounds=(0.25, 4.0), method="bounded")
+    return float(found.x)
+
+
+def loss_at(log_p: np.ndarray, code: np.ndarray, slope: float) -> np.ndarray:
+    """Return the log loss of each row where its log-probabilities are multiplied by `slope`, (n,)."""
+    scores = slope * log_p
+    return logsumexp(scores, axis=1) - scores[np.arange(len(code)), code]
 
 
 def _loss(log_odds: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -13,11 +13,13 @@ import pandas as pd
 from lightgbm import Booster, Dataset, early_stopping, train
 from scipy import sparse
 from scipy.special import expit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from waymark.baselines import BackOff, prequential
+from waymark.calibration import fit_slope, gain_over, loss_at
+from waymark.forest import stretch
 from waymark.inputs import labels, select
 
 
@@ -73,6 +75,11 @@ class Boosting(ClassifierMixin, BaseEstimator):
     early_stopping_rounds
         Given `groups`, `fit` first grows trees without a fifth of the groups, until their log loss has not fallen for
         so many rounds; then that number of rounds from all rows. 0 grows all of them.
+    calibration_share
+        Share of the rows, the newest, on which it is tried whether the log-probabilities should be stretched: of trees
+        grown from what came before them, on persons that those have not seen. That is done if it lowers the log loss of
+        the newest half of the rows and the other half of those persons, proven by a bootstrap over persons. 0 leaves
+        them as they are; `fit_by` does so, too.
     learning_rate, num_leaves, max_depth, min_child_samples, colsample_bytree, subsample, \
 subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_l2, path_smooth
         As LightGBM has them.
@@ -91,6 +98,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         start_order: int = 0,
         n_estimators: int = 200,
         early_stopping_rounds: int = 15,
+        calibration_share: float = 0.0,
         learning_rate: float = 0.1,
         num_leaves: int = 8,
         max_depth: int = -1,
@@ -115,6 +123,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         self.start_order = start_order
         self.n_estimators = n_estimators
         self.early_stopping_rounds = early_stopping_rounds
+        self.calibration_share = calibration_share
         self.learning_rate = learning_rate
         self.num_leaves = num_leaves
         self.max_depth = max_depth
@@ -142,7 +151,11 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
     ) -> Boosting:
         """Grow the trees; `groups` says whose row it is, `times` when it was."""
         self.columns_of(X)
-        return self.fit_by(partial(grow, self.matrix(X)), X, y, sample_weight, groups, times)
+        self.fit_by(partial(grow, self.matrix(X)), X, y, sample_weight, groups, times)
+        if self.calibration_share and groups is not None and times is not None:
+            self.slope_ = self._find_slope(X, labels(y), sample_weight, np.asarray(groups, object), np.asarray(times))
+            stretch(self.trees_, self.slope_)
+        return self
 
     def fit_by(
         self,
@@ -166,8 +179,39 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
             del starts  # several times the size
             self.start_ = BackOff(self.start_columns, int(np.argmin(losses))).fit(X, y, weight, groups)
         rows = Rows(np.arange(len(codes)), codes, start, weight)
+        self.slope_ = 1.0
         self.n_rounds_, self.trees_ = self.grow_rows(grow, rows, None if groups is None else self.held_out(groups))
         return self
+
+    def _find_slope(
+        self, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None, groups: np.ndarray, times: np.ndarray
+    ) -> float:
+        """Return by what the log-probabilities should be multiplied; 1 where no other slope is proven to serve them."""
+        first, middle = np.quantile(
+            times, [1 - self.calibration_share, 1 - self.calibration_share / 2], method="higher"
+        )
+        is_new, draw = times >= first, pd.util.hash_array(groups, hash_key="slope of persons")
+        is_judge = np.isin(groups, np.unique(groups[is_new])) & (draw % 2 == 0)
+        # Cases are new or old. Of persons who are both, those that judge teach nothing: nights in a row share labels.
+        is_both = np.isin(groups, np.unique(groups[~is_new]))
+        is_judge |= is_new & ~is_both
+        teaches, told = ~is_new & ~is_judge, np.flatnonzero(is_new & is_judge)
+        if not teaches.any() or len(np.unique(y[teaches])) < 2:
+            return 1.0
+        earlier = clone(self).set_params(calibration_share=0.0, n_estimators=self.n_rounds_, early_stopping_rounds=0)
+        earlier.fit(
+            X[teaches], y[teaches], None if weight is None else weight[teaches], groups[teaches], times[teaches]
+        )
+        told = told[np.isin(y[told], earlier.classes_)]
+        log_p = _log(earlier.predict_proba(X.iloc[told]))
+        code, is_half = np.searchsorted(earlier.classes_, y[told]), draw[told] // 2 % 2 == 0
+        learns, proves = is_half & (times[told] <= middle), ~is_half & (times[told] > middle)
+        if not learns.any() or not proves.any():
+            return 1.0
+        slope = fit_slope(log_p[learns], code[learns])
+        lost = [loss_at(log_p[proves], code[proves], s) for s in (1.0, slope)]
+        _, least = gain_over(lost[0] - lost[1], groups[told[proves]], self.random_state)
+        return slope if least > 0 else 1.0
 
     def grow_rows(self, grow: Grow, rows: Rows, is_out: np.ndarray | None) -> tuple[int, Booster]:
         """Find the number of rounds on the rows held out, if any, and grow so many from all rows."""
@@ -183,6 +227,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
 
     def _settings(self, n_rounds: int) -> dict[str, Any]:
         ours = ("columns", "categorical", "start_columns", "start_order", "early_stopping_rounds", "n_estimators")
+        ours = (*ours, "calibration_share")
         settings = {k: v for k, v in self.get_params().items() if k not in ours}
         return {"n_estimators": n_rounds, **settings, "deterministic": True, "force_col_wise": True, "verbose": -1}
 
@@ -225,7 +270,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         """Return the probability of each class, in the order of `classes_`."""
         score = self.trees_.predict(self.matrix(X), raw_score=True, num_threads=self.n_jobs)
         if self.has_start:
-            score = score + _scores(_log(self.start_.predict_proba(X)))
+            score = score + self.slope_ * _scores(_log(self.start_.predict_proba(X)))
         if score.ndim == 2:
             return softmax(score, axis=1)
         return np.column_stack([expit(-score), expit(score)])
@@ -241,7 +286,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
 
     def start_scores(self, X: pd.DataFrame) -> list[np.ndarray]:
         """Return the logs that rows start from given the first 0, 1, ... columns of `start_`: (n, n_classes) each."""
-        return [_log(p) for p in self.start_.refine(X)] if self.has_start else []
+        return [self.slope_ * _log(p) for p in self.start_.refine(X)] if self.has_start else []
 
     @property
     def feature_importances_(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The trees of LightGBM as arrays, for the kernel that walks them once for many periods."""
+"""The trees of LightGBM as arrays, for the kernel that walks them once for many periods; and stretched."""
 
 from __future__ import annotations
 
@@ -72,6 +72,18 @@ def plant(booster: Booster) -> Forest:
     return Forest(
         *(np.concatenate([np.empty(0), *parts]).astype(types.get(name, np.int32)) for name, parts in columns.items())
     )
+
+
+def stretch(booster: Booster, slope: float) -> None:
+    """Multiply what the trees of a model say by `slope`, in the trees themselves: all that reads them stays right."""
+    if slope == 1:
+        return
+    leaves = booster.trees_to_dataframe()
+    leaves = leaves[leaves["split_feature"].isna()]
+    for tree, rows in leaves.groupby("tree_index"):
+        names = rows["node_index"].str.extract(r"L(\d+)")[0].fillna("0").astype(int)
+        for leaf, value in zip(names, rows["value"], strict=True):
+            booster.set_leaf_output(int(tree), int(leaf), slope * value)
 
 
 def _read(said: dict[str, str], name: str, kind: type) -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
 from waymark.calibration import Line, fit_line, gain
 from waymark.estimators import Boosting, Rows, grow
-from waymark.forest import plant
+from waymark.forest import plant, stretch
 from waymark.inputs import select
 from waymark.kernels.trees import roll
 from waymark.periods import Curve, expand, lay_edges, n_periods
@@ -164,14 +164,9 @@ max_bin, n_jobs, random_state
         return line if least > 0 else None
 
     def _stretch(self, line: Line) -> None:
-        """Shift and stretch what the trees say, in the trees themselves: all that reads them stays right."""
+        """Shift and stretch what the trees say."""
         self.start_ = line.intercept + line.slope * self.start_
-        leaves = self.trees_.trees_to_dataframe()
-        leaves = leaves[leaves["split_feature"].isna()]
-        for tree, rows in leaves.groupby("tree_index"):
-            names = rows["node_index"].str.extract(r"L(\d+)")[0].fillna("0").astype(int)
-            for leaf, value in zip(names, rows["value"], strict=True):
-                self.trees_.set_leaf_output(int(tree), int(leaf), line.slope * value)
+        stretch(self.trees_, line.slope)
 
     @property
     def _edges(self) -> tuple[int, ...]:
