@@ -24,11 +24,11 @@ from waymark.console import set_up_logging
 from waymark.engine import started
 from waymark.errors import InputError
 from waymark.eventlog import micro
-from waymark.keeping import KeptOut, make_kept
+from waymark.keeping import make_kept
 from waymark.kept import MANIFEST
 from waymark.parts import Out, Part, make_tables
-from waymark.schema import JOURNEYS, Table
-from waymark.steps import journeys
+from waymark.schema import Table
+from waymark.steps.journeys import OUTS, persons_and_visits
 from waymark.store.store import Store
 
 LOCAL = EngineConfig(kind="local", workers=2)
@@ -156,12 +156,13 @@ def test_a_table_of_workers_has_the_bytes_of_ours(small_project, workers, tmp_pa
     monkeypatch.chdir(small_project)
     tonight = pd.Timestamp(tables.read_json(tables.CLOCK / "score.json")["cutoff_time"])
     store = Store(tables.STORE, load(IdentityConfig, "identity"))
-    work = partial(journeys.visits, load(JourneyConfig, "journey"), tonight)
-    out = KeptOut(tmp_path / "journeys", JOURNEYS, "person_id")
-    make_kept(workers, work, store, [out], micro(tonight), [])
-    here = {f.name: f.read_bytes() for f in tables.JOURNEYS.iterdir() if f.name != MANIFEST}
-    assert {f.name: f.read_bytes() for f in out.folder.iterdir() if f.name != MANIFEST} == here
-    assert [f.name for f in tmp_path.iterdir()] == ["journeys"]
+    work = partial(persons_and_visits, load(JourneyConfig, "journey"), tonight)
+    outs = [out._replace(folder=tmp_path / out.folder.name) for out in OUTS]
+    make_kept(workers, work, store, outs, micro(tonight), [])
+    for out, ours in zip(outs, OUTS, strict=True):
+        here = {f.name: f.read_bytes() for f in ours.folder.iterdir() if f.name != MANIFEST}
+        assert {f.name: f.read_bytes() for f in out.folder.iterdir() if f.name != MANIFEST} == here
+    assert {f.name for f in tmp_path.iterdir()} == {out.folder.name for out in outs}
 
 
 # --- workers that die -----------------------------------------------------------------------------------------------

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 from by_hand import SHOP
 from test_store import brand, deliver, history, owners, pairs
-from waymark import keeping, kept, parts, schema, tables
+from waymark import keeping, kept, parts, tables
 from waymark.config import IdentityConfig
 from waymark.engine import Threads
 from waymark.eventlog import micro
-from waymark.keeping import KeptOut, make_kept
-from waymark.steps.journeys import visits
-from waymark.steps.persons import OUTS, who_is_who
+from waymark.keeping import make_kept
+from waymark.steps.journeys import OUTS, persons_and_visits
 from waymark.store import compaction, landing
 from waymark.store.store import Store
 
@@ -42,10 +41,8 @@ def small():
 def make_all(store: Store, folder: Path, cutoff: pd.Timestamp) -> None:
     """Make the kept tables of a night, as the steps do."""
     settings, end = [store.rules, SHOP], micro(cutoff)
-    out = KeptOut(folder / "journeys", schema.JOURNEYS, "person_id")
-    make_kept(HERE, partial(visits, SHOP, cutoff), store, [out], end, settings)
     outs = [out._replace(folder=folder / out.folder.name) for out in OUTS]
-    make_kept(HERE, partial(who_is_who, SHOP, end), store, outs, end, settings)
+    make_kept(HERE, partial(persons_and_visits, SHOP, cutoff), store, outs, end, settings)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -135,6 +132,11 @@ class Nights:
         }
 
 
+def written_by_other_code(manifest: Path) -> None:
+    value = tables.read_json(manifest)
+    tables.write_json({**value, "note": "theirs", "shape": 2}, manifest)
+
+
 @pytest.fixture
 def nights(tmp_path: Path) -> Nights:
     return Nights(tmp_path)
@@ -157,7 +159,7 @@ def test_a_night_makes_anew_whom_news_concern_and_keeps_the_others(nights, monke
 
     monkeypatch.setattr(keeping, "make_tables", spy)
     nights.make()
-    assert made == [[2], [3, 0, 2]]  # visits; identifiers, changes, exposure
+    assert made == [[2, 3, 0, 2]]  # visits, identifiers, changes, exposure
     assert 0.5 < kept_of(before, nights.parts) < 1
     nights.assert_whole()
 
@@ -189,10 +191,11 @@ def test_what_was_to_come_comes_without_news(nights):
         lambda nights, monkeypatch: setattr(nights, "rules", IdentityConfig(shared_devices="none")),
         lambda nights, monkeypatch: next((nights.folder / "kept/journeys").glob("part-*.parquet")).unlink(),
         lambda nights, monkeypatch: (nights.folder / "kept/journeys/kept.json").unlink(),
+        lambda nights, monkeypatch: written_by_other_code(nights.folder / "kept/journeys/kept.json"),
         lambda nights, monkeypatch: deliver(nights.folder / "landing", {"e0040.csv": [nights.event("zoe")]}),
         lambda nights, monkeypatch: shutil.rmtree(nights.folder / "store"),
     ],
-    ids=["code", "settings", "lost part", "lost list", "changed file", "lost store"],
+    ids=["code", "settings", "lost part", "lost list", "other list", "changed file", "lost store"],
 )
 def test_all_is_made_anew_where_it_has_to_be(nights, monkeypatch, change):
     nights.night(nights.event("c1"))

@@ -10,7 +10,7 @@ from project import N_DAYS, OPENED, RESULTS, Project, finished_shop, visits_of, 
 
 pytestmark = pytest.mark.slow
 
-PUBLISHING = {"journeys", "persons", "features_score", "score", "realise", "report"}
+PUBLISHING = {"journeys", "features_score", "score", "realise", "report"}
 NEWS = {"ingest", "clock"}
 DATA = {"features_train", "targets", "leakcheck"}
 TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track", "promote"}

@@ -14,13 +14,13 @@ from speed.measuring import Cost, Failed, measure
 from speed.project import ROOT, Project
 
 FIRST = ("ingest", "clock", "features_train", "targets", "leakcheck", "train next_stage", "train churn", "evaluate")
-SCORING = ("journeys", "persons", "features_score", "score")
+SCORING = ("journeys", "features_score", "score")
 STEPS = (*FIRST, "track", "promote", *SCORING)
-LEAN_STEPS = ("ingest", "clock", "features_train", "journeys", "persons", "features_score")
-NIGHT = ("ingest", "clock", "journeys", "persons", "features_score")  # what a night does where training stands still
+LEAN_STEPS = ("ingest", "clock", "features_train", "journeys", "features_score")
+NIGHT = ("ingest", "clock", "journeys", "features_score")  # what a night does where training stands still
 RIVALS = ("duckdb", "polars", "pandas")
 READING = ("read", "sort", "sort_ids")
-DISTRIBUTED = ("journeys", "persons", "features_score")
+DISTRIBUTED = ("journeys", "features_score")
 PROFILED = ("ingest", "features_score", "features_train")
 KEPT = tuple(f"data/{name}" for name in ("journeys", "identifiers", "person_changes", "exposure"))
 EVENTS, PLAN, OURS = "data/events.parquet", "data/plan.json", "data/features/score.parquet"

@@ -19,13 +19,16 @@ from waymark.code import code_version
 from waymark.config import Section
 from waymark.engine import Engine
 from waymark.eventlog import EventLog
+from waymark.heads import SCHEMA, changed_rows
 from waymark.kept import (
     MANIFEST,
     Manifest,
     Piece,
     cut,
     delete_strays,
+    first_of_all,
     gone_file,
+    heads_file,
     news_file,
     pending_file,
     put_in_order,
@@ -36,7 +39,12 @@ from waymark.parts import Out, Part, make_tables
 from waymark.store.changes import are_pending, read_concerned
 from waymark.store.store import Store
 
-_GONE = schema.Table("gone", "an identifier whose older rows no longer hold", ("id",), {"id": "string"})
+_GONE = schema.Table(
+    "gone",
+    "an identifier whose older rows no longer hold: those from a number on, where rows of a person are numbered",
+    ("id",),
+    {"id": "string", "first": "int32"},
+)
 _PENDING = schema.Table(
     "pending", "an identifier of which something may change without news", ("id",), {"id": "string"}
 )
@@ -48,6 +56,7 @@ class KeptOut(NamedTuple):
     folder: Path
     table: schema.Table
     person: str  # the column that says whose a row is
+    number: str = ""  # the column that numbers the rows of a person from 1 on, if there is one
 
 
 def make_kept(
@@ -67,7 +76,7 @@ def make_kept(
     make
         A function of a module, or a `functools.partial` of one, of the events of some whole persons. What it returns
         for one of them hangs on that person alone, on the settings, and on what had happened and was known at `cutoff`,
-        or on all that is known.
+        or on all that is known. Numbered rows of a person are below each other, in the order of their number.
     outs
         The tables, in the order of `Part.frames`.
     cutoff
@@ -78,7 +87,7 @@ def make_kept(
     Returns
     -------
     n_rows : list of int
-        How many rows of each table were made.
+        How many rows of each table are new.
     told : list
         The `told` of each part.
     """
@@ -89,7 +98,8 @@ def make_kept(
     note = _note(settings)
     before = _last_night(store, outs, found, cutoff, note)
     pending = tables.read(outs[0].folder / pending_file(before.night))["id"].to_numpy(object) if before else None
-    work = partial(_make, make, store, before.generation if before else None, pending, cutoff)
+    there = [out._replace(folder=out.folder.absolute()) for out in outs]
+    work = partial(_make, make, store, before, pending, cutoff, there)
     parts: dict[Path, list[Piece]] = {}
 
     def put(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int) -> None:
@@ -100,15 +110,19 @@ def make_kept(
 
     files = [Out(o.folder / news_file(night), o.table) for o in outs]
     n_rows, told = make_tables(engine, work, store.buckets, files, put)
-    # Of an identifier that moved, both buckets tell.
-    gone, later = (pd.DataFrame({"id": pd.array(np.unique(ids), "str")}) for ids in _both(told))
+    later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([]).to_pandas()
     generation = store.manifest.generation
     now = Manifest(note, generation, store.manifest.past[f"{generation:06d}"], cutoff, night=night)
-    for out, old, file in zip(outs, found, files, strict=True):
-        mine = replace(now, key=out.table.key, person=out.person, parts=tuple(parts.get(file.path, ())))
+    for k, (out, old, file) in enumerate(zip(outs, found, files, strict=True)):
         tables.write(later, out.folder / pending_file(night), _PENDING)
+        heads = [t.heads[k] for t in told if out.number]
+        for bucket, rows in enumerate(heads):
+            tables.write_sorted([rows], rows.schema, rows.num_rows, out.folder / heads_file(bucket, night))
+        what = {"key": out.table.key, "person": out.person, "number": out.number, "n_heads": len(heads)}
+        mine = replace(now, **what, parts=tuple(parts.get(file.path, ())))
         if before:
-            tables.write(gone, out.folder / gone_file(night), _GONE)
+            # Of an identifier that moved, both buckets tell.
+            tables.write(first_of_all([t.gone[k] for t in told]).to_pandas(), out.folder / gone_file(night), _GONE)
             mine = put_in_order(out.folder, replace(mine, parts=old.parts, news=(*old.news, night)))
         write_manifest(out.folder, mine)
         delete_strays(out.folder, mine)
@@ -122,31 +136,43 @@ def _note(settings: Sequence[Section]) -> str:
 
 
 class _Told(NamedTuple):
-    """What else there is to say of a piece of a bucket."""
+    """What else there is to say of a bucket."""
 
     told: Any
-    gone: np.ndarray
-    pending: np.ndarray
+    gone: list[pa.Table]  # of each table, rows of `_GONE`
+    heads: list[pa.Table]  # of each table
+    pending: pa.Table  # rows of `_PENDING`
 
 
 def _make(
     make: Callable[[EventLog], Part],
     store: Store,
-    since: int | None,
+    before: Manifest | None,
     pending: np.ndarray | None,
     cutoff: int,
+    outs: Sequence[KeptOut],
     bucket: int,
 ) -> Part:
-    """Make the rows of the persons of a bucket whom news concern."""
-    events, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending)
+    """Make the rows of the persons of a bucket whom news concern; return those that are new."""
+    since = before.generation if before else None
+    events, ids = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending)
     made = make(events)
-    ids = events.identities
-    return Part(made.frames, _Told(made.told, gone, ids.person_ids[are_pending(events, cutoff) & ~ids.is_foreign]))
-
-
-def _both(told: Sequence[_Told]) -> tuple[np.ndarray, np.ndarray]:
-    """Return all identifiers that are gone, and all that are pending."""
-    return tuple(np.concatenate([np.zeros(0, object), *(t[k] for t in told)]) for k in (1, 2))
+    frames, gone, heads = [], [], []
+    for out, rows in zip(outs, made.frames, strict=True):
+        first = np.zeros(len(ids), np.int32)
+        if out.number:
+            file = out.folder / heads_file(bucket, before.night) if before else None
+            old = tables.read_arrow(file) if file else SCHEMA.empty_table()
+            rows, persons, numbers, known = changed_rows(rows, out.person, out.number, old, ids)
+            first[pd.Index(ids).get_indexer(persons)] = numbers
+            heads.append(known)
+        else:
+            heads.append(SCHEMA.empty_table())
+        frames.append(rows)
+        gone.append(pa.table({"id": pa.array(ids, pa.string()), "first": first}))
+    mine = events.identities
+    later = mine.person_ids[are_pending(events, cutoff) & ~mine.is_foreign]
+    return Part(frames, _Told(made.told, gone, heads, pa.table({"id": pa.array(later, pa.string())})))
 
 
 def _last_night(

@@ -13,7 +13,7 @@ import bisect
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from waymark import tables
 from waymark.errors import InputError
 
 MANIFEST = "kept.json"
+_ALL = (1 << 31) - 1  # no row is numbered so
 TURNS = 16  # nights within which every part is put in order once
 
 
@@ -46,7 +47,9 @@ class Manifest:
     past: str = ""  # see `Manifest.past`
     cutoff: int = 0  # microseconds
     key: tuple[str, ...] = ()
-    person: str = ""
+    person: str = ""  # the column that says whose a row is
+    number: str = ""  # the column that numbers the rows of a person, if there is one
+    n_heads: int = 0  # files of what is remembered of those: one a bucket of the store
     night: int = 0  # counts those that wrote something; part of the name of each file
     parts: tuple[Piece, ...] = ()
     news: tuple[int, ...] = ()  # nights whose news some part lacks, ascending
@@ -57,7 +60,7 @@ class Manifest:
         return (
             {p.file for p in self.parts}
             | {f(n) for n in self.news for f in (news_file, gone_file)}
-            | {pending_file(self.night)}
+            | {pending_file(self.night), *(heads_file(i, self.night) for i in range(self.n_heads))}
         )
 
 
@@ -74,6 +77,11 @@ def gone_file(night: int) -> str:
 def pending_file(night: int) -> str:
     """Return the name of the file of the identifiers that hang on time alone after a night."""
     return f"pending-{night:06d}.parquet"
+
+
+def heads_file(bucket: int, night: int) -> str:
+    """Return the name of the file of what is remembered of the rows of a bucket's persons after a night."""
+    return f"heads-{bucket:05d}-{night:06d}.parquet"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -97,10 +105,11 @@ def write_whole(folder: Path, path: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return what is in force in a folder."""
+    """Return what is in force in a folder; of what other code wrote, what is known here."""
     value = tables.read_json(folder / MANIFEST)
+    known = {field.name: value[field.name] for field in fields(Manifest) if field.name in value}
     parts = tuple(Piece(**part) for part in value["parts"])
-    return Manifest(**{**value, "key": tuple(value["key"]), "parts": parts, "news": tuple(value["news"])})
+    return Manifest(**{**known, "key": tuple(value["key"]), "parts": parts, "news": tuple(value["news"])})
 
 
 def write_manifest(folder: Path, found: Manifest) -> None:
@@ -117,9 +126,11 @@ def _in_order(folder: Path, found: Manifest, columns: Sequence[str] | None = Non
 class _News:
     """The news of a kept table, read once."""
 
-    def __init__(self, folder: Path, found: Manifest) -> None:
+    def __init__(self, folder: Path, found: Manifest, begin: Any = None, end: Any = None) -> None:
+        """Look only at those from one value of the key on, up to another."""
         self._folder, self._found = folder, found
-        self._since: dict[int, tuple[pa.Table, pa.Array]] = {}
+        self._begin, self._end = begin, end
+        self._since: dict[int, tuple[pa.Table, pa.Table]] = {}
 
     def added_to(self, i: int) -> pa.Table:
         """Return the rows of a part as they are in force, sorted."""
@@ -131,23 +142,44 @@ class _News:
         first = news[self._found.key[0]]
         begin = 0 if part.begin is None else _place(first, part.begin)
         end = _place(first, following[0].begin) if following else len(first)
-        kept = rows.filter(pc.invert(pc.is_in(rows[self._found.person], gone)))
-        return self._sorted(pa.concat_tables([kept, news[begin:end]]))
+        return self._sorted(pa.concat_tables([self._without(rows, gone), news[begin:end]]))
 
-    def _after(self, night: int) -> tuple[pa.Table, pa.Array]:
-        """Return the rows that hold of news after a night, sorted, and whose older rows do not."""
+    def _after(self, night: int) -> tuple[pa.Table, pa.Table]:
+        """Return the rows that hold of news after a night, sorted, and what is gone of older ones."""
         if night not in self._since:
-            gone, rows = pa.array([], pa.string()), []
+            gone, rows = [], []
             for n in [n for n in self._found.news if n > night][::-1]:
-                told = tables.read_arrow(self._folder / news_file(n))
-                rows.append(told.filter(pc.invert(pc.is_in(told[self._found.person], gone))))
-                ids = tables.read_arrow(self._folder / gone_file(n))["id"].combine_chunks()
-                gone = pa.concat_arrays([gone, ids])
-            self._since[night] = self._sorted(pa.concat_tables(rows)), gone
+                told = self._read(news_file(n), self._found.key[0])
+                rows.append(self._without(told, first_of_all(gone)) if gone else told)
+                # Sorted by the identifier; so is the table, but where its key begins with something else.
+                gone.append(self._read(gone_file(n), "id" if self._found.key[0] == self._found.person else None))
+            self._since[night] = self._sorted(pa.concat_tables(rows)), first_of_all(gone)
         return self._since[night]
+
+    def _read(self, file: str, column: str | None) -> pa.Table:
+        """Return the rows of a file that is sorted by a column, within the range that is asked for."""
+        rows = tables.read_arrow(self._folder / file)
+        if column is None:
+            return rows
+        begin = 0 if self._begin is None else _place(rows[column], self._begin)
+        return rows[begin : len(rows) if self._end is None else _place(rows[column], self._end)]
+
+    def _without(self, rows: pa.Table, gone: pa.Table) -> pa.Table:
+        """Return the rows that are not gone."""
+        place = pc.index_in(rows[self._found.person], gone["id"].combine_chunks())
+        if not self._found.number:
+            return rows.filter(pc.is_null(place))
+        first = pc.fill_null(gone["first"].take(place), _ALL)
+        return rows.filter(pc.less(rows[self._found.number], first))
 
     def _sorted(self, rows: pa.Table) -> pa.Table:
         return rows.take(pc.sort_indices(rows, [(name, "ascending") for name in self._found.key]))
+
+
+def first_of_all(gone: Sequence[pa.Table]) -> pa.Table:
+    """Return what several tables say is gone, of each identifier once."""
+    least = pa.concat_tables(gone).group_by("id", use_threads=False).aggregate([("first", "min")])
+    return least.rename_columns(["id", "first"])
 
 
 def _plain(value: pa.Scalar) -> Any:
@@ -167,7 +199,8 @@ def put_in_order(folder: Path, found: Manifest) -> Manifest:
     """Write those parts anew whose turn it is, and return what is in force then."""
     n = math.ceil(len(found.parts) / TURNS)
     turn = set(sorted(range(len(found.parts)), key=lambda i: (found.parts[i].night, i))[:n])
-    news, parts = _News(folder, found), []
+    following = found.parts[max(turn) + 1 : max(turn) + 2]
+    news, parts = _News(folder, found, found.parts[min(turn)].begin, following[0].begin if following else None), []
     for i, part in enumerate(found.parts):
         rows = [news.added_to(i)] if i in turn else []
         parts += cut(folder, rows, found.key[0], part.begin, found.night, i) if rows else [part]

@@ -1,39 +1,52 @@
-"""DVC step: the visits of every person to the stages, as known tonight."""
+"""DVC step: who is who, the visits of every person to the stages, and how much hangs on the rules of who is who."""
 
 import logging
 from functools import partial
 
 import pandas as pd
 
-from waymark import schema, tables
+from waymark import kept, schema, tables
 from waymark.clock import ScoreClock
 from waymark.config import IdentityConfig, JourneyConfig, load
 from waymark.console import timed
 from waymark.engine import chosen
 from waymark.eventlog import EventLog, micro
+from waymark.exposure import add_up, list_exposure
 from waymark.journeys import list_visits
 from waymark.keeping import KeptOut, make_kept
 from waymark.parts import Part
+from waymark.persons import list_identifiers, list_person_changes
 from waymark.store.store import Store
 
+OUTS = [
+    KeptOut(tables.JOURNEYS, schema.JOURNEYS, "person_id", "visit"),
+    KeptOut(tables.IDENTIFIERS, schema.IDENTIFIERS, "id"),
+    KeptOut(tables.PERSON_CHANGES, schema.PERSON_CHANGES, "old_person_id"),
+    KeptOut(tables.EXPOSURE, schema.EXPOSURE, "id"),
+]
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Write the journeys: anew of the persons whom tonight's news concern, as they were of all others."""
+    """Write journeys, identifiers, changes of persons and exposure: anew of those whom tonight's news concern."""
     with timed(log, "journeys") as facts, chosen() as engine:
         tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
         rules, journey = load(IdentityConfig, "identity"), load(JourneyConfig, "journey")
-        out = KeptOut(tables.JOURNEYS, schema.JOURNEYS, "person_id")
-        work = partial(visits, journey, tonight)
-        [n], persons = make_kept(engine, work, Store(tables.STORE, rules), [out], micro(tonight), [rules, journey])
-        facts.append(f"{n:,} visits of {sum(persons):,} persons made anew")
+        work = partial(persons_and_visits, journey, tonight)
+        counts, persons = make_kept(engine, work, Store(tables.STORE, rules), OUTS, micro(tonight), [rules, journey])
+        exposure = add_up(kept.read(tables.EXPOSURE), rules)
+        tables.write_json(exposure, tables.REPORTS / "exposure.json")
+        facts.append(f"{counts[0]:,} visits are new, of {sum(persons):,} persons")
+        facts.append("{:,} identifiers, {:,} changes of persons".format(*counts[1:3]))
+        facts.append(f"{exposure['n_shared_devices']:,} shared devices")
 
 
-def visits(journey: JourneyConfig, tonight: pd.Timestamp, events: EventLog) -> Part:
-    """Return the visits of the persons of some events; told is how many those are."""
-    listed = list_visits(events, journey, tonight)
-    return Part([listed], int((listed["visit"] == 1).sum()))
+def persons_and_visits(journey: JourneyConfig, tonight: pd.Timestamp, events: EventLog) -> Part:
+    """Return the rows of `OUTS` of the persons of some events; told is how many have visits."""
+    visits = list_visits(events, journey, tonight)
+    # All that is known, the future of tonight too: for the identity of hindsight alone.
+    who = [list_identifiers(events.identities, micro(tonight)), list_person_changes(events.identities, micro(tonight))]
+    return Part([visits, *who, list_exposure(events, journey, micro(tonight))], int((visits["visit"] == 1).sum()))
 
 
 if __name__ == "__main__":

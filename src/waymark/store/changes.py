@@ -45,7 +45,9 @@ def read_concerned(
     ids = read_ids(root, manifest.buckets[number])
     if since is None:
         return read_members(root, manifest, number, ids, None, rules), np.zeros(0, object)
-    is_news = (ids.changed > since) | pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
+    is_news = ids.changed > since
+    if len(pending):
+        is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
     is_member = np.zeros(len(is_news), bool)
     is_member[ids.component[is_news]] = True  # a component is called after one of its identifiers
     is_member = is_member[ids.component] & ~ids.is_foreign

@@ -1,0 +1,90 @@
+"""Which rows of a person a kept table need not be told again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waymark.heads import SCHEMA, changed_rows
+
+NOTHING = SCHEMA.empty_table()
+
+
+def rows(*persons: str) -> pd.DataFrame:
+    """Return rows of persons; `"ann a b ?"` has three, of which the last one has no text and no time."""
+    told = [
+        (who, i, None if what == "?" else what)
+        for who, *all_of in map(str.split, persons)
+        for i, what in enumerate(all_of, 1)
+    ]
+    who, number, what = (list(c) for c in zip(*told, strict=True)) if told else ([], [], [])
+    time = pd.to_datetime(
+        [None if w is None else f"2025-01-{n:02}" for n, w in zip(number, what, strict=True)], utc=True
+    )
+    return pd.DataFrame(
+        {
+            "who": pd.array(who, "str"),
+            "number": np.array(number, np.int32),
+            "what": pd.array(what, "str"),
+            "time": pd.DatetimeIndex(time).as_unit("us"),
+            "is_odd": np.array(number, int) % 2 == 1,
+        }
+    )
+
+
+def after(before: pd.DataFrame, now: pd.DataFrame, gone: list[str] | None = None, old: pa.Table = NOTHING):
+    """Return what is new of the rows of two nights, the later one."""
+    known = changed_rows(before, "who", "number", old, np.array([], object)).heads
+    return changed_rows(now, "who", "number", known, np.array(gone or sorted(set(now["who"])), object))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "new"),
+    [
+        ("ann a b", "ann a b c", "2 3"),  # the last row of then may have changed
+        ("ann a b", "ann a b", "2"),
+        ("ann a b c", "ann a x c", "1 2 3"),
+        ("ann a b c", "ann a b", "1 2"),  # a shorter list is told anew
+        ("ann a", "ann a b", "1 2"),
+        ("ann a ? c", "ann a ? c d", "3 4"),
+        ("ann a ? c", "ann a b c d", "1 2 3 4"),
+        ("bob a b c", "ann a b c d", "1 2 3 4"),  # nobody else's
+    ],
+)
+def test_rows_stay_that_begin_as_those_of_last_night_did(before, now, new):
+    found = after(rows(before), rows(now))
+    assert " ".join(map(str, found.rows["number"])) == new
+    first = int(new.split()[0])
+    assert list(zip(found.persons, found.first, strict=True)) == ([("ann", first)] if first > 1 else [])
+
+
+def test_of_whom_nothing_is_made_any_more_nothing_is_remembered():
+    gone = after(rows("ann a b c", "bob a b c"), rows(), ["ann"])
+    assert len(gone.rows) == 0
+    again = changed_rows(rows("ann a b c", "bob a b c"), "who", "number", gone.heads, np.array(["ann", "bob"], object))
+    assert again.persons.tolist() == ["bob"]
+
+
+_LISTS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("xyz?"), min_size=1, max_size=5))
+
+
+@given(nights=st.lists(_LISTS, min_size=1, max_size=5), data=st.data())
+def test_what_stays_and_what_is_new_are_all_rows(nights, data):
+    known, table = NOTHING, rows()
+    for night in nights:
+        told = rows(*(f"{who} {' '.join(what)}" for who, what in night.items()))
+        gone = sorted(set(night) | set(data.draw(st.lists(st.sampled_from("abcdef")))))
+        found = changed_rows(told, "who", "number", known, np.array(gone, object))
+        first = dict.fromkeys(gone, 1) | dict(zip(found.persons, found.first, strict=True))
+        stays = table["number"].to_numpy() < np.array([first.get(who, 99) for who in table["who"]], int)
+        table = pd.concat([table[stays], found.rows]).sort_values(["who", "number"], ignore_index=True)
+        assert_same = told.sort_values(["who", "number"], ignore_index=True)
+        pd.testing.assert_frame_equal(table[table["who"].isin(set(night))].reset_index(drop=True), assert_same)
+        assert not set(table["who"]) & (set(gone) - set(night))
+        known = found.heads
+        assert known["person"].to_numpy().tolist() == sorted(set(known["person"].to_pylist()))
+        assert len(known) == table["who"].nunique()
