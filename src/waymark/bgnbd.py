@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from waymark.inputs import labels, select
 
+_SUREST = 1e4
 _BOUND = 12.0  # of the logarithms of the parameters: beyond, the likelihood is flat to its last digits
 
 
@@ -85,8 +86,26 @@ class BGNBD(ClassifierMixin, BaseEstimator):
     def histories(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return how often each came back (-1: never came), and the days from the first time to the last and to now."""
         n, since_first, since_last = select(X, self.feature_names_in_).to_numpy(float).T
+        n = np.where(np.isnan(since_first) | np.isnan(since_last), 0.0, n)
         T = np.where(n > 0, since_first, 0.0)
-        return n - 1, np.where(n > 1, since_first - since_last, 0.0), T
+        return n - 1, np.where(n > 1, np.maximum(since_first - since_last, 0.0), 0.0), T
+
+    def scores(self, X: pd.DataFrame, ends: np.ndarray) -> np.ndarray:
+        """Return the log-odds of coming in each period, given that the person did not until it starts: (n, n_ends).
+
+        Periods end so many days from now, ascending; the first starts now. NaN for who has been active on no day so
+        far. What is all but certain is not quite: one in `_SUREST` is left.
+        """
+        x, t_x, T = self.histories(X)
+        r, alpha, _, _ = self.parameters
+        alive = p_alive(self.parameters, np.maximum(x, 0), t_x, T)[:, None]
+        quiet = np.exp(-(r + np.maximum(x, 0))[:, None] * np.log1p(np.append(0, ends) / (alpha + T)[:, None]))
+        comes = alive * (quiet[:, :-1] - quiet[:, 1:])  # and not before
+        stays = 1 - alive + alive * quiet[:, 1:]
+        bound = np.log(_SUREST)
+        with np.errstate(divide="ignore"):
+            log_odds = np.clip(np.log(comes) - np.log(stays), -bound, bound)
+        return np.where(x[:, None] < 0, np.nan, log_odds)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return the probability of each class, in the order of `classes_`."""

@@ -39,17 +39,31 @@ def fit_line(log_odds: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Line:
 
 def gain(line: Line, log_odds: np.ndarray, y: np.ndarray, person: np.ndarray, seed: int) -> tuple[float, float]:
     """Return by how much a line lowers the log loss of rows, and the least that it does by luck: see `gain_over`."""
-    before, after = (_loss(s, y) for s in (log_odds, line.intercept + line.slope * log_odds))
-    return gain_over(before - after, person, seed)
+    return gain_of(log_odds, line.intercept + line.slope * log_odds, y, person, seed)
 
 
-def gain_over(gains: np.ndarray, person: np.ndarray, seed: int) -> tuple[float, float]:
+def gain_of(
+    before: np.ndarray,
+    after: np.ndarray,
+    y: np.ndarray,
+    person: np.ndarray,
+    seed: int,
+    weight: np.ndarray | None = None,
+) -> tuple[float, float]:
+    """Return by how much `after`, of two log-odds, has the lower log loss, and the least by luck: see `gain_over`."""
+    return gain_over(_loss(before, y) - _loss(after, y), person, seed, weight)
+
+
+def gain_over(
+    gains: np.ndarray, person: np.ndarray, seed: int, weight: np.ndarray | None = None
+) -> tuple[float, float]:
     """Return the mean gain of rows, and the least that it is by the luck of who is there.
 
     The second is the lower end of a bootstrap interval over persons, with all of their rows.
     """
     codes, names = pd.factorize(person, sort=True)
-    sums, n = np.bincount(codes, gains, len(names)), np.bincount(codes, minlength=len(names))
+    weight = np.ones(len(gains)) if weight is None else weight
+    sums, n = np.bincount(codes, weight * gains, len(names)), np.bincount(codes, weight, len(names))
     rng = np.random.default_rng(seed)
     drawn = [rng.integers(len(names), size=len(names)) for _ in range(_SAMPLES)]
     low = np.quantile([sums[d].sum() / n[d].sum() for d in drawn], (1 - _COVERAGE) / 2)

@@ -217,8 +217,12 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         """Find the number of rounds on the rows held out, if any, and grow so many from all rows."""
         n = self.n_estimators
         if self.early_stopping_rounds and is_out is not None:
-            n = self._find_rounds(grow, rows, is_out)
-        return n, grow(Task(self._settings(n), self._positions(), rows))
+            n, _ = self.try_rows(grow, rows, is_out)
+        return n, self.grow_all(grow, rows, n)
+
+    def grow_all(self, grow: Grow, rows: Rows, n_rounds: int) -> Booster:
+        """Grow so many rounds from all rows."""
+        return grow(Task(self._settings(n_rounds), self._positions(), rows))
 
     def columns_of(self, X: pd.DataFrame) -> None:
         """Note the names of the features."""
@@ -244,12 +248,12 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         drawn = np.random.default_rng(self.random_state).permutation(len(names))[: len(names) // 5]
         return np.isin(codes, drawn)
 
-    def _find_rounds(self, grow: Grow, rows: Rows, is_out: np.ndarray) -> int:
-        """Return how many rounds serve the rows held out best."""
+    def try_rows(self, grow: Grow, rows: Rows, is_out: np.ndarray) -> tuple[int, Booster | None]:
+        """Return how many rounds serve the rows held out best, and the trees that said so; None without such rows."""
         known = np.unique(rows.codes[~is_out])
         is_judge = is_out & np.isin(rows.codes, known)
         if len(known) < 2 or not is_judge.any():
-            return self.n_estimators
+            return self.n_estimators, None
         # Without gaps: LightGBM 4.7 does not translate the classes of `eval_y`.
         start = None if rows.start is None else rows.start[:, known]
         rows = rows._replace(codes=np.searchsorted(known, rows.codes), start=start)
@@ -260,7 +264,8 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
             rows.only(is_judge),
             self.early_stopping_rounds,
         )
-        return grow(task).best_iteration
+        trees = grow(task)
+        return trees.best_iteration, trees
 
     def matrix(self, X: pd.DataFrame) -> np.ndarray:
         """Return the columns of the fit as the plain array that the trees know."""

@@ -132,6 +132,10 @@ def _of_hazard(model: Hazard, X: pd.DataFrame, k: np.ndarray, possible: np.ndarr
     for period in range(n_periods):
         moving.attribute(model.set_clock(x, period), weight[:, [period]], parts)
     parts[:, :n_features] += parts[:, -1:] * (model.feature_names_in_ == SILENCE)
+    if model.rhythm_ is not None:
+        moved = model.rhythm_.attribute(X, model.edges_[:n_periods], model.start_[:n_periods], weight)
+        for column, part in moved.items():
+            parts[:, model.feature_names_in_.tolist().index(column)] += part
     return Explanation(np.where(k == 1, 1.0, -1.0) * _log_odds_of_log(then), parts[:, :n_features])
 
 

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from lightgbm import Booster
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from waymark.calibration import Line, fit_line, gain
+from waymark.calibration import Line, fit_line, gain, gain_of
 from waymark.estimators import Boosting, Rows, grow
 from waymark.forest import plant, stretch
 from waymark.inputs import select
 from waymark.kernels.trees import roll
-from waymark.periods import Curve, expand, lay_edges, n_periods
+from waymark.periods import Curve, PersonPeriods, expand, lay_edges, n_periods
+from waymark.rhythm import Rhythm, fit_rhythm
 
 SILENCE = "f_days_since_last_activity"
 PERIOD_COLUMNS = ("period_start_days", "silence_days")  # the last columns of the matrix that the trees are given
 _SMOOTHING = 1.0  # rows that each period is thought to have had besides, with the rate of return of the one before
+
+
+class _Attempt(NamedTuple):
+    """Trees that were tried from a start on persons held out."""
+
+    start: Rhythm | None  # None: everybody's
+    task: Rows
+    n_rounds: int
+    trees: Booster | None
+
+    def scores(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the log-odds of return of some rows, `x` of the matrix."""
+        return self.trees.predict(x, raw_score=True, num_threads=1) + self.task.scores[rows]
 
 
 class Hazard(ClassifierMixin, BaseEstimator):
@@ -27,8 +42,9 @@ class Hazard(ClassifierMixin, BaseEstimator):
 
     The features stay as they were at the cut-off, and the clock is rolled forward: to each row come the start of its
     period, and the silence so far when it starts. The trees start from the log-odds of return of everybody in that
-    period. Points that were watched for a while only train as far as they were watched. The probability of silence is
-    the product of those of no return, so that it falls with the horizon by construction.
+    period, or from what BG/NBD says of each person (`Rhythm`) where that is proven to serve persons held out better.
+    Points that were watched for a while only train as far as they were watched. The probability of silence is the
+    product of those of no return, so that it falls with the horizon by construction.
 
     Parameters
     ----------
@@ -38,6 +54,12 @@ class Hazard(ClassifierMixin, BaseEstimator):
         The horizon of `predict_proba`.
     horizons_days
         All horizons, in days; `curve` reaches to the longest. Periods end at each of them.
+    history_columns
+        Number of active days, days since the first of them and since the latest: what BG/NBD looks at. Without them
+        the trees start from everybody's log-odds.
+    start_share
+        Share of the rows, the newest, on which it is tried whether the trees should start from BG/NBD, where that
+        serves persons held out: it must lower the log loss of both, proven by a bootstrap over persons. 0: never.
     person_power
         Each point of a person with n points in the fit has the weight n ** -person_power: 0 counts points, 1 persons.
     max_rows
@@ -62,6 +84,8 @@ max_bin, n_jobs, random_state
         categorical: tuple[str, ...] = (),
         horizon_days: int = 30,
         horizons_days: tuple[int, ...] = (30,),
+        history_columns: tuple[str, ...] = (),
+        start_share: float = 0.25,
         person_power: float = 0.5,
         max_rows: int = 2_000_000,
         calibration_share: float = 0.0,
@@ -81,6 +105,8 @@ max_bin, n_jobs, random_state
         self.categorical = categorical
         self.horizon_days = horizon_days
         self.horizons_days = horizons_days
+        self.history_columns = history_columns
+        self.start_share = start_share
         self.person_power = person_power
         self.max_rows = max_rows
         self.calibration_share = calibration_share
@@ -109,11 +135,27 @@ max_bin, n_jobs, random_state
         groups
             Whose row each is; by default, each is a person's of its own.
         days
-            When each row was, in days; calibration needs it.
+            When each row was, in days; calibration needs it, and BG/NBD to know the newest row of each person.
         """
+        self._fit(X, y, groups, days, self.start_share > 0 and groups is not None and days is not None)
         line = None
         if self.calibration_share and groups is not None and days is not None:
             line = self._find_line(X, y, np.asarray(groups, object), days)
+        self.line_ = None if line is None else np.array(line)
+        if line is not None:
+            self._stretch(line)
+        return self
+
+    def _fit(
+        self,
+        X: pd.DataFrame,
+        y: pd.DataFrame,
+        groups: Sequence | None,
+        days: np.ndarray | None,
+        may_choose: bool,
+        from_rhythm: bool = False,
+    ) -> Hazard:
+        """Grow the trees from a start, or, if it `may_choose`, from the one that is proven."""
         self.feature_names_in_ = np.array(X.columns if self.columns is None else self.columns, dtype=str)
         self.n_features_in_ = len(self.feature_names_in_)
         self.classes_ = np.array(["active", "silent"])
@@ -130,31 +172,60 @@ max_bin, n_jobs, random_state
         weight = np.bincount(person)[person[at]] ** -self.person_power
         weight /= weight.mean()
         self.start_ = self._start(rows.period, rows.has_returned, weight)
-        log_p = -np.logaddexp(0, np.outer(self.start_, [1, -1]))  # of no return, and of return
-        x = self._matrix(X, at, rows.period)
-        task = Rows(np.arange(len(at)), rows.has_returned.astype(np.int64), log_p[rows.period], weight)
-        self.n_rounds_, self.trees_ = boosting.grow_rows(partial(grow, x), task, None if groups is None else is_out[at])
-        self.line_ = None if line is None else np.array(line)
-        if line is not None:
-            self._stretch(line)
+        rhythm = None
+        if (may_choose or from_rhythm) and self.history_columns:
+            rhythm = fit_rhythm(self.history_columns, X, groups, days, self.edges_, at, *rows[1:], weight)
+        histories = select(X, self.history_columns).iloc[points]
+        on_matrix = partial(grow, self._matrix(X, at, rows.period))
+        is_judge = is_out[at]
+
+        def attempt(start: Rhythm | None) -> _Attempt:
+            self.rhythm_ = start
+            scores = self.starts(histories)[rows.point, rows.period]
+            log_p = -np.logaddexp(0, np.outer(scores, [1, -1]))  # of no return, and of return
+            task = Rows(np.arange(len(at)), rows.has_returned.astype(np.int64), log_p, weight)
+            if groups is None or not self.early_stopping_rounds:
+                return _Attempt(start, task, self.n_estimators, None)
+            return _Attempt(start, task, *boosting.try_rows(on_matrix, task, is_judge))
+
+        chosen = attempt(rhythm if from_rhythm else None)
+        if may_choose and rhythm is not None and chosen.trees is not None:
+            other = attempt(rhythm)
+            x = on_matrix.args[0][is_judge]
+            judged = rows.has_returned[is_judge], person[at[is_judge]], self.random_state, weight[is_judge]
+            _, least = gain_of(*(a.scores(x, is_judge) for a in (chosen, other)), *judged)
+            if least > 0 and self._gains_in_time(X, y, np.asarray(groups, object), np.asarray(days, float)):
+                chosen = other
+        self.rhythm_, self.n_rounds_ = chosen.start, chosen.n_rounds
+        self.trees_ = boosting.grow_all(on_matrix, chosen.task, chosen.n_rounds)
         return self
+
+    def _gains_in_time(self, X: pd.DataFrame, y: pd.DataFrame, groups: np.ndarray, days: np.ndarray) -> bool:
+        """Say whether a start from BG/NBD is proven to serve the newest rows, learnt from what came before them."""
+        held = _hold_out(y, days, days < np.quantile(days, 1 - self.start_share, method="higher"), self.edges_)
+        if held is None:
+            return False
+        scores = [
+            clone(self)
+            ._fit(X[held.is_before], held.known, groups[held.is_before], days[held.is_before], False, from_rhythm)
+            .scores(X.iloc[held.newer])[held.rows.point, held.rows.period]
+            for from_rhythm in (False, True)
+        ]
+        whose = groups[held.newer[held.rows.point]]
+        _, least = gain_of(*scores, held.rows.has_returned, whose, self.random_state)
+        return least > 0
 
     def _find_line(self, X: pd.DataFrame, y: pd.DataFrame, groups: np.ndarray, days: np.ndarray) -> Line | None:
         """Return what should become of the log-odds of return, or None where nothing is proven to serve them."""
         first, middle = np.quantile(days, [1 - self.calibration_share, 1 - self.calibration_share / 2], method="higher")
-        before = days < first
-        if not before.any() or not (days > middle).any():
+        held = _hold_out(y, days, days < first, self.edges_)
+        if held is None or not (days > middle).any():
             return None
-        # What the earlier rows were seen to do from the first of the newer ones on would be of their time.
-        room = np.minimum(y["observed_days"].to_numpy(float), first - days)
-        back = y["return_days"].where(y["return_days"] < room)
-        known = pd.DataFrame({"return_days": back.to_numpy(float), "observed_days": room}, index=y.index)[before]
-        earlier = clone(self).set_params(calibration_share=0.0).fit(X[before], known, groups[before])
-        newer = np.flatnonzero(~before)
-        rows = expand(
-            y["return_days"].to_numpy(float)[newer], y["observed_days"].to_numpy(float)[newer], earlier.edges_
-        )
-        scores, at = earlier.scores(X.iloc[newer])[rows.point, rows.period], newer[rows.point]
+        before = held.is_before
+        from_rhythm = self.rhythm_ is not None
+        earlier = clone(self)._fit(X[before], held.known, groups[before], days[before], False, from_rhythm)
+        rows, at = held.rows, held.newer[held.rows.point]
+        scores = earlier.scores(X.iloc[held.newer])[rows.point, rows.period]
         is_half = (pd.util.hash_array(groups[at], hash_key="whose line it is") & np.uint64(1)).astype(bool)
         learns, proves = is_half & (days[at] <= middle), ~is_half & (days[at] > middle)
         if not learns.any() or not proves.any():
@@ -166,6 +237,7 @@ max_bin, n_jobs, random_state
     def _stretch(self, line: Line) -> None:
         """Shift and stretch what the trees say."""
         self.start_ = line.intercept + line.slope * self.start_
+        self.rhythm_ = None if self.rhythm_ is None else self.rhythm_.stretch(line)
         stretch(self.trees_, line.slope)
 
     @property
@@ -183,6 +255,8 @@ max_bin, n_jobs, random_state
             "categorical",
             "horizon_days",
             "horizons_days",
+            "history_columns",
+            "start_share",
             "person_power",
             "max_rows",
             "calibration_share",
@@ -250,7 +324,14 @@ max_bin, n_jobs, random_state
         known = np.flatnonzero(self.feature_names_in_ == SILENCE)
         out = np.zeros((len(x), len(self.edges_)))
         roll(plant(self.trees_), x, int(known[0]) if len(known) else -1, self._starts, out)
-        return out + self.start_
+        return out + self.starts(X)
+
+    def starts(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the log-odds of return that the trees start from in each period, (n, n_periods)."""
+        if self.rhythm_ is None:
+            return np.broadcast_to(self.start_, (len(X), len(self.start_)))
+        own = self.rhythm_.starts(X, self.edges_)
+        return np.where(np.isnan(own), self.start_, own)
 
     def curve(self, X: pd.DataFrame) -> Curve:
         """Return the curve of silence of each row."""
@@ -280,3 +361,27 @@ max_bin, n_jobs, random_state
     def booster_(self) -> Booster:
         """The trees: of a row of `matrix` they give the log-odds of return less those of everybody in that period."""
         return self.trees_
+
+
+class _Held(NamedTuple):
+    """Rows held out as the newest, and what was known before the first of them."""
+
+    is_before: np.ndarray  # bool
+    known: pd.DataFrame  # of the rows before: `return_days` and `observed_days`
+    newer: np.ndarray  # positions of the others
+    rows: PersonPeriods  # theirs
+
+
+def _hold_out(y: pd.DataFrame, days: np.ndarray, is_before: np.ndarray, edges: np.ndarray) -> _Held | None:
+    """Hold out the rows that are not `is_before`; None where nobody is known to have returned before, or after."""
+    if is_before.all() or not is_before.any():
+        return None
+    # What the earlier rows were seen to do from the first of the newer ones on would be of their time.
+    room = np.minimum(y["observed_days"].to_numpy(float), days[~is_before].min() - days)
+    back = y["return_days"].where(y["return_days"] < room)
+    known = pd.DataFrame({"return_days": back.to_numpy(float), "observed_days": room}, index=y.index)[is_before]
+    newer = np.flatnonzero(~is_before)
+    rows = expand(y["return_days"].to_numpy(float)[newer], y["observed_days"].to_numpy(float)[newer], edges)
+    if known["return_days"].isna().all() or not rows.has_returned.any():
+        return None
+    return _Held(is_before, known, newer, rows)

@@ -43,6 +43,7 @@ TRUSTED = [
     "waymark.estimators.Boosting",
     "waymark.estimators.Logistic",
     "waymark.hazard.Hazard",
+    "waymark.rhythm.Rhythm",
 ]
 
 Model = tuple[ClassifierMixin, Mapping[str, Any]]  # fitted, and its card
@@ -86,6 +87,11 @@ def _of_histories(every: Sequence[Feature]) -> dict[str, Columns]:
     return {"columns": next((c for c in _HISTORIES if known.issuperset(c)), _HISTORIES[-1])}
 
 
+def _of_hazard(used: Sequence[Feature]) -> dict[str, Columns]:
+    known = {f.column for f in used}
+    return {**_of_groups(used), "history_columns": next((c for c in _HISTORIES if known.issuperset(c)), ())}
+
+
 def _of_stage(every: Sequence[Feature]) -> dict[str, Columns]:
     return {"names": next((f.categories or () for f in every if f.column == "f_stage"), ())}
 
@@ -102,10 +108,10 @@ MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]]
     "bg_nbd": (BGNBD, lambda used, every: _of_histories(every)),
     "logistic": (Logistic, lambda used, every: _of_groups(used)),
     "lightgbm": (Boosting, lambda used, every: _of_trees(used)),
-    "hazard": (Hazard, lambda used, every: _of_groups(used)),
+    "hazard": (Hazard, lambda used, every: _of_hazard(used)),
 }
 _FIXED = {
-    *("columns", "categorical", "start_columns", "names", "repeat"),
+    *("columns", "categorical", "start_columns", "history_columns", "names", "repeat"),
     *("horizon_days", "horizons_days", "random_state"),
 }
 _OF_CHURN = ("hazard", "bg_nbd")  # what comes next they cannot tell
