@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skill import ceilings, cost, known_laws, midnights, page, protocols, waits
+from skill import ceilings, cost, known_laws, learning, midnights, page, protocols, waits
 from skill.__main__ import main
 from skill.judging import compare
 from skill.logs import Points
@@ -98,6 +98,38 @@ def test_the_page_has_a_line_a_protocol_and_every_model():
     assert "500 made-up points with 60 features" in text
     assert "| train churn (hazard) |" in text
     assert protocols.PROTOCOLS["complete_journey"].words in text
+
+
+def test_the_page_tells_what_more_data_would_give():
+    parts = [("persons", 0.25, 0.51), ("nights, the newest", 0.5, 0.5), ("all", 1.0, 0.49)]
+    curve = [{"of": of, "share": share, "n": 1234, "log_loss": loss, "auc": 0.81} for of, share, loss in parts]
+    text = page.show({"cdnow": FOUND | {"learning": curve}}, None, {"date": "2026-01-01", "machine": "a machine"})
+    assert "## What more data would give" in text
+    assert "| persons | 0.25 | 1,234 | 0.5100 | 0.8100 |" in text
+    low, high = (FOUND["interval"]["log_loss"][k] for k in ("low", "high"))
+    assert f"| all | 1 | 1,234 | 0.4900 [{low:.4f}, {high:.4f}] | 0.8100" in text
+    assert "luck" in text and "ECE by luck" in text
+
+
+def test_shares_of_the_data_leave_the_test_rows_alone():
+    nights = pd.date_range("2026-01-01", periods=8, freq="7D", tz="UTC")
+    truth = pd.DataFrame(
+        {
+            "person_id": np.repeat([f"p{i}" for i in range(400)], 8),
+            "cutoff_time": np.tile(nights, 400),
+            "fold": np.tile(["train"] * 7 + ["test"], 400),
+        }
+    )
+    parts = [(of, share, part) for of, share, part in learning._parts(truth)]
+    assert [(of, share) for of, share, _ in parts][-1] == ("all", 1.0)
+    for of, share, part in parts:
+        trains = part[part["fold"] == "train"]
+        assert (part["fold"] == "test").sum() == 400
+        if of == "persons":
+            assert trains["person_id"].nunique() == pytest.approx(400 * share, rel=0.2)
+        elif share < 1:
+            assert set(trains["cutoff_time"]) == set(nights[:7][-len(set(trains["cutoff_time"])) :])
+            assert trains["cutoff_time"].nunique() == pytest.approx(7 * share, abs=1)
 
 
 def test_without_logs_or_with_an_unknown_protocol_it_says_what_it_needs(monkeypatch, tmp_path, capsys):

@@ -82,6 +82,7 @@ def compare(
             "best_baseline": best,
             "models": {name: {k: found.values[name][k] for k in shown} for name in predictions},
             "ece_noise": {name: metrics.calibration_noise(p, 10, 7) for name, p in predictions.items()},
+            "interval": {k: v for k, v in found.of(ours).items() if k in shown},
             "difference": {k: v for k, v in found.between(ours, best).items() if k in shown},
         }
     )

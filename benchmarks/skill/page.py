@@ -32,6 +32,7 @@ def show(kept: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None, 
         "",
         *(_held(held) if held else ()),
         *(() if cost is None else _cost(cost)),
+        *_more_data(found),
         "## Every model",
         "",
         *(part for name, result in found.items() for part in _all(PROTOCOLS[name], result)),
@@ -61,6 +62,34 @@ def _held(held: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 f" {twins['at_most']:.1%} there; ours, which sees more, is {twins['accuracy']:.1%} of the time.",
                 "",
             ]
+    return lines
+
+
+def _more_data(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Set the model learnt from shares of the data side by side, and beside it what luck of the test rows does."""
+    shown = {name: result for name, result in found.items() if "learning" in result}
+    if not shown:
+        return []
+    lines = [
+        "## What more data would give",
+        "",
+        "The hazard learnt from some of the persons, or of the nights, on the same test rows. The interval of all is",
+        "over samples of the test persons: what differs by less, this test cannot tell apart. Other families of",
+        "models on the same rows are below.",
+        "",
+    ]
+    for name, result in shown.items():
+        lines += [
+            f"| {PROTOCOLS[name].title} | share | training rows | log loss | AUC |",
+            "| --- | ---: | ---: | ---: | ---: |",
+        ]
+        for part in result["learning"]:
+            values = [f"{part[k]:.4f}" for k in ("log_loss", "auc")]
+            if part["of"] == "all":
+                bounds = (result["interval"][k] for k in ("log_loss", "auc"))
+                values = [f"{v} [{b['low']:.4f}, {b['high']:.4f}]" for v, b in zip(values, bounds, strict=True)]
+            lines.append(f"| {part['of']} | {part['share']:g} | {part['n']:,} | {' | '.join(values)} |")
+        lines.append("")
     return lines
 
 

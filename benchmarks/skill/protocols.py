@@ -9,6 +9,7 @@ from typing import Any
 
 from skill import known_laws, midnights, purchases, waits
 from skill.judging import judge
+from skill.learning import learning_curve
 from skill.logs import read
 
 Found = dict[str, Any]
@@ -101,7 +102,12 @@ def next_activity(source: str, folder: str, **changed: Any) -> Callable[[Path], 
 def churn(source: str, cutoff: str, **changed: Any) -> Callable[[Path], Found]:
     """Return what judges the forecast of silence at one cut-off."""
     changed = {"split": {"test_cutoffs": [cutoff]}, **changed}
-    return lambda logs: judge(read(source, logs / source, **changed), "churn")
+
+    def run(logs: Path) -> Found:
+        points = read(source, logs / source, **changed)
+        return judge(points, "churn") | {"learning": learning_curve(points)}
+
+    return run
 
 
 def retail(day: int, cutoff: str, days: int, rfm: float, bg_nbd: float, **changed: Any) -> Protocol:

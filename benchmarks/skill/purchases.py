@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skill.judging import compare, train, with_mean
+from skill.learning import learning_curve
 from skill.logs import Points, describe, settings_of
 from waymark import models
 from waymark.bgnbd import BGNBD
@@ -19,7 +20,7 @@ from waymark.store.store import Store
 
 CUTOFF, WEEKS = pd.Timestamp("1997-10-01", tz="UTC"), 39
 FIRST_NIGHT = pd.Timestamp("1997-01-29", tz="UTC")
-WATCHED = 180  # days: the longest horizon that any night was watched for; beyond, the hazard is carried on
+WATCHED = 180  # days: the longest horizon that a label is known of before the cut-off; recency is carried on from there
 
 
 def judge_cdnow(logs: Path) -> dict[str, Any]:
@@ -30,13 +31,14 @@ def judge_cdnow(logs: Path) -> dict[str, Any]:
     predictions = with_mean({name: np.column_stack([1 - silent, silent]) for name, silent in p.items()})
     y = (test["label"] == "silent").to_numpy(int)
     baselines = ["bg_nbd", "recency"]
-    return compare("churn", y, predictions, test["person_id"], "hazard", baselines, len(points.rows) - len(test))
+    found = compare("churn", y, predictions, test["person_id"], "hazard", baselines, len(points.rows) - len(test))
+    return found | {"learning": learning_curve(points)}
 
 
 def read_cdnow(logs: Path) -> Points:
     """Describe the customers at every week before the cut-off, and at the cut-off."""
     settings = settings_of(
-        "cdnow", logs / "cdnow", targets={"horizon_days": WEEKS * 7, "horizons_days": [30, 90, WATCHED]}
+        "cdnow", logs / "cdnow", targets={"horizon_days": WEEKS * 7, "horizons_days": [30, 90, WATCHED, WEEKS * 7]}
     )
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "store"
@@ -49,17 +51,14 @@ def read_cdnow(logs: Path) -> Points:
 
 def forecasts(points: Points, test: pd.DataFrame, days: int) -> dict[str, np.ndarray]:
     """Return P(no purchase within `days`) by model."""
-    hazard, _ = train(points.at([WATCHED]), "churn", "hazard")
-    curve = hazard.curve(test).silent([WATCHED / 2, WATCHED])
-    # Beyond what was watched the rate of the last half goes on.
-    carried = curve[:, 1] * (curve[:, 1] / curve[:, 0]) ** ((days - WATCHED) / (WATCHED / 2))
+    hazard, _ = train(points, "churn", "hazard")
     bg_nbd = models.make("bg_nbd", {}, points.catalogue, 7, target="churn", horizons=points.horizons)
     assert isinstance(bg_nbd, BGNBD)
     known = test.assign(label="active")  # labels do not enter; all customers have bought
     by_history = bg_nbd.fit(known, known["label"], known["person_id"]).predict_proba(test)[:, 1]
     recency = test["f_days_since_last_activity"].to_numpy(float)
     return {
-        "hazard": carried,
+        "hazard": hazard.survival(test, [days])[:, 0],
         "bg_nbd": by_history,
         "recency": _by_recency(points, recency, days),
     }
