@@ -42,7 +42,7 @@ def run_size(folder: Path, n_events: int) -> Costs:
     for step in LEAN_STEPS if is_lean else STEPS:
         costs.measure(step, partial(project.step, *step.split()))
     costs.note(
-        "size of the store", lambda: sum(f.stat().st_size for f in project.path("data/store").rglob("*.parquet"))
+        "size of the store", lambda: sum(f.stat().st_size for f in project.path("data/store").rglob("*") if f.is_file())
     )
     costs.note("scored", lambda: int(project.run("benchmarks/speed/walks.py", "snapshots")[1]))
     _beside_rivals(costs, project, [r for r in RIVALS if not (is_lean and r == "pandas")])

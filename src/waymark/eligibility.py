@@ -10,8 +10,8 @@ import pandas as pd
 from waymark.catalogue import Feature
 from waymark.champions import Reign, Succession, differences
 from waymark.findings import ALARM
-from waymark.models import features_of
-from waymark.promotion import BASELINE, CANDIDATE, CHAMPION, Contest, Model
+from waymark.models import Model, features_of
+from waymark.promotion import BASELINE, CANDIDATE, CHAMPION, Contest
 from waymark.recoding import missing
 
 _SHOWN = 3  # features named in a sentence

@@ -15,7 +15,7 @@ from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
 from waymark.store.kinds import EVENTS, owner_of
 from waymark.store.order import order_events
-from waymark.store.segments import Segment, dead_of, opened, read_segment, take_rows
+from waymark.store.segments import Segment, dead_of, opened, read_mapped, read_segment, take_rows
 
 _NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
 _ALWAYS = {
@@ -44,8 +44,7 @@ def read_columns(
     starts = np.searchsorted(counts, begins)
     columns = {name: np.empty(len(counts), kind) for name, kind in _ALWAYS.items()}
     for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
-        with opened(root / segment.file) as file:
-            _fill(file, columns, slice(begin, end), segment.n_rows, at)
+        _fill(root, segment, columns, slice(begin, end), at)
     dead = [at + begin for at, begin in zip(dead_of(root, bucket.events), begins, strict=False)]
     if any(map(len, dead)):
         dead = np.concatenate(dead)
@@ -67,23 +66,26 @@ def _rows_of(root: Path, segment: Segment, is_member: np.ndarray) -> np.ndarray:
     return np.flatnonzero(is_member[owner_of(read_segment(root, segment, list(EVENTS.ends)), EVENTS)]).astype(np.int32)
 
 
-def _fill(file: pq.ParquetFile, columns: dict[str, np.ndarray], rows: slice, n_all: int, at: np.ndarray | None) -> None:
-    """Write the columns of a segment of `n_all` rows, or those of its rows `at`, to some rows.
+def _fill(root: Path, segment: Segment, columns: dict[str, np.ndarray], rows: slice, at: np.ndarray | None) -> None:
+    """Write the columns of a segment, or those of its rows `at`, to some rows.
 
     A column that no segment before had is added.
     """
-    schema, n_rows = file.schema_arrow, len(columns["sequence"])
-    asked = [field for field in schema if field.name not in _NOT_READ]
+    for name, values in read_mapped(root, segment, _ALWAYS).items():
+        mine = _plain(values)
+        columns[name][rows] = mine if at is None else mine[at]
+    with opened(root / segment.file) as file:
+        asked = [field for field in file.schema_arrow if field.name not in _NOT_READ]
+        same = _same(file.metadata, file.schema_arrow.names, asked)
+        table = file.read([field.name for field in asked if field.name not in same], use_threads=False)
+        if table.num_rows != segment.n_rows:
+            raise OSError(f"it holds {table.num_rows:,} rows, not {segment.n_rows:,}")
     for field in asked:
         if field.name not in columns:
-            is_number = pa.types.is_floating(field.type)
-            columns[field.name] = np.full(n_rows, np.nan) if is_number else np.full(n_rows, -1, np.int32)
-    same = _same(file.metadata, schema.names, asked)
+            n, is_number = len(columns["sequence"]), pa.types.is_floating(field.type)
+            columns[field.name] = np.full(n, np.nan) if is_number else np.full(n, -1, np.int32)
     for name, value in same.items():
         columns[name][rows] = value
-    table = file.read([field.name for field in asked if field.name not in same], use_threads=False)
-    if table.num_rows != n_all:
-        raise OSError(f"it holds {table.num_rows:,} rows, not {n_all:,}")
     if at is not None:
         table = table.take(pa.array(at))
     for name in table.column_names:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from waymark import tables
+from waymark.store import mapped
 from waymark.store.buckets import Bucket
 from waymark.store.names import Names
 from waymark.store.segments import Segment, files_of
@@ -90,8 +91,8 @@ def delete_strays(root: Path) -> None:
     shutil.rmtree(root / ASIDE, ignore_errors=True)
     found = Manifest.read(root)
     in_force = found.files if found else set()
-    for path in sorted(root.rglob("*.parquet")):
-        if path.relative_to(root).as_posix() not in in_force:
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".parquet", mapped.SUFFIX) and path.relative_to(root).as_posix() not in in_force:
             path.unlink()
 
 

@@ -1,4 +1,4 @@
-"""Segments: immutable Parquet files of coded rows, and the positions in them that no longer count.
+"""Segments: immutable files of coded rows, and the positions in them that no longer count.
 
 A segment is written once, under a name that no earlier one had; what a night changes is a new segment, and a new list
 of the positions that it took out of older ones. Nothing is in force before the manifest names it.
@@ -17,19 +17,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from waymark.errors import InputError
+from waymark.store import mapped
 from waymark.store.hashes import Ordered
 
 ROW_GROUP = 131_072
 # Codes and times are read again and again, texts hardly ever: the former are quick to unpack, the latter small.
 _QUICK, _SMALL = "lz4", "zstd"
 # They hardly repeat, but in their first bytes: those of all rows are put side by side.
-_ALIKE = {"event_time", "known_time", "line", "customer", "anonymous", "one", "two"}
+_ALIKE = {"known_time", "line", "one", "two"}
 _LITTLE = 512  # bytes: a packed column that holds but one value takes no more, and a byte every sixteen rows
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One file of a folder of the store."""
+    """Some rows of a folder of the store: a Parquet file, and of events the columns that are mapped in another."""
 
     file: str  # below the store
     n_rows: int
@@ -37,6 +38,7 @@ class Segment:
     dead: str = ""  # the file of the positions that no longer count, of all segments of a bucket; none where all do
     n_dead: int = 0
     dead_from: int = 0  # the place in that file where its own begin
+    mapped: str = ""  # the file of `mapped.COLUMNS`, if it has those
     known: tuple[int, int] = (0, 0)  # the least and the greatest known_time among its rows, microseconds
 
     def to_json(self) -> dict[str, Any]:
@@ -53,6 +55,12 @@ def write_segment(root: Path, file: str, table: pa.Table, period: str = "") -> S
     """Write `table` as a new segment; readers meet it only once a manifest names it."""
     path = root / file
     path.parent.mkdir(parents=True, exist_ok=True)
+    known = table["known_time"].to_numpy() if table.num_rows and "known_time" in table.column_names else np.zeros(1)
+    span, beside = (int(known.astype(np.int64).min()), int(known.astype(np.int64).max())), ""
+    if set(table.column_names) >= mapped.COLUMNS:
+        beside = Path(file).with_suffix(mapped.SUFFIX).as_posix()
+        mapped.write_mapped(root / beside, table)
+        table = table.select([name for name in table.column_names if name not in mapped.COLUMNS])
     texts = {f.name for f in table.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)}
     alike = [name for name in table.column_names if name in _ALIKE]
     codes = [f.name for f in table.schema if pa.types.is_integer(f.type) and f.type.bit_width < 64]
@@ -65,9 +73,7 @@ def write_segment(root: Path, file: str, table: pa.Table, period: str = "") -> S
         write_page_checksum=True,
         row_group_size=ROW_GROUP,
     )
-    known = table["known_time"].to_numpy() if table.num_rows and "known_time" in table.column_names else np.zeros(1)
-    span = (int(known.astype(np.int64).min()), int(known.astype(np.int64).max()))
-    return Segment(file, table.num_rows, period, known=span)
+    return Segment(file, table.num_rows, period, mapped=beside, known=span)
 
 
 @contextmanager
@@ -88,20 +94,40 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows of a segment, dead ones included, or some columns of them."""
-    with opened(root / segment.file) as file:
-        table = file.read(columns, use_threads=False)
-        if table.num_rows != segment.n_rows:
-            raise OSError(f"it holds {table.num_rows:,} rows, not {segment.n_rows:,}")
-        return table
+    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns)
+    if columns is None or len(found) < len(columns):
+        with opened(root / segment.file) as file:
+            rest = file.read(None if columns is None else [c for c in columns if c not in found], use_threads=False)
+            if rest.num_rows != segment.n_rows:
+                raise OSError(f"it holds {rest.num_rows:,} rows, not {segment.n_rows:,}")
+        found |= dict(zip(rest.column_names, rest.columns, strict=True))
+    return pa.table(found).select(columns or list(found))
+
+
+def read_mapped(root: Path, segment: Segment, columns: Iterable[str]) -> dict[str, pa.Array]:
+    """Return those of some columns of a segment that are mapped, as they lie in the file."""
+    if not segment.mapped:
+        return {}
+    names = [name for name in sorted(mapped.COLUMNS) if name in columns]
+    try:
+        return mapped.read_mapped(root / segment.mapped, segment.n_rows, names)
+    except OSError as error:
+        raise damaged(root / segment.mapped, error) from None
 
 
 def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows at `positions` (ascending), or some columns of them; reads only the row groups that hold them."""
-    with opened(root / segment.file) as file:
-        group = positions // ROW_GROUP
-        asked = pa.schema([f for f in file.schema_arrow if columns is None or f.name in columns])
-        parts = [_take(file, int(g), asked, positions[group == g] - g * ROW_GROUP) for g in np.unique(group)]
-        return pa.concat_tables(parts or [asked.empty_table()])
+    at = pa.array(positions)
+    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns)
+    taken = {name: column.take(at) for name, column in found.items()}
+    if columns is None or len(taken) < len(columns):
+        with opened(root / segment.file) as file:
+            group = positions // ROW_GROUP
+            asked = pa.schema([f for f in file.schema_arrow if columns is None or f.name in columns])
+            parts = [_take(file, int(g), asked, positions[group == g] - g * ROW_GROUP) for g in np.unique(group)]
+            rest = pa.concat_tables(parts or [asked.empty_table()])
+        taken |= dict(zip(rest.column_names, rest.columns, strict=True))
+    return pa.table(taken)
 
 
 def _take(file: pq.ParquetFile, group: int, asked: pa.Schema, at: np.ndarray) -> pa.Table:
@@ -188,7 +214,7 @@ def damaged(path: Path, what: object) -> InputError:
 
 def files_of(segments: Iterable[Segment]) -> set[str]:
     """Return the names of all files of some segments."""
-    return {name for s in segments for name in (s.file, s.dead) if name}
+    return {name for s in segments for name in (s.file, s.mapped, s.dead) if name}
 
 
 def find_keys(root: Path, segment: Segment, wanted: Ordered, column: str = "key") -> tuple[np.ndarray, np.ndarray]:
