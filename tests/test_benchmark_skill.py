@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from skill import ceilings, cost, known_laws, learning, midnights, page, protocols, waits
 from skill.__main__ import main
@@ -149,12 +150,12 @@ def test_what_was_found_before_is_not_run_again(monkeypatch, tmp_path, capsys):
     (tmp_path / "kept" / "cost.json").write_text(json.dumps(COST))
     for name in protocols.PROTOCOLS:
         (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(WAIT if "wait" in name else FULL))
-    for name in ceilings.HOLDINGS:
+    for name in protocols.HOLDINGS:
         (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(HELD))
     main([])
     page = capsys.readouterr().out
     assert page.count("s of CPU") == len(protocols.PROTOCOLS)
-    assert page.count("go on alike 60.0% of the time") == len(ceilings.HOLDINGS)
+    assert page.count("go on alike 60.0% of the time") == len(protocols.HOLDINGS)
     assert "| random forest, all of them |  |  | 0.7000 | 0.8000 |" in page
 
 
@@ -176,6 +177,27 @@ WAIT = FOUND | {
     "models": {"lightgbm": {"mae": 1.0}, "recency": {"mae": 1.5}},
     "difference": {"mae": {"value": -0.5, "low": -0.6, "high": -0.4}},
 }
+
+
+def test_the_median_of_a_wait_is_read_from_the_spans():
+    days = np.arange(2400) / 100
+    spans = waits.Spans(days)
+    assert len(spans.names) == 24
+    assert spans.of(np.array([0.0, 0.5, 23.9, 99.0])).tolist() == ["00", "00", "23", "23"]
+    alike = np.full((1, 24), 1 / 24)
+    assert spans.median(alike, spans.names) == pytest.approx(12, abs=0.02)
+    surely = np.eye(24)[[5]]
+    assert spans.median(surely, spans.names) == pytest.approx(5.5, abs=0.02)
+    later = np.zeros((1, 24))
+    later[0, [2, 7]] = 0.4, 0.6  # a sixth of the second has to pass
+    assert spans.median(later, spans.names) == pytest.approx(7 + 1 / 6, abs=0.02)
+    assert spans.median(later[:, [2, 7]], ["02", "07"]) == pytest.approx(7 + 1 / 6, abs=0.02)  # some were never seen
+
+
+def test_many_waits_of_one_length_share_a_span():
+    spans = waits.Spans(np.array([0.0] * 90 + [1.0] * 10))
+    assert spans.names.tolist() == ["00", "01"]
+    assert spans.median(np.array([[0.9, 0.1], [0.1, 0.9]]), spans.names).tolist() == [0.0, 1.0]
 
 
 def test_no_rule_beats_the_bound_of_twins():
@@ -204,7 +226,10 @@ def test_sequences_are_those_of_the_whole_case_so_far():
 
 
 @pytest.mark.slow
-def test_limits_are_looked_for_on_the_rows_that_ours_is_judged_on(tmp_path):
+def test_limits_are_looked_for_on_the_rows_that_ours_is_judged_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        ceilings, "FAMILIES", {"random forest": lambda: RandomForestClassifier(30, min_samples_leaf=20, random_state=0)}
+    )
     points, test, p, classes = known_laws.chain_points(tmp_path)
     few = points.rows["person_id"].unique()[::4]
     points = replace(

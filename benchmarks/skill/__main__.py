@@ -17,10 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from skill.ceilings import HOLDINGS
 from skill.cost import measure
 from skill.page import machine, show
-from skill.protocols import PROTOCOLS
+from skill.protocols import HOLDINGS, PROTOCOLS
 
 KEPT = "data/benchmark-skill"
 COST = "cost"

@@ -5,9 +5,8 @@ Nothing here is chosen by a test row: the families have the settings below on ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 from skill.judging import test_rows, train
-from skill.logs import Points, read
+from skill.logs import Points
 from waymark import metrics, models
 from waymark.estimators import Logistic
 from waymark.evaluation import aligned, rounded
@@ -36,14 +35,6 @@ FAMILIES: Mapping[str, Callable[[], ClassifierMixin]] = {
 SHOWN = {"next_stage": ("accuracy", "log_loss"), "churn": ("auc", "log_loss")}
 
 
-@dataclass(frozen=True)
-class Holding:
-    """A log whose limits are looked for."""
-
-    title: str
-    run: Callable[[Path], dict[str, Any]]  # given the folder of logs
-
-
 def explore(points: Points, target: str) -> dict[str, Any]:
     """Return the learning curve of ours, how other families forecast the test rows, and the bound of twins."""
     found = {"target": target, "curve": learning_curve(points, target), "families": families(points, target)}
@@ -59,10 +50,9 @@ def learning_curve(points: Points, target: str) -> list[dict[str, Any]]:
     begun = truth[trains].groupby("person_id")["split_rank"].min()
     is_newest = (begun >= begun.quantile(1 - HELD_OUT)).reindex(truth["person_id"], fill_value=False).to_numpy()
     held_out = replace(points, truth=truth.assign(fold=np.where(trains & is_newest, "test", "other")))
-    draw = pd.util.hash_array(truth["person_id"].to_numpy(object), hash_key="who is among few") / 2.0**64
     curve = []
     for share in SHARES:
-        is_drawn = trains & ~is_newest & (draw < share / (1 - HELD_OUT))
+        is_drawn = trains & ~is_newest & drawn(truth["person_id"], share / (1 - HELD_OUT))
         fewer = replace(points, truth=truth.assign(fold=np.where(trains & ~is_drawn, "other", truth["fold"])))
         model, card = train(fewer, target, ours)
         judged = {
@@ -72,6 +62,11 @@ def learning_curve(points: Points, target: str) -> list[dict[str, Any]]:
     return curve
 
 
+def drawn(persons: pd.Series, share: float) -> np.ndarray:
+    """Draw a share of the persons by a hash of their ids: bool, by row. Who is of a share is of a larger one, too."""
+    return pd.util.hash_array(persons.to_numpy(object), hash_key="who is among few") / 2.0**64 < share
+
+
 def families(points: Points, target: str) -> dict[str, dict[str, float]]:
     """Train other families on the same rows and features: numbers as signed logarithms, categories one-hot."""
     groups = points.settings.features.groups
@@ -79,11 +74,15 @@ def families(points: Points, target: str) -> dict[str, dict[str, float]]:
     rows = models.labelled(points.rows, points.truth[points.truth["fold"] == "train"], target)
     models.fit(logistic, rows)
     test = test_rows(points, target)
-    found = {"logistic": _judge(logistic, test, target)}
+    return {name: _judge(model, test, target) for name, model in others(logistic, rows)}
+
+
+def others(logistic: Logistic, rows: pd.DataFrame) -> Iterator[tuple[str, ClassifierMixin]]:
+    """Yield the fitted `logistic` model and those of other families, fitted to the same `rows` of `models.labelled`."""
+    yield "logistic", logistic
     x, y = logistic.design(rows).astype(np.float32).toarray(), labels(rows["label"])
     for name, make in FAMILIES.items():
-        found[name] = _judge(_Designed(logistic, make().fit(x, y)), test, target)
-    return found
+        yield name, _Designed(logistic, make().fit(x, y))
 
 
 class _Designed:
@@ -157,15 +156,3 @@ def _sequences(rows: pd.DataFrame) -> pd.DataFrame:
         last = hash((0 if begins else last, code))
         so_far.append(last)
     return rows.assign(sequence=so_far).drop(columns="stage")
-
-
-def of_stages(source: str, folder: str, **changed: Any) -> Callable[[Path], dict[str, Any]]:
-    """Return what explores the next stage of a log."""
-    return lambda logs: explore(read(source, logs / folder, **changed), "next_stage")
-
-
-HOLDINGS: dict[str, Holding] = {
-    "holds_helpdesk": Holding("tax2017 helpdesk, next activity", of_stages("tax2017_helpdesk", "tax2017")),
-    "holds_bpi_12_w": Holding("tax2017 bpi_12_w, next activity", of_stages("tax2017_bpi_12_w", "tax2017")),
-    "holds_bpic2012": Holding("bpic2012, every event", of_stages("bpic2012", "bpic2012")),
-}

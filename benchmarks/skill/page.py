@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from skill.ceilings import HOLDINGS
-from skill.protocols import PROTOCOLS, Protocol
+from skill.protocols import HOLDINGS, PROTOCOLS, Protocol
 
 HEAD = """\
 | log | test rows | ours | best baseline | difference in {loss} | published | goal | reached |

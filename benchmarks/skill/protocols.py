@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skill import known_laws, midnights, purchases, waits
+from skill import ceilings, known_laws, midnights, purchases, waits
 from skill.judging import judge
 from skill.learning import learning_curve
 from skill.logs import read
@@ -224,5 +224,31 @@ PROTOCOLS: dict[str, Protocol] = {
         "log loss of `bayes`; the chain should stay unbeaten",
         (Goal("log_loss", at_most=1.02, of="bayes"), Kept()),
         known_laws.judge_chain,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A log whose limits are looked for."""
+
+    title: str
+    run: Callable[[Path], Found]  # given the folder of logs
+
+
+def holds(source: str, folder: str) -> Callable[[Path], Found]:
+    """Return what looks for the limits of the next stage of a log."""
+    return lambda logs: ceilings.explore(read(source, logs / folder), "next_stage")
+
+
+HOLDINGS: dict[str, Holding] = {
+    "holds_helpdesk": Holding(PROTOCOLS["helpdesk"].title, holds("tax2017_helpdesk", "tax2017")),
+    "holds_bpi_12_w": Holding(PROTOCOLS["bpi_12_w"].title, holds("tax2017_bpi_12_w", "tax2017")),
+    "holds_bpic2012": Holding(PROTOCOLS["bpic2012"].title, holds("bpic2012", "bpic2012")),
+    "holds_helpdesk_wait": Holding(
+        PROTOCOLS["helpdesk_wait"].title, lambda logs: waits.explore(logs, "tax2017_helpdesk")
+    ),
+    "holds_bpi_12_w_wait": Holding(
+        PROTOCOLS["bpi_12_w_wait"].title, lambda logs: waits.explore(logs, "tax2017_bpi_12_w")
     ),
 }
