@@ -44,8 +44,8 @@ def _held(held: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [
         "## What the data hold",
         "",
-        "Ours with ever more of the persons that train, judged on the newest fifth of those and on the test rows; and other"
-        " families of models on all that train, with settings that no log was asked for.",
+        "Ours with ever more of the persons that train, judged on the newest fifth of those and on the test rows; and"
+        " other families of models on all that train, with settings that no log was asked for.",
         "",
     ]
     for title, found in held.items():
