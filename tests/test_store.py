@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 from ingested import Ingested, contents, ingest
 from waymark.config import IdentityConfig, LinkFeed, SourceConfig, check
 from waymark.eventlog import micro
+from waymark.persons import list_identifiers
 from waymark.store import buckets, compaction, landing
 from waymark.store.store import Store
 
@@ -278,3 +279,30 @@ def test_links_that_nights_add_to_are_those_of_one_night(tmp_path, seed):
     assert_frame_equal(store.links(), whole.links())
     when = pd.Timestamp("2025-01-01", tz="UTC")
     assert people(store, when) == people(whole, when)
+
+
+@pytest.mark.parametrize("n_nights", [1, 3])
+@pytest.mark.parametrize("name", ["aa", "zz"], ids=["crowded id first", "crowded id last"])
+def test_who_is_only_told_to_be_an_id_that_too_many_are_linked_to_is_known_all_the_same(tmp_path, n_nights, name):
+    source, rules = brand(True, False), IdentityConfig(max_persons_per_id=2)
+    told = [f"m{i:02d},{name},alias,2024-03-{i % 9 + 1:02d}\n" for i in range(40)]
+    owners_of = [f"c{i:02d},{name},alias,2024-03-{i % 9 + 10:02d}\n" for i in range(20)]
+    events = [f"{i},2024-04-0{i % 9 + 1},2024-04-20,c{i:02d},m{i:02d},o1,view,\n" for i in range(30)]
+    joined = [f"m{i:02d},m{i + 1:02d},erase,2024-04-02\n" for i in range(0, 40, 7)]
+    for night in range(n_nights):
+        files = {"e": events, "p": [*told, *joined], "o": owners_of}
+        deliver(tmp_path / "landing", {f"{kind}{night}.csv": rows[night::n_nights] for kind, rows in files.items()})
+        for n in (1, 4):
+            landing.ingest(tmp_path / "landing", source, rules, tmp_path / str(n), n)
+    one, four = Store(tmp_path / "1", rules), Store(tmp_path / "4", rules)
+    listed = [
+        pd.concat(list_identifiers(log.identities, micro(LATER)) for log in store.logs()).sort_values("id")
+        for store in (one, four)
+    ]
+    assert len(listed[0]) == 1 + 40 + 30
+    assert_frame_equal(*(table.reset_index(drop=True) for table in listed))
+    assert_frame_equal(one.links(), four.links())
+    same(contents(one, source), contents(four, source))
+    for time in ("2024-03-05T12:00", "2025-01-01"):
+        when = pd.Timestamp(time, tz="UTC")
+        assert one.facts.version_as_of(when) == four.facts.version_as_of(when)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from waymark.kernels import keys
 from waymark.store.buckets import Ids
 from waymark.store.hashes import Ordered
-from waymark.store.kinds import Kind, owner_of
+from waymark.store.kinds import Kind, homes_of
 from waymark.store.manifest import ASIDE
 from waymark.store.names import encoded
 from waymark.store.routes import Routes
@@ -80,7 +80,9 @@ class Aside:
             alive = np.flatnonzero(stretch.alive(rows.num_rows))
             if not len(alive):
                 continue
-            bucket = of_id[owner_of(rows, self._kind)][alive]
+            homes = [of_id[places[alive]] for places in homes_of(rows, self._kind)]
+            also = np.flatnonzero(homes[0] != homes[-1])
+            alive, bucket = np.append(alive, alive[also]), np.append(homes[0], homes[-1][also])
             order = np.argsort(bucket, kind="stable")
             ends = np.searchsorted(bucket[order], np.arange(self._n_buckets + 1))
             rows = rows.take(pa.array(alive[order]))

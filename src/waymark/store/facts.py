@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from waymark.clock import version
 from waymark.eventlog import micro
 from waymark.store.buckets import read_ids
 from waymark.store.events import DAY, micros_of
-from waymark.store.kinds import EVENTS, TOLD, Kind
+from waymark.store.kinds import EVENTS, TOLD, Kind, are_own
 from waymark.store.manifest import Manifest
 from waymark.store.segments import Segment, dead_positions, read_segment, take_rows
 
@@ -71,7 +72,7 @@ class StoreFacts:
         out: Counter[str] = Counter()
         names = self._manifest.new_names()
         for bucket in self._manifest.buckets:
-            hashes = read_ids(self._root, bucket).hashes
+            ids = read_ids(self._root, bucket)
             for segment in getattr(bucket, kind.name):
                 clocks = self._times(segment, kind)
                 later = np.maximum.reduce(clocks)
@@ -79,7 +80,8 @@ class StoreFacts:
                     np.flatnonzero((later >= midnight) & (later < limit)), dead_positions(self._root, segment)
                 )
                 if len(at):
-                    out.update(kind.tally(take_rows(self._root, segment, at), names, hashes))
+                    rows = take_rows(self._root, segment, at)
+                    out.update(kind.tally(rows.filter(pa.array(are_own(rows, kind, ids))), names, ids.hashes))
         return out
 
     def _of_day(self, day: int) -> list[Segment]:

@@ -20,9 +20,9 @@ from waymark.store import compaction, ledgers
 from waymark.store.aside import Aside
 from waymark.store.buckets import Bucket, Ids, write_ids
 from waymark.store.hashes import Ordered, Sieve, distinct, hash_texts
-from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
+from waymark.store.kinds import EVENTS, TOLD, Kind, are_own, owner_of
 from waymark.store.manifest import Manifest
-from waymark.store.routes import Moves, Pairs, joining, read_routes, write_routes
+from waymark.store.routes import Gathered, Moves, joining, read_routes, write_routes
 from waymark.store.segments import bury, find_keys, take_rows, together, write_segment
 from waymark.store.stored import Meant, Stored
 
@@ -65,7 +65,7 @@ class Intake:
         self._stored = Stored(root, manifest, self.names)
         self._sieve = Sieve()
         self._waiting: dict[str, list[News]] = {}
-        self._new_pairs = [Pairs.none()]
+        self._new_pairs = Gathered()
         self._n_files = 0
 
     def take(self, delivered: Sequence[News]) -> None:
@@ -93,9 +93,10 @@ class Intake:
             for coded, ids in self._stored.pull_moved(kind, moves):
                 aside.add(coded, ids)
             aside.deal(self.routes)
-        moved, joined = {*moves.before.tolist(), *moves.after.tolist()}, Ordered(moves.joined)
+        joined = Ordered(moves.joined)
+        concerned = {*moves.before.tolist(), *self.routes.buckets_of(moves.joined).tolist()}
         for number in range(self.manifest.n_buckets):
-            self._close(number, number in moved, joined)
+            self._close(number, number in concerned, joined)
         self.manifest.names = self.names.lists
         self.manifest.routes = write_routes(self.root, f"{self.manifest.generation:06d}", self.routes, self.pairs)
         return self.manifest
@@ -107,7 +108,7 @@ class Intake:
         if things.num_rows:
             ids = Ids()
             coded = kind.code(things, self.names, ids)
-            self._new_pairs.append(kind.pairs(coded, ids))
+            self._new_pairs.add(kind.pairs(coded, ids))
             self._aside[kind].add(coded, ids)
 
     def _settle_waiting(self, feed: str) -> None:
@@ -213,24 +214,24 @@ class Intake:
 
     def _route(self) -> Moves:
         """Learn which identifiers belong together, and return those that have to move."""
-        news = Pairs(*map(np.concatenate, zip(*self._new_pairs, strict=True)))
-        self.pairs, asked = self.pairs.with_news(news)
+        self.pairs, asked = self.pairs.with_news(self._new_pairs.all())
         asked = asked[joining(self.pairs, asked, self.most_partners)]
         return self.routes.join(self.pairs.one[asked], self.pairs.two[asked], self._stored.n_rows)
 
-    def _close(self, number: int, is_moved: bool, joined: Ordered) -> None:
+    def _close(self, number: int, is_concerned: bool, joined: Ordered) -> None:
         """Give a bucket what belongs to it, and write what the manifest says of it."""
         ids = self._stored.ids_of(number)
         news = {kind: aside.of_bucket(number, ids) for kind, aside in self._aside.items()}
         lost = self._stored.lost_by(number)
-        if not (is_moved or any(lost.values()) or any(rows.num_rows for rows in news.values())):
+        if not (is_concerned or any(lost.values()) or any(rows.num_rows for rows in news.values())):
             return
         ids.route(self.routes, joined, number, self.manifest.generation)
         self._stored.close(number, self._new_file)
         bucket, events, told = self.manifest.buckets[number], news[EVENTS], news[TOLD]
         for kind, rows in news.items():
             if rows.num_rows:
-                self.manifest.tallies[kind.name].update(kind.tally(rows, self.names, ids.hashes))
+                own = rows.filter(pa.array(are_own(rows, kind, ids)))
+                self.manifest.tallies[kind.name].update(kind.tally(own, self.names, ids.hashes))
                 for end in kind.ends:
                     ids.mark(rows[end].to_numpy(), self.manifest.generation)
         if events.num_rows:

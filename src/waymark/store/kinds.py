@@ -45,6 +45,20 @@ EVENTS, TOLD = (
 )
 
 
+def homes_of(coded: pa.Table, kind: Kind) -> list[np.ndarray]:
+    """Return the places of the identifiers in whose buckets each row lies: first its owner's.
+
+    A link lies with both of its ends: they are of one component, and so of one bucket, but where one is linked to too
+    many.
+    """
+    return [owner_of(coded, kind)] if kind is EVENTS else [coded[c].to_numpy() for c in kind.ends]
+
+
+def are_own(coded: pa.Table, kind: Kind, ids: Ids) -> np.ndarray:
+    """Say which rows of a bucket are its own, not copies of what lies with their owner in another bucket."""
+    return ~ids.is_foreign[owner_of(coded, kind)]
+
+
 def owner_of(coded: pa.Table, kind: Kind) -> np.ndarray:
     """Return the place of the identifier that each row belongs to: the customer's where there is one."""
     first, second = (coded[c].to_numpy() for c in kind.ends)

@@ -170,7 +170,9 @@ def read_links(root: Path, manifest: Manifest, kept: Kept | None = None) -> pd.D
             )
     if not parts:
         return _no_links()
-    return pd.concat(parts).sort_values(list(schema.LINKS.key), kind="stable", ignore_index=True)
+    key = list(schema.LINKS.key)
+    # A link whose ends live apart was read with both.
+    return pd.concat(parts).sort_values(key, kind="stable").drop_duplicates(key, ignore_index=True)
 
 
 def draw_persons(root: Path, manifest: Manifest, ids: np.ndarray, n: int) -> Kept:

@@ -21,6 +21,7 @@ from waymark.kernels import keys, unions
 from waymark.store.hashes import Ordered, distinct
 
 _NONE = np.zeros(0, np.uint64)
+_MOST_APART = 2_000_000  # pairs that wait to be put together with those gathered before
 
 
 class Pairs(NamedTuple):
@@ -46,8 +47,10 @@ class Pairs(NamedTuple):
         return Pairs(one[at], two[at], known, self.may_be_hub[order][at])
 
     def with_news(self, news: Pairs) -> tuple[Pairs, np.ndarray]:
-        """Return the pairs of both, and where those stand that are new or were known earlier than was known so far."""
-        news = news.once()
+        """Return the pairs of both, and where those stand that are new or were known earlier than was known so far.
+
+        `news` has each pair once, in order.
+        """
         if not len(self.one):
             return news, np.arange(len(news.one))
         place, is_old = keys.find_pairs(self.one, self.two, news.one, news.two)
@@ -59,6 +62,27 @@ class Pairs(NamedTuple):
         pairs = Pairs(*(np.insert(ours, new, theirs[~is_old]) for ours, theirs in zip(old, news, strict=True)))
         earlier = place[is_earlier] + np.searchsorted(new, place[is_earlier], "right")
         return pairs, np.concatenate([new + np.arange(len(new)), earlier])
+
+
+class Gathered:
+    """Pairs that come in some at a time, most of them again and again: each is held once, or a few times."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._settled, self._parts, self._n = Pairs.none(), [Pairs.none()], 0
+
+    def add(self, pairs: Pairs) -> None:
+        """Take in some more."""
+        self._parts.append(pairs)
+        self._n += len(pairs.one)
+        if self._n > max(len(self._settled.one), _MOST_APART):
+            self.all()
+
+    def all(self) -> Pairs:
+        """Return each pair that was taken in once; see `Pairs.once`."""
+        columns = zip(self._settled, *self._parts, strict=True)
+        self._settled, self._parts, self._n = Pairs(*map(np.concatenate, columns)).once(), [], 0
+        return self._settled
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from waymark.store.buckets import Ids, read_ids
 from waymark.store.hashes import Ordered, distinct
-from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
+from waymark.store.kinds import EVENTS, TOLD, Kind, are_own, homes_of, owner_of
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
 from waymark.store.routes import Moves
@@ -93,14 +93,18 @@ class Stored:
         It stays in codes; beside it are the identifiers that it is coded with.
         """
         parts: list[pa.Table] = []
-        ids = Ids()
-        for number in np.unique(moves.before).tolist():
-            coded = coded_together(self._pull_of(kind, number, Ordered(moves.ids[moves.before == number])))
+        ids, leaving = Ids(), Ordered(moves.ids)
+        for bucket in self._manifest.buckets if len(moves.ids) else []:
+            number = bucket.number
+            if kind is EVENTS:  # which lie with the one whose they are, and nowhere else
+                leaving = Ordered(moves.ids[moves.before == number])
+            coded = coded_together(self._pull_of(kind, number, leaving))
             if not coded.num_rows:
                 continue
             mine = self.ids_of(number)
-            ends = [coded[c].to_numpy() for c in kind.ends]
             self._lose(kind, number, coded)
+            coded = coded.filter(pa.array(are_own(coded, kind, mine)))
+            ends = [coded[c].to_numpy() for c in kind.ends]
             used = np.unique(np.concatenate(ends))
             used = used[used >= 0]
             code = np.full(len(mine.hashes) + 1, -1, np.int32)
@@ -117,12 +121,15 @@ class Stored:
             yield coded_together(parts), ids
 
     def _pull_of(self, kind: Kind, number: int, leaving: Ordered) -> Iterator[pa.Table]:
-        goes = leaving.find(self.ids_of(number).hashes) >= 0
         segments = getattr(self._manifest.buckets[number], kind.name)
+        if not segments or not len(leaving.hashes):
+            return
+        goes = leaving.find(self.ids_of(number).hashes) >= 0
         for i, (segment, dead) in enumerate(zip(segments, dead_of(self._root, segments), strict=True)):
-            owner = owner_of(read_segment(self._root, segment, list(kind.ends)), kind)
+            homes = homes_of(read_segment(self._root, segment, list(kind.ends)), kind)
             before = self._gone.get((kind, (number, i)), dead[:0])
-            at = np.setdiff1d(np.flatnonzero(goes[owner]), np.concatenate([dead, before]), assume_unique=True)
+            at = np.flatnonzero(np.logical_or.reduce([goes[places] for places in homes]))
+            at = np.setdiff1d(at, np.concatenate([dead, before]), assume_unique=True)
             if len(at):
                 self._gone[kind, (number, i)] = np.union1d(before, at)
                 yield take_rows(self._root, segment, at)
@@ -157,16 +164,18 @@ class Stored:
         coded = take_rows(self._root, getattr(self._manifest.buckets[number], kind.name)[i], at)
         things = kind.decode(coded, self._names, ids.texts)
         meant = is_meant(things)
+        is_yielded = meant & are_own(coded, kind, ids)
         if meant.any():
             self._lose(kind, number, coded.filter(pa.array(meant)))
             before = self._gone.get((kind, place), at[:0])
             self._gone[kind, place] = np.union1d(before, at[meant])
-        return things.filter(pa.array(meant))
+        return things.filter(pa.array(is_yielded))
 
     def _lose(self, kind: Kind, number: int, gone: pa.Table) -> None:
         """Note of coded things that they are no longer in a bucket."""
         ids = self.ids_of(number)
-        self._manifest.tallies[kind.name].subtract(kind.tally(gone, self._names, ids.hashes))
+        own = gone.filter(pa.array(are_own(gone, kind, ids)))
+        self._manifest.tallies[kind.name].subtract(kind.tally(own, self._names, ids.hashes))
         self._lost.setdefault((number, kind), []).append(np.array([gone[c].to_numpy() for c in kind.ends]))
         for end in kind.ends:
             ids.mark(gone[end].to_numpy(), self._manifest.generation)

@@ -1,7 +1,8 @@
 """Links that somebody told of, in texts and in codes: what the other segments of a bucket hold.
 
 In texts, a link has `id_a`, `id_b`, `kind`, `known_time` (microseconds), `source` and `probability`. A bucket holds the
-links of which it holds an end.
+links of which it holds an end. Where the two ends live apart, the copy that lies with the second counts for nothing in
+what is added up over buckets.
 """
 
 from __future__ import annotations
