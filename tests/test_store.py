@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from waymark.config import IdentityConfig, LinkFeed, SourceConfig, check
 from waymark.eventlog import micro
 from waymark.persons import list_identifiers
 from waymark.store import buckets, compaction, landing
+from waymark.store.routes import read_routes
 from waymark.store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")
@@ -306,3 +308,30 @@ def test_who_is_only_told_to_be_an_id_that_too_many_are_linked_to_is_known_all_t
     for time in ("2024-03-05T12:00", "2025-01-01"):
         when = pd.Timestamp(time, tz="UTC")
         assert one.facts.version_as_of(when) == four.facts.version_as_of(when)
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["others come later", "others were there"])
+def test_what_a_refused_row_had_said_of_who_is_who_is_forgotten(tmp_path, is_late):
+    source, rules = brand(True, False), IdentityConfig(max_persons_per_id=2)
+    event = "{0},2024-01-01,2024-03-01,{1},{2},o1,view,\n"
+    said = {"e2.csv": [event.format(i, f"c{i}", "hub") for i in range(15)]}
+    instead = {"e1.csv": [event.format(i, f"c{i}", f"x{i}") for i in range(15)]}  # of a file before: those are refused
+    others = {
+        "e3.csv": [*(event.format(100 + i, "ann", f"m{i}") for i in range(10)), event.format(200, "bob", "n")],
+        "p1.csv": [*(f"m{i},hub,alias,2024-03-02\n" for i in range(10)), "n,hub,alias,2024-03-09\n"],
+    }
+    needed = {"o0.csv": ["eve,z,alias,2024-03-01\n"], "p0.csv": ["y,z,alias,2024-03-01\n"]}
+    for files in (needed | said | ({} if is_late else others), instead, others):
+        deliver(tmp_path / "landing", files)
+        for n in (1, 8):
+            landing.ingest(tmp_path / "landing", source, rules, tmp_path / str(n), n)
+    landing.ingest(tmp_path / "landing", source, rules, tmp_path / "at once", 8)
+    stores = [Store(tmp_path / name, rules) for name in ("1", "8", "at once")]
+    assert len({json.dumps(sorted(people(store, LATER).items())) for store in stores}) == 1
+    found = people(stores[0], LATER)
+    assert found["anonymous:hub"] == found["anonymous:n"] != found["customer:c1"]
+    pairs = [read_routes(s.root, s.manifest.routes, s.manifest.n_buckets)[1] for s in stores]
+    for several in pairs[1:]:
+        for column, of_one in zip(several, pairs[0], strict=True):
+            assert column.tolist() == of_one.tolist()
+    assert len(pairs[0].one) == 15 + 11 + 11 + 2

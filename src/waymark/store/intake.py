@@ -22,7 +22,7 @@ from waymark.store.buckets import Bucket, Ids, write_ids
 from waymark.store.hashes import Ordered, Sieve, distinct, hash_texts
 from waymark.store.kinds import EVENTS, TOLD, Kind, are_own, owner_of
 from waymark.store.manifest import Manifest
-from waymark.store.routes import Gathered, Moves, joining, read_routes, write_routes
+from waymark.store.routes import Gathered, Moves, Pairs, joining, read_routes, write_routes
 from waymark.store.segments import bury, find_keys, take_rows, together, write_segment
 from waymark.store.stored import Meant, Stored
 
@@ -65,7 +65,6 @@ class Intake:
         self._stored = Stored(root, manifest, self.names)
         self._sieve = Sieve()
         self._waiting: dict[str, list[News]] = {}
-        self._new_pairs = Gathered()
         self._n_files = 0
 
     def take(self, delivered: Sequence[News]) -> None:
@@ -108,7 +107,6 @@ class Intake:
         if things.num_rows:
             ids = Ids()
             coded = kind.code(things, self.names, ids)
-            self._new_pairs.add(kind.pairs(coded, ids))
             self._aside[kind].add(coded, ids)
 
     def _settle_waiting(self, feed: str) -> None:
@@ -213,8 +211,24 @@ class Intake:
     # --- who is where -----------------------------------------------------------------------------------------------
 
     def _route(self) -> Moves:
-        """Learn which identifiers belong together, and return those that have to move."""
-        self.pairs, asked = self.pairs.with_news(self._new_pairs.all())
+        """Learn which identifiers belong together, and return those that have to move.
+
+        What nobody tells any more is forgotten: it is no longer one of those that make an identifier a hub. But who was
+        once joined stays together, which harms nobody.
+        """
+        gathered = Gathered()
+        for aside in self._aside.values():
+            for pairs in aside.pairs():
+                gathered.add(pairs)
+        news = gathered.all()
+        doubted = self.pairs.doubted(self._stored.lost_pairs(), news)
+        asked_of = Pairs(*(column[doubted] for column in self.pairs))
+        if len(doubted):
+            self.pairs = self.pairs.corrected(doubted, self._stored.still_told(asked_of, self.routes))
+        self.pairs, asked = self.pairs.with_news(news)
+        if len(doubted):  # others of the same ends may count in their place
+            ends = distinct(np.append(asked_of.one, asked_of.two))
+            asked = np.union1d(asked, self.pairs.with_ends(ends))
         asked = asked[joining(self.pairs, asked, self.most_partners)]
         return self.routes.join(self.pairs.one[asked], self.pairs.two[asked], self._stored.n_rows)
 

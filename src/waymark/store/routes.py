@@ -63,6 +63,30 @@ class Pairs(NamedTuple):
         earlier = place[is_earlier] + np.searchsorted(new, place[is_earlier], "right")
         return pairs, np.concatenate([new + np.arange(len(new)), earlier])
 
+    def doubted(self, lost: Pairs, news: Pairs) -> np.ndarray:
+        """Return the places of pairs that may no longer be told, or were first known through what was lost.
+
+        Both have each pair once, in order. What `news` tell as early is beyond doubt.
+        """
+        at, is_there = keys.find_pairs(self.one, self.two, lost.one, lost.two)
+        is_first = lost.known[is_there] <= self.known[at[is_there]]
+        at = at[is_there][is_first]
+        told, is_told = keys.find_pairs(news.one, news.two, self.one[at], self.two[at])
+        is_told[is_told] = news.known[told[is_told]] <= self.known[at[is_told]]
+        return at[~is_told]
+
+    def corrected(self, at: np.ndarray, still: Pairs) -> Pairs:
+        """Return the pairs with those at some places as `still` has them (each once, in order), or without them."""
+        place, is_there = keys.find_pairs(still.one, still.two, self.one[at], self.two[at])
+        known = self.known.copy()
+        known[at[is_there]] = still.known[place[is_there]]
+        return Pairs(*(np.delete(column, at[~is_there]) for column in self._replace(known=known)))
+
+    def with_ends(self, ends: np.ndarray) -> np.ndarray:
+        """Return the places of the pairs of some identifiers (ascending)."""
+        asked = Ordered(ends)
+        return np.flatnonzero((asked.find(self.one) >= 0) | (asked.find(self.two) >= 0))
+
 
 class Gathered:
     """Pairs that come in some at a time, most of them again and again: each is held once, or a few times."""

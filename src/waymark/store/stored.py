@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from waymark.kernels import keys
 from waymark.store.buckets import Ids, read_ids
 from waymark.store.hashes import Ordered, distinct
 from waymark.store.kinds import EVENTS, TOLD, Kind, are_own, homes_of, owner_of
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
-from waymark.store.routes import Moves
+from waymark.store.routes import Gathered, Moves, Pairs, Routes
 from waymark.store.segments import (
     Segment,
     bury,
@@ -42,6 +43,7 @@ class Stored:
         self._asked: dict[Kind, list[Ordered]] = {EVENTS: [], TOLD: []}  # keys that were looked for
         self._hits: dict[Kind, dict[Place, np.ndarray]] = {EVENTS: {}, TOLD: {}}  # the positions where they were found
         self._lost: dict[tuple[int, Kind], list[np.ndarray]] = {}
+        self._lost_pairs = Gathered()
         self._gone: dict[tuple[Kind, Place], np.ndarray] = {}  # positions that no longer count from tonight on
 
     def ids_of(self, number: int) -> Ids:
@@ -86,6 +88,30 @@ class Stored:
             at = np.setdiff1d(at, self._gone_of(kind, place), assume_unique=True)
             if len(at):
                 yield self._take(kind, place, at, is_meant)
+
+    def lost_pairs(self) -> Pairs:
+        """Return the pairs of identifiers that what was taken out had joined, each once, in order."""
+        return self._lost_pairs.all()
+
+    def still_told(self, asked: Pairs, routes: Routes) -> Pairs:
+        """Return those of some pairs (in order) that what is left joins, each as it was first known, in order."""
+        found = [Pairs.none()]
+        for kind, home in ((EVENTS, asked.two), (TOLD, asked.one)):  # events lie where their customer does
+            for number in np.unique(routes.buckets_of(home)).tolist():
+                found += self._still_told(kind, number, Ordered(distinct(np.append(asked.one, asked.two))))
+        still = Pairs(*map(np.concatenate, zip(*found, strict=True)))
+        is_asked = keys.find_pairs(asked.one, asked.two, still.one, still.two)[1]
+        return Pairs(*(column[is_asked] for column in still)).once()
+
+    def _still_told(self, kind: Kind, number: int, ends: Ordered) -> Iterator[Pairs]:
+        ids, segments = self.ids_of(number), getattr(self._manifest.buckets[number], kind.name)
+        is_end = np.append(ends.find(ids.hashes) >= 0, False)  # where -1 points
+        for i, segment in enumerate(segments):
+            one, two = (c.to_numpy() for c in read_segment(self._root, segment, list(kind.ends)).columns)
+            at = np.setdiff1d(np.flatnonzero(is_end[one] & is_end[two]), self._gone_of(kind, (number, i)), True)
+            if len(at):
+                columns = [*kind.ends, "event_time", "known_time"]
+                yield kind.pairs(take_rows(self._root, segment, at, columns), ids)
 
     def pull_moved(self, kind: Kind, moves: Moves) -> Iterator[tuple[pa.Table, Ids]]:
         """Take out what belongs to identifiers that move, and yield it some buckets at a time.
@@ -166,7 +192,9 @@ class Stored:
         meant = is_meant(things)
         is_yielded = meant & are_own(coded, kind, ids)
         if meant.any():
-            self._lose(kind, number, coded.filter(pa.array(meant)))
+            gone = coded.filter(pa.array(meant))
+            self._lose(kind, number, gone)
+            self._lost_pairs.add(kind.pairs(gone, ids))
             before = self._gone.get((kind, place), at[:0])
             self._gone[kind, place] = np.union1d(before, at[meant])
         return things.filter(pa.array(is_yielded))
