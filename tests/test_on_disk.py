@@ -1,12 +1,15 @@
 """Features that are read from disk into the place where a fit needs them."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import planted
 from waymark import evaluation, models, schema, tables
-from waymark.estimators import Rows, Task, grow
+from waymark.estimators import Rows, Task, grow, pieces
+from waymark.hazard import InPeriods
 from waymark.inputs import select
 from waymark.on_disk import filled_from, places, read_rows
 from waymark.periods import Horizons
@@ -73,9 +76,23 @@ def test_rows_apart_are_taken_where_they_lie():
     codes = (x[:, 0] + x[:, 1] > 0).astype(int)
     at = np.flatnonzero(x[:, 3] > -0.5)
     settings = {"n_estimators": 5, "deterministic": True, "force_col_wise": True, "verbose": -1}
-    apart = grow(x, Task(settings, "auto", Rows(at, codes[at], None, None)))
-    copied = grow(x[at], Task(settings, "auto", Rows(np.arange(len(at)), codes[at], None, None)))
+    apart = grow(partial(pieces, x), Task(settings, "auto", Rows(at, codes[at], None, None)))
+    copied = grow(lambda some: x[at][some], Task(settings, "auto", Rows(np.arange(len(at)), codes[at], None, None)))
     assert apart.model_to_string() == copied.model_to_string()
+
+
+def test_rows_in_batches_are_binned_as_the_same_rows_at_once():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 3)).astype(np.float32)
+    at = np.repeat(np.arange(300), 4)
+    clock = rng.normal(size=(1200, 2)).astype(np.float32)
+    codes = (x[at, 0] + clock[:, 0] > 0).astype(int)
+    # A sample of the rows lays the bins, and a column that splits nowhere is dropped: both as the settings say.
+    settings = {"n_estimators": 5, "bin_construct_sample_cnt": 400, "min_child_samples": 90, "random_state": 3}
+    task = Task(settings | {"deterministic": True, "verbose": -1}, "auto", Rows(np.arange(1200), codes, None, None))
+    batches = grow(lambda some: InPeriods(x, at[some], clock[some]), task)
+    at_once = grow(partial(pieces, np.column_stack([x[at], clock])), task)
+    assert batches.model_to_string() == at_once.model_to_string()
 
 
 def test_columns_that_lie_side_by_side_are_not_copied():

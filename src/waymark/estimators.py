@@ -151,7 +151,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
     ) -> Boosting:
         """Grow the trees; `groups` says whose row it is, `times` when it was."""
         self.columns_of(X)
-        self.fit_by(partial(grow, self.matrix(X)), X, y, sample_weight, groups, times)
+        self.fit_by(partial(grow, partial(pieces, self.matrix(X))), X, y, sample_weight, groups, times)
         if self.calibration_share and groups is not None and times is not None:
             self.slope_ = self._find_slope(X, labels(y), sample_weight, np.asarray(groups, object), np.asarray(times))
             stretch(self.trees_, self.slope_)
@@ -300,15 +300,15 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         return gain / max(gain.sum(), np.finfo(float).tiny)
 
 
-def grow(x: np.ndarray, task: Task) -> Booster:
-    """Grow trees here, from all features of the fit as an array."""
+def grow(take: Callable[[np.ndarray], list[np.ndarray] | Sequence], task: Task) -> Booster:
+    """Grow trees here; `take` returns the features of rows at ascending positions, as LightGBM reads them."""
     settings = {k: v for k, v in task.settings.items() if k != "n_estimators"}
     n_classes = int(task.rows.codes.max()) + 1
     several = {"objective": "multiclass", "num_class": n_classes} if n_classes > 2 else {"objective": "binary"}
 
     def lay(rows: Rows, like: Dataset | None = None) -> Dataset:
-        at = _pieces(x, rows.at)
-        return Dataset(at, rows.codes, like, rows.weight, init_score=rows.scores, categorical_feature=task.categorical)
+        told = {"label": rows.codes, "weight": rows.weight, "init_score": rows.scores}
+        return _Dataset(take(rows.at), reference=like, categorical_feature=task.categorical, **told)
 
     own = lay(task.rows)
     judged = {}
@@ -318,8 +318,16 @@ def grow(x: np.ndarray, task: Task) -> Booster:
     return train({**several, **settings}, own, task.settings["n_estimators"], **judged)
 
 
-def _pieces(x: np.ndarray, at: np.ndarray) -> list[np.ndarray]:
-    """Return rows at ascending positions as views of those that follow each other."""
+class _Dataset(Dataset):
+    """Rows that are binned with all settings, however they come: LightGBM tells only some to rows in batches."""
+
+    def get_params(self) -> dict[str, Any]:
+        """Return all settings."""
+        return dict(self.params)
+
+
+def pieces(x: np.ndarray, at: np.ndarray) -> list[np.ndarray]:
+    """Return rows of an array at ascending positions, as views of those that follow each other."""
     ends = np.flatnonzero(np.diff(at) != 1) + 1
     return [x[at[i] : at[j - 1] + 1] for i, j in pairwise([0, *ends.tolist(), len(at)])]
 

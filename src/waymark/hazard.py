@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from lightgbm import Booster
+from lightgbm import Sequence as Batches
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
 from waymark.calibration import Line, fit_line, gain, gain_of
@@ -176,7 +177,9 @@ max_bin, n_jobs, random_state
         if (may_choose or from_rhythm) and self.history_columns:
             rhythm = fit_rhythm(self.history_columns, X, groups, days, self.edges_, at, *rows[1:], weight)
         histories = select(X, self.history_columns).iloc[points]
-        on_matrix = partial(grow, self._matrix(X, at, rows.period))
+        x = np.ascontiguousarray(select(X, self.feature_names_in_).to_numpy(np.float32))
+        clock = self._clock(x, at, rows.period)
+        grow_here = partial(grow, lambda some: InPeriods(x, at[some], clock[some]))
         is_judge = is_out[at]
 
         def attempt(start: Rhythm | None) -> _Attempt:
@@ -186,18 +189,18 @@ max_bin, n_jobs, random_state
             task = Rows(np.arange(len(at)), rows.has_returned.astype(np.int64), log_p, weight)
             if groups is None or not self.early_stopping_rounds:
                 return _Attempt(start, task, self.n_estimators, None)
-            return _Attempt(start, task, *boosting.try_rows(on_matrix, task, is_judge))
+            return _Attempt(start, task, *boosting.try_rows(grow_here, task, is_judge))
 
         chosen = attempt(rhythm if from_rhythm else None)
         if may_choose and rhythm is not None and chosen.trees is not None:
             other = attempt(rhythm)
-            x = on_matrix.args[0][is_judge]
+            judges = InPeriods(x, at[is_judge], clock[is_judge])[:]
             judged = rows.has_returned[is_judge], person[at[is_judge]], self.random_state, weight[is_judge]
-            _, least = gain_of(*(a.scores(x, is_judge) for a in (chosen, other)), *judged)
+            _, least = gain_of(*(a.scores(judges, is_judge) for a in (chosen, other)), *judged)
             if least > 0 and self._gains_in_time(X, y, np.asarray(groups, object), np.asarray(days, float)):
                 chosen = other
         self.rhythm_, self.n_rounds_ = chosen.start, chosen.n_rounds
-        self.trees_ = boosting.grow_all(on_matrix, chosen.task, chosen.n_rounds)
+        self.trees_ = boosting.grow_all(grow_here, chosen.task, chosen.n_rounds)
         return self
 
     def _gains_in_time(self, X: pd.DataFrame, y: pd.DataFrame, groups: np.ndarray, days: np.ndarray) -> bool:
@@ -295,12 +298,11 @@ max_bin, n_jobs, random_state
         """What the columns of the matrix are that the trees are given: the features, then `PERIOD_COLUMNS`."""
         return (*self.feature_names_in_.tolist(), *PERIOD_COLUMNS)
 
-    def _matrix(self, X: pd.DataFrame, at: np.ndarray, period: np.ndarray) -> np.ndarray:
-        features = select(X, self.feature_names_in_)
-        x = np.empty((len(at), self.n_features_in_ + 2), np.float32)
-        for j, column in enumerate(self.feature_names_in_):
-            x[:, j] = features[column].to_numpy(np.float32)[at]
-        return self.set_clock(x, period)
+    def _clock(self, x: np.ndarray, at: np.ndarray, period: np.ndarray) -> np.ndarray:
+        """Return the `PERIOD_COLUMNS` of the points at some positions in `x`, each in a period: (n, 2) float32."""
+        start = self._starts[period]
+        known = np.flatnonzero(self.feature_names_in_ == SILENCE)
+        return np.column_stack([start, x[at, known[0]] + start if len(known) else np.full_like(start, np.nan)])
 
     def set_clock(self, x: np.ndarray, period: np.ndarray | int) -> np.ndarray:
         """Set the clock of a matrix to the start of `period`, in place."""
@@ -316,7 +318,9 @@ max_bin, n_jobs, random_state
 
     def matrix(self, X: pd.DataFrame, period: int = 0) -> np.ndarray:
         """Return what the trees `trees_` are given of each row in a period, (n, n_features + 2) float32."""
-        return self._matrix(X, np.arange(len(X)), np.full(len(X), period))
+        x = np.empty((len(X), self.n_features_in_ + 2), np.float32)
+        x[:, :-2] = select(X, self.feature_names_in_).to_numpy(np.float32)
+        return self.set_clock(x, period)
 
     def scores(self, X: pd.DataFrame) -> np.ndarray:
         """Return the log-odds of return in each period, given silence until it starts: (n, n_periods)."""
@@ -385,3 +389,23 @@ def _hold_out(y: pd.DataFrame, days: np.ndarray, is_before: np.ndarray, edges: n
     if known["return_days"].isna().all() or not rows.has_returned.any():
         return None
     return _Held(is_before, known, newer, rows)
+
+
+class InPeriods(Batches):
+    """Rows of points in periods, made as LightGBM asks for them: all together they are as many times the features."""
+
+    batch_size = 1 << 14
+
+    def __init__(self, x: np.ndarray, at: np.ndarray, clock: np.ndarray) -> None:
+        """Put the rows of `x` at some positions before a `clock` each."""
+        self.x, self.at, self.clock = x, at, clock
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.at)
+
+    def __getitem__(self, i: int | slice) -> np.ndarray:
+        """Return rows, or one row as the wide numbers that LightGBM samples."""
+        if isinstance(i, slice):
+            return np.column_stack([self.x[self.at[i]], self.clock[i]])
+        return np.concatenate([self.x[self.at[i]], self.clock[i]], dtype=float)

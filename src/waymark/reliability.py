@@ -124,7 +124,7 @@ def at_every_horizon(
         out.append(found)
         if len(np.unique(y)) < 2:
             continue
-        test = fill(test, model.feature_names_in_.tolist())
+        test = fill(test, models.columns_of([model]))
         p = {card["name"]: _both(model.survival(test, [days])[:, 0])}
         names = [name for name in baselines if name != card["name"]] if train["label"].nunique() == 2 else []
         how_far = Horizons(days, (days,))
