@@ -221,6 +221,7 @@ def test_training_stands_still_within_a_week(tmp_path):
             "n_test": st.integers(1, 5),
             "gap_days": st.integers(0, 20),
             "min_history_days": st.integers(0, 30),
+            "n_unripe": st.integers(0, 9),
         }
     ),
 )
@@ -233,13 +234,36 @@ def test_no_training_label_reaches_a_test_cut_off(n_days, horizon_days, split):
     except InputError as error:
         assert "targets.horizon_days" in str(error)
         return
-    assert max(clock.train_cutoffs) + horizon + gap <= min(clock.test_cutoffs)
+    ripe = [t for t in clock.train_cutoffs if t + horizon + gap <= min(clock.test_cutoffs)]
+    unripe = [t for t in clock.train_cutoffs if t not in ripe]
+    assert max(clock.train_cutoffs) + gap < min(clock.test_cutoffs)
+    assert len(unripe) <= split["n_unripe"]
     assert max(clock.test_cutoffs) + horizon <= clock.as_of <= latest_cutoff(log)
     assert min(clock.train_cutoffs) >= time("2025-01-01") + split["min_history_days"] * DAY
     assert len(clock.test_cutoffs) == split["n_test"]
-    assert 1 <= len(clock.train_cutoffs) <= split["n_train"]
+    assert len(ripe) <= split["n_train"]
+    assert clock.train_cutoffs
     nights = (*clock.train_cutoffs, *clock.test_cutoffs)
     assert list(nights) == sorted(set(nights))
+
+
+def test_nights_whose_horizon_has_not_passed_train_where_they_are_asked_for():
+    targets = by_hand.targets(horizon_days=14)
+    few, many = (set_train_clock(daily(100), by_hand.split(**SMALL, n_unripe=n), targets) for n in (1, 9))
+    assert few.train_cutoffs[-2:] == (time("2025-03-03"), time("2025-03-10"))
+    assert many == few  # the next one is the first that tests
+    assert few.test_cutoffs == (time("2025-03-17"), time("2025-03-24"))
+    apart = by_hand.split(**SMALL, n_unripe=9, gap_days=7)
+    assert max(set_train_clock(daily(100), apart, targets).train_cutoffs) == time("2025-03-03")
+
+
+def test_a_log_too_young_for_any_label_has_nights_that_train_if_asked():
+    targets, tests = by_hand.targets(horizon_days=60), {"test_cutoffs": ["2025-02-10"], "n_train": 3}
+    with pytest.raises(InputError, match="no training cut-off fits"):
+        set_train_clock(daily(110), by_hand.split(**tests, min_history_days=7), targets)
+    clock = set_train_clock(daily(110), by_hand.split(**tests, min_history_days=7, n_unripe=9), targets)
+    assert len(clock.train_cutoffs) == 5
+    assert time("2025-01-08") <= min(clock.train_cutoffs) <= max(clock.train_cutoffs) == time("2025-02-06")
 
 
 def test_too_short_a_history_says_how_many_days_are_missing():

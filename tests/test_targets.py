@@ -189,6 +189,16 @@ def test_rows_that_train_are_watched_until_the_tests_begin():
     assert [followed(row) for row in table.to_dict("records")] == [(None, 37.0), (2.0, 52.0)]
 
 
+def test_what_a_training_row_did_after_the_tests_began_is_no_label_even_where_it_is_known():
+    nights = ("2025-02-25", "2025-03-10")
+    lines = ("ann 2025-01-20 web view", "ann 2025-02-27 web view", "ann 2025-03-12 store order")
+    train, test = snapshots(*lines, nights=nights, test=nights[1:], as_of="2025-05-01").to_dict("records")
+    assert followed(train) == (2.0, 13.0)
+    assert train["churn_status"] == train["next_stage_status"] == "immature"
+    assert pd.isna(train["is_silent"]) and pd.isna(train["next_stage"])
+    assert test["churn_status"] == "mature"
+
+
 def test_a_device_that_becomes_a_customers_is_not_silent_when_the_customer_is_not():
     table = snapshots("~phone 2025-01-20 web view", "ann~phone 2025-02-03 web login", "ann 2025-02-20 store order")
     assert table["person_id"].tolist() == ["anonymous:phone"]

@@ -153,7 +153,11 @@ def set_score_clock(facts: Facts, settings: ClockConfig) -> ScoreClock:
 
 
 def set_train_clock(facts: Facts, split: SplitConfig, targets: TargetsConfig) -> TrainClock:
-    """Return what training may see, with its cut-offs laid so that no training label reaches a test cut-off."""
+    """Return what training may see, with its cut-offs laid so that no training label reaches a test cut-off.
+
+    The horizon of up to `split.n_unripe` more training cut-offs does: they have no labels, and a hazard of return
+    learns from them as far as they were watched until the tests begin.
+    """
     latest = latest_cutoff(facts)
     if split.kind == "cases":
         as_of = _floor(latest, split.step_days)
@@ -175,6 +179,9 @@ def set_train_clock(facts: Facts, split: SplitConfig, targets: TargetsConfig) ->
     first_event = _midnight(int(facts.known_days[0]))
     earliest = first_event + timedelta(days=split.min_history_days)
     train = [newest - i * step for i in reversed(range(split.n_train)) if newest - i * step >= earliest]
+    ends = test[0] - timedelta(days=split.gap_days)
+    unripe = [newest + i * step for i in range(1, split.n_unripe + 1) if earliest <= newest + i * step < ends]
+    train += unripe
     if not train and split.test_cutoffs:
         raise InputError(
             f"no training cut-off fits before split.test_cutoffs {test[0].isoformat()}: choose them from"

@@ -434,6 +434,8 @@ class SplitConfig(Section):
     # cutoffs: equally spaced, the newest mature ones test; whatever label reaches a test cut-off is embargoed.
     step_days: Days = Field(7, ge=1)
     n_train: int = Field(26, ge=1)
+    # Newer ones whose horizon has not passed when the tests begin: without labels, but a hazard learns from them.
+    n_unripe: int = Field(0, ge=0)
     n_test: int = Field(4, ge=1)
     gap_days: int = Field(0, ge=0)
     test_cutoffs: list[datetime] | None = None  # instead of the newest ones

@@ -70,7 +70,7 @@ def build_snapshot_targets(
         Rows of `schema.EVENTS` and `schema.LINKS`, in any order.
     as_of
         End of what training may see: what became known at or after it counts for nothing, and rows whose horizon ends
-        after it are immature.
+        after it, or of those that train after the tests begin, are immature.
     journey, settings
         The stages; the horizons, and what counts as coming back.
     test_cutoffs
@@ -176,7 +176,7 @@ def _after_night(
     np.minimum.at(earliest, of_row[is_other], event[is_other])
     reached = np.append(stage, len(names) - 1)[earliest]
 
-    is_mature = end <= as_of
+    is_mature = end <= until  # of a night that trains, before the tests begin
     return pd.DataFrame(
         {
             "person_id": rows["person_id"].array,
