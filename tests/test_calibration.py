@@ -76,6 +76,14 @@ def test_what_is_calibrated_stays_as_it_is_to_the_last_digit():
     np.testing.assert_array_equal(model.predict_proba(x), plain.predict_proba(x))
 
 
+def test_trees_kept_before_there_were_slopes_still_forecast():
+    x, y, case, time = noisy(400)
+    model = Boosting(start_columns=("f_stage",), start_order=1, n_estimators=5).fit(x, y, groups=case, times=time)
+    p = model.predict_proba(x)
+    del model.slope_
+    np.testing.assert_array_equal(model.predict_proba(x), p)
+
+
 def test_persons_who_judge_a_slope_taught_nothing_before(monkeypatch):
     """Nights in a row share their labels, so that whoever was seen would look well forecast."""
     x, y, _, _ = noisy()

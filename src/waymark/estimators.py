@@ -90,6 +90,8 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         Seed of the column and row samples.
     """
 
+    slope_ = 1.0  # also of a champion that was kept before there were slopes
+
     def __init__(
         self,
         columns: tuple[str, ...] | None = None,
