@@ -35,6 +35,7 @@ def small():
         patch.setattr(tables, "GROUP_ROWS", 3)
         patch.setattr(parts, "_EVERY", 1)
         patch.setattr(kept, "TURNS", 3)
+        patch.setattr(keeping, "NEWS_ROWS", 2)
         yield
 
 

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,3 +158,19 @@ def test_values_without_holes_and_with_holes_read_back_as_they_were(path):
         tables.write(log, path, schema.EVENTS)
         assert tables.read(path)["value_cents"].tolist()[0] == 7
         assert tables.read(path)["value_cents"].isna().tolist() == [False, value is None]
+
+
+@pytest.mark.parametrize("column", ["name", "time"])
+def test_a_range_of_a_sorted_table_is_read_without_the_rest(path, column):
+    days = pd.date_range("2025-01-01", periods=100, tz="UTC").as_unit("us")
+    names = [f"ä{i:03}" for i in range(100)]
+    rows = pa.table({"name": names, "time": pa.array(days.tz_convert(None), pa.timestamp("us", "UTC"))})
+    tables.write_sorted([rows], rows.schema, 100, path, group_rows=7)
+    values = names if column == "name" else (days.asi8).tolist()
+    for begin, end in ((0, 100), (20, 21), (6, 7), (7, 14), (99, 100), (50, 50)):
+        found = tables.read_between(path, column, values[begin], values[end] if end < 100 else None)
+        assert set(names[begin:end]) <= set(found["name"].to_pylist())
+        assert len(found) < end - begin + 14
+    assert tables.read_between(path, column, None, None).equals(rows)
+    after = "ö" if column == "name" else values[-1] + 1
+    assert len(tables.read_between(path, column, after, None)) == 0

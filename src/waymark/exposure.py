@@ -25,9 +25,10 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
     Returns
     -------
     dict
-        See `add_up`.
+        See `tell`.
     """
-    return add_up(list_exposure(log, journey, cutoff), log.identities.rules)
+    listed = list_exposure(log, journey, cutoff).drop(columns="id")
+    return tell(listed.sum().astype(int).to_dict(), log.identities.rules)
 
 
 def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pd.DataFrame:
@@ -69,8 +70,8 @@ def _without_hubs(ids: Identities, cutoff: int) -> Identities:
     return replace(ids, **links)
 
 
-def add_up(listed: pd.DataFrame, rules: IdentityConfig) -> dict[str, Any]:
-    """Add up rows of `schema.EXPOSURE`.
+def tell(total: dict[str, int], rules: IdentityConfig) -> dict[str, Any]:
+    """Put the sums of the columns of `schema.EXPOSURE` by rule.
 
     Returns
     -------
@@ -83,7 +84,6 @@ def add_up(listed: pd.DataFrame, rules: IdentityConfig) -> dict[str, Any]:
         of them whose latest event is somebody's at another present stage. Without the limit, too, an id that has had
         more than `identity.hub_size` partners links nobody.
     """
-    total = {name: int(listed[name].sum()) for name in listed if name != "id"}
 
     def under(name: str) -> dict[str, int]:
         return {count: total[f"{name}_{count}"] for count in _COUNTS}
@@ -114,9 +114,20 @@ class _View:
         return self.stage_map, self.seen, self.cutoff
 
     @cached_property
+    def owners(self) -> tuple[np.ndarray, np.ndarray]:
+        """The identifier that each event of the log belongs to, and the person code of each identifier."""
+        return self.log.identities.owners(self.cutoff)
+
+    @cached_property
     def person(self) -> np.ndarray:
         """The person code of each event of the log."""
-        return self.log.identities.persons(self.cutoff)
+        owner, people = self.owners
+        return people[owner]
+
+    @cached_property
+    def there(self) -> np.ndarray:
+        """The codes of the persons who have an event that counts."""
+        return np.flatnonzero(np.bincount(self.person[self.seen], minlength=len(self.log.identities.person_ids)))
 
     @cached_property
     def present(self) -> tuple[np.ndarray, np.ndarray]:
@@ -131,14 +142,20 @@ class _View:
 
 def _compare(in_force: _View, other: _View) -> dict[str, np.ndarray]:
     """Return the codes of those that each of `_COUNTS` counts."""
+    if all(map(np.array_equal, in_force.owners, other.owners)):
+        nobody = np.zeros(0, np.int64)
+        return dict(zip(_COUNTS, (in_force.there, nobody, nobody, nobody), strict=True))
     now, then = in_force.person[in_force.seen], other.person[other.seen]
-    is_moved = now != then
-    concerned = np.intersect1d(np.concatenate([now[is_moved], then[is_moved]]), now)
+    is_moved, n = now != then, len(in_force.log.identities.person_ids)
+    n_then = np.bincount(then, minlength=n)
+    n_left, n_come = (np.bincount(codes[is_moved], minlength=n) for codes in (now, then))
+    n_now = n_then + n_left - n_come
+    concerned = np.flatnonzero((n_left + n_come > 0) & (n_now > 0))
     changed = concerned
     if len(concerned):
         latest, stage = in_force.present
         changed = concerned[stage[concerned] != other.present[1][other.person[latest[concerned]]]]
-    return dict(zip(_COUNTS, (np.unique(then), now[is_moved], concerned, changed), strict=True))
+    return dict(zip(_COUNTS, (np.flatnonzero(n_then), now[is_moved], concerned, changed), strict=True))
 
 
 def _are_shared(identities: Identities, cutoff: int) -> np.ndarray:

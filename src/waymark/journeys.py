@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from waymark import schema
 from waymark.config import RESERVED_STAGES, IdentityConfig, JourneyConfig, StageRule
@@ -195,9 +197,9 @@ def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp
     rose = np.diff(state[entry], axis=0, prepend=0) > 0  # a person's first visit has none to count
     return pd.DataFrame(
         {
-            "person_id": pd.array(log.identities.person_ids[grouped.persons[group]], "str"),
+            "person_id": _named(log.identities.person_ids[grouped.persons], group),
             "visit": state[entry, VISITS].astype(np.int32),
-            "stage": pd.array(np.array(stage_map.stages, object)[stage[entry]], "str"),
+            "stage": _named(stage_map.stages, stage[entry]),
             "entered_time": pd.DatetimeIndex(entered).tz_localize("UTC"),
             "left_time": pd.DatetimeIndex(np.where(is_last, np.datetime64("NaT"), left)).tz_localize("UTC"),
             "n_events": np.diff(np.append(entry, len(stage))).astype(np.int32),
@@ -206,3 +208,8 @@ def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp
             "is_detour": rose[:, DETOURS],
         }
     )[list(schema.JOURNEYS.columns)]
+
+
+def _named(names: Sequence[str] | np.ndarray, codes: np.ndarray) -> pd.api.extensions.ExtensionArray:
+    """Return the name of each code, which Arrow puts together without an object for each."""
+    return pd.array(pa.array(names, pa.string()).take(pa.array(codes)), "str")

@@ -22,6 +22,7 @@ from waymark.eventlog import EventLog
 from waymark.heads import SCHEMA, changed_rows
 from waymark.kept import (
     MANIFEST,
+    NEWS_ROWS,
     Manifest,
     Piece,
     cut,
@@ -104,13 +105,13 @@ def make_kept(
 
     def put(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int) -> None:
         if before:
-            tables.write_sorted(chunks, columns, n_rows, out.path)
+            tables.write_sorted(chunks, columns, n_rows, out.path, group_rows=NEWS_ROWS)
         else:
             parts[out.path] = list(cut(out.path.parent, chunks, out.table.key[0], None, night))
 
     files = [Out(o.folder / news_file(night), o.table) for o in outs]
     n_rows, told = make_tables(engine, work, store.buckets, files, put)
-    later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([]).to_pandas()
+    later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
     generation = store.manifest.generation
     now = Manifest(note, generation, store.manifest.past[f"{generation:06d}"], cutoff, night=night)
     for k, (out, old, file) in enumerate(zip(outs, found, files, strict=True)):
@@ -122,7 +123,9 @@ def make_kept(
         mine = replace(now, **what, parts=tuple(parts.get(file.path, ())))
         if before:
             # Of an identifier that moved, both buckets tell.
-            tables.write(first_of_all([t.gone[k] for t in told]).to_pandas(), out.folder / gone_file(night), _GONE)
+            gone = schema.to_arrow(first_of_all([t.gone[k] for t in told]), _GONE)
+            path = out.folder / gone_file(night)
+            tables.write_sorted([gone], gone.schema, gone.num_rows, path, group_rows=NEWS_ROWS)
             mine = put_in_order(out.folder, replace(mine, parts=old.parts, news=(*old.news, night)))
         write_manifest(out.folder, mine)
         delete_strays(out.folder, mine)

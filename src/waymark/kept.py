@@ -3,15 +3,15 @@
 A kept table is a folder. Files called `part-...` hold rows of one range of the key after another, each sorted; a file
 `news-...` holds the rows that a night made anew, and `gone-...` the identifiers of the persons that it made them of:
 their rows in older files no longer hold. Each night puts some of the parts in order again, so that all have had their
-turn after `TURNS` nights, and news are forgotten once no part needs them. `kept.json` names the files in force and is
-replaced last: of a night that was stopped nothing counts.
+turn after `TURNS` nights or so, and news are forgotten once no part needs them. `kept.json` names the files in force
+and is replaced last: of a night that was stopped nothing counts.
 """
 
 from __future__ import annotations
 
 import bisect
-import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -25,8 +25,9 @@ from waymark import tables
 from waymark.errors import InputError
 
 MANIFEST = "kept.json"
+NEWS_ROWS = 1 << 13  # of news that are read at a time: most is asked for a range of the key
 _ALL = (1 << 31) - 1  # no row is numbered so
-TURNS = 16  # nights within which every part is put in order once
+TURNS = 32  # about as many nights pass until every part has been put in order
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,17 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**{**known, "key": tuple(value["key"]), "parts": parts, "news": tuple(value["news"])})
 
 
+def add_up(folder: Path) -> dict[str, int]:
+    """Return the sum of each column of whole numbers of a kept table."""
+    found, total = read_manifest(folder), Counter()
+    news = _News(folder, found)
+    for i in range(len(found.parts)):
+        for rows in news.of(i):
+            names = [field.name for field in rows.schema if pa.types.is_integer(field.type)]
+            total.update({name: pc.sum(rows[name]).as_py() or 0 for name in names})
+    return dict(total)
+
+
 def write_manifest(folder: Path, found: Manifest) -> None:
     """Make this what is in force."""
     tables.write_json(asdict(found), folder / MANIFEST)
@@ -134,18 +146,23 @@ class _News:
 
     def added_to(self, i: int) -> pa.Table:
         """Return the rows of a part as they are in force, sorted."""
-        part, following = self._found.parts[i], self._found.parts[i + 1 : i + 2]
+        rows = self.of(i)
+        return rows[0] if len(rows) == 1 else self._sorted(pa.concat_tables(rows))
+
+    def of(self, i: int) -> list[pa.Table]:
+        """Return the rows of a part as they are in force: those that it holds, and news, if there are any."""
+        part, key = self._found.parts[i], self._found.key[0]
         rows = tables.read_arrow(self._folder / part.file)
         if not [n for n in self._found.news if n > part.night]:
-            return rows
+            return [rows]
         news, gone = self._after(part.night)
-        first = news[self._found.key[0]]
-        begin = 0 if part.begin is None else _place(first, part.begin)
-        end = _place(first, following[0].begin) if following else len(first)
-        return self._sorted(pa.concat_tables([self._without(rows, gone), news[begin:end]]))
+        end = self._found.parts[i + 1].begin if i + 1 < len(self._found.parts) else None
+        if key == self._found.person:
+            gone = _between(gone, "id", part.begin, end)
+        return [self._without(rows, gone), _between(news, key, part.begin, end)]
 
     def _after(self, night: int) -> tuple[pa.Table, pa.Table]:
-        """Return the rows that hold of news after a night, sorted, and what is gone of older ones."""
+        """Return the rows that hold of news after a night, sorted, and what is gone of older ones, sorted."""
         if night not in self._since:
             gone, rows = [], []
             for n in [n for n in self._found.news if n > night][::-1]:
@@ -158,11 +175,10 @@ class _News:
 
     def _read(self, file: str, column: str | None) -> pa.Table:
         """Return the rows of a file that is sorted by a column, within the range that is asked for."""
-        rows = tables.read_arrow(self._folder / file)
-        if column is None:
-            return rows
-        begin = 0 if self._begin is None else _place(rows[column], self._begin)
-        return rows[begin : len(rows) if self._end is None else _place(rows[column], self._end)]
+        if column is None or (self._begin is None and self._end is None):
+            return tables.read_arrow(self._folder / file)
+        rows = tables.read_between(self._folder / file, column, self._begin, self._end)
+        return _between(rows, column, self._begin, self._end)
 
     def _without(self, rows: pa.Table, gone: pa.Table) -> pa.Table:
         """Return the rows that are not gone."""
@@ -177,9 +193,17 @@ class _News:
 
 
 def first_of_all(gone: Sequence[pa.Table]) -> pa.Table:
-    """Return what several tables say is gone, of each identifier once."""
+    """Return what several tables say is gone, of each identifier once; sorted, where a single one is."""
+    if len(gone) == 1:
+        return gone[0]
     least = pa.concat_tables(gone).group_by("id", use_threads=False).aggregate([("first", "min")])
-    return least.rename_columns(["id", "first"])
+    return least.rename_columns(["id", "first"]).sort_by("id")
+
+
+def _between(rows: pa.Table, column: str, begin: Any, end: Any) -> pa.Table:
+    """Return the rows, which are sorted by a column, from one value of it on, up to another; None is no limit."""
+    first = 0 if begin is None else _place(rows[column], begin)
+    return rows[first : len(rows) if end is None else _place(rows[column], end)]
 
 
 def _plain(value: pa.Scalar) -> Any:
@@ -197,8 +221,12 @@ def _place(values: pa.ChunkedArray, border: Any, find: Callable = bisect.bisect_
 
 def put_in_order(folder: Path, found: Manifest) -> Manifest:
     """Write those parts anew whose turn it is, and return what is in force then."""
-    n = math.ceil(len(found.parts) / TURNS)
-    turn = set(sorted(range(len(found.parts)), key=lambda i: (found.parts[i].night, i))[:n])
+    n_parts = len(found.parts)
+    # Of few not one each night; but where there is only one, the table is one file.
+    n = 1 if n_parts == 1 else n_parts * found.night // TURNS - n_parts * (found.night - 1) // TURNS
+    turn = set(sorted(range(n_parts), key=lambda i: (found.parts[i].night, i))[:n])
+    if not turn:
+        return found
     following = found.parts[max(turn) + 1 : max(turn) + 2]
     news, parts = _News(folder, found, found.parts[min(turn)].begin, following[0].begin if following else None), []
     for i, part in enumerate(found.parts):

@@ -11,7 +11,7 @@ from waymark.config import IdentityConfig, JourneyConfig, load
 from waymark.console import timed
 from waymark.engine import chosen
 from waymark.eventlog import EventLog, micro
-from waymark.exposure import add_up, list_exposure
+from waymark.exposure import list_exposure, tell
 from waymark.journeys import list_visits
 from waymark.keeping import KeptOut, make_kept
 from waymark.parts import Part
@@ -34,7 +34,7 @@ def main() -> None:
         rules, journey = load(IdentityConfig, "identity"), load(JourneyConfig, "journey")
         work = partial(persons_and_visits, journey, tonight)
         counts, persons = make_kept(engine, work, Store(tables.STORE, rules), OUTS, micro(tonight), [rules, journey])
-        exposure = add_up(kept.read(tables.EXPOSURE), rules)
+        exposure = tell(kept.add_up(tables.EXPOSURE), rules)
         tables.write_json(exposure, tables.REPORTS / "exposure.json")
         facts.append(f"{counts[0]:,} visits are new, of {sum(persons):,} persons")
         facts.append("{:,} identifiers, {:,} changes of persons".format(*counts[1:3]))
