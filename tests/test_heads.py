@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from waymark.heads import SCHEMA, changed_rows
 
 NOTHING = SCHEMA.empty_table()
+KINDS = pa.schema(
+    {"who": pa.string(), "number": pa.int32(), "what": pa.string(), "time": pa.timestamp("us"), "is_odd": pa.bool_()}
+)
 
 
-def rows(*persons: str) -> pd.DataFrame:
+def frame(*persons: str) -> pd.DataFrame:
     """Return rows of persons; `"ann a b ?"` has three, of which the last one has no text and no time."""
     told = [
         (who, i, None if what == "?" else what)
@@ -36,10 +39,15 @@ def rows(*persons: str) -> pd.DataFrame:
     )
 
 
-def after(before: pd.DataFrame, now: pd.DataFrame, gone: list[str] | None = None, old: pa.Table = NOTHING):
+def rows(*persons: str) -> pa.Table:
+    found = frame(*persons)
+    return pa.Table.from_pandas(found.assign(time=found["time"].dt.tz_convert(None)), preserve_index=False).cast(KINDS)
+
+
+def after(before: pa.Table, now: pa.Table, gone: list[str] | None = None, old: pa.Table = NOTHING):
     """Return what is new of the rows of two nights, the later one."""
     known = changed_rows(before, "who", "number", old, np.array([], object)).heads
-    return changed_rows(now, "who", "number", known, np.array(gone or sorted(set(now["who"])), object))
+    return changed_rows(now, "who", "number", known, np.array(gone or sorted(set(now["who"].to_pylist())), object))
 
 
 @pytest.mark.parametrize(
@@ -57,16 +65,16 @@ def after(before: pd.DataFrame, now: pd.DataFrame, gone: list[str] | None = None
 )
 def test_rows_stay_that_begin_as_those_of_last_night_did(before, now, new):
     found = after(rows(before), rows(now))
-    assert " ".join(map(str, found.rows["number"])) == new
+    assert " ".join(map(str, found.rows["number"].to_pylist())) == new
     first = int(new.split()[0])
-    assert list(zip(found.persons, found.first, strict=True)) == ([("ann", first)] if first > 1 else [])
+    assert list(zip(found.persons.to_pylist(), found.first, strict=True)) == ([("ann", first)] if first > 1 else [])
 
 
 def test_of_whom_nothing_is_made_any_more_nothing_is_remembered():
     gone = after(rows("ann a b c", "bob a b c"), rows(), ["ann"])
     assert len(gone.rows) == 0
     again = changed_rows(rows("ann a b c", "bob a b c"), "who", "number", gone.heads, np.array(["ann", "bob"], object))
-    assert again.persons.tolist() == ["bob"]
+    assert again.persons.to_pylist() == ["bob"]
 
 
 _LISTS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("xyz?"), min_size=1, max_size=5))
@@ -74,15 +82,15 @@ _LISTS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("xy
 
 @given(nights=st.lists(_LISTS, min_size=1, max_size=5), data=st.data())
 def test_what_stays_and_what_is_new_are_all_rows(nights, data):
-    known, table = NOTHING, rows()
+    known, table = NOTHING, rows().to_pandas()
     for night in nights:
         told = rows(*(f"{who} {' '.join(what)}" for who, what in night.items()))
         gone = sorted(set(night) | set(data.draw(st.lists(st.sampled_from("abcdef")))))
         found = changed_rows(told, "who", "number", known, np.array(gone, object))
-        first = dict.fromkeys(gone, 1) | dict(zip(found.persons, found.first, strict=True))
+        first = dict.fromkeys(gone, 1) | dict(zip(found.persons.to_pylist(), found.first, strict=True))
         stays = table["number"].to_numpy() < np.array([first.get(who, 99) for who in table["who"]], int)
-        table = pd.concat([table[stays], found.rows]).sort_values(["who", "number"], ignore_index=True)
-        assert_same = told.sort_values(["who", "number"], ignore_index=True)
+        table = pd.concat([table[stays], found.rows.to_pandas()]).sort_values(["who", "number"], ignore_index=True)
+        assert_same = told.to_pandas().sort_values(["who", "number"], ignore_index=True)
         pd.testing.assert_frame_equal(table[table["who"].isin(set(night))].reset_index(drop=True), assert_same)
         assert not set(table["who"]) & (set(gone) - set(night))
         known = found.heads

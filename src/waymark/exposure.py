@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from waymark.config import IdentityConfig, JourneyConfig
 from waymark.eventlog import EventLog, group_by_person
@@ -27,12 +27,12 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
     dict
         See `tell`.
     """
-    listed = list_exposure(log, journey, cutoff).drop(columns="id")
+    listed = list_exposure(log, journey, cutoff).to_pandas().drop(columns="id")
     return tell(listed.sum().astype(int).to_dict(), log.identities.rules)
 
 
-def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pd.DataFrame:
-    """Return rows of `schema.EXPOSURE`: what hangs on each rule, as known before `cutoff` (microseconds)."""
+def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pa.Table:
+    """Return rows of `schema.EXPOSURE`, as Arrow: what hangs on each rule, as known before `cutoff` (microseconds)."""
     ids = log.identities
     seen, stage_map, widest = log.visible(cutoff), StageMap(log, journey), ever_linked(_without_hubs(ids, NEVER))
     in_force = _View(log, stage_map, seen, cutoff)
@@ -46,8 +46,8 @@ def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pd.Data
         columns |= {f"{name}_{count}": codes for count, codes in _compare(in_force, view).items()}
     counted = {name: np.bincount(widest[codes], minlength=len(widest)) for name, codes in columns.items()}
     is_there = np.logical_or.reduce([n > 0 for n in counted.values()])
-    names = pd.array(ids.person_ids[is_there], "str")
-    return pd.DataFrame({"id": names} | {name: n[is_there].astype(np.int32) for name, n in counted.items()})
+    names = pa.array(ids.person_ids[is_there], pa.string())
+    return pa.table({"id": names} | {name: n[is_there].astype(np.int32) for name, n in counted.items()})
 
 
 def _others(ids: Identities, cutoff: int) -> dict[str, Identities]:

@@ -19,6 +19,7 @@ from waymark.kernels import stages as kernels
 EVENT_TYPE = "{event_type}"
 # Columns of `kernels.stage_states`.
 ENTRY, BEFORE, BEFORE_THAT, VISITS, REGRESSIONS, REENTRIES, DETOURS = range(7)
+_TIME = pa.timestamp("us", "UTC")
 _LEAST, _MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
@@ -179,11 +180,11 @@ def build_journeys(
     pandas.DataFrame
         Rows of `schema.JOURNEYS`.
     """
-    return list_visits(read_log(events, links, rules), journey, cutoff_time)
+    return list_visits(read_log(events, links, rules), journey, cutoff_time).to_pandas()
 
 
-def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp) -> pd.DataFrame:
-    """List the visits of the persons of `log`; see `build_journeys`."""
+def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp) -> pa.Table:
+    """List the visits of the persons of `log`, as Arrow, those of a person below each other; see `build_journeys`."""
     cutoff = micro(cutoff_time)
     grouped = group_by_person(log, log.visible(cutoff), cutoff)
     stage_map = StageMap(log, journey)
@@ -192,24 +193,23 @@ def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp
     entry = np.flatnonzero(state[:, ENTRY] == np.arange(len(stage))) if len(stage) else np.zeros(0, int)
     group = grouped.group[entry]
     is_last = np.append(group[1:] != group[:-1], True)[: len(entry)]
-    entered = grouped.time[entry].astype("datetime64[us]")
-    left = np.append(entered[1:], np.datetime64("NaT"))[: len(entry)]
+    entered = grouped.time[entry]
+    left = pa.array(np.append(entered[1:], 0)[: len(entry)], mask=is_last)
     rose = np.diff(state[entry], axis=0, prepend=0) > 0  # a person's first visit has none to count
-    return pd.DataFrame(
-        {
-            "person_id": _named(log.identities.person_ids[grouped.persons], group),
-            "visit": state[entry, VISITS].astype(np.int32),
-            "stage": _named(stage_map.stages, stage[entry]),
-            "entered_time": pd.DatetimeIndex(entered).tz_localize("UTC"),
-            "left_time": pd.DatetimeIndex(np.where(is_last, np.datetime64("NaT"), left)).tz_localize("UTC"),
-            "n_events": np.diff(np.append(entry, len(stage))).astype(np.int32),
-            "is_regression": rose[:, REGRESSIONS],
-            "is_reentry": rose[:, REENTRIES],
-            "is_detour": rose[:, DETOURS],
-        }
-    )[list(schema.JOURNEYS.columns)]
+    columns = {
+        "person_id": _named(log.identities.person_ids[grouped.persons], group),
+        "visit": pa.array(state[entry, VISITS].astype(np.int32)),
+        "stage": _named(stage_map.stages, stage[entry]),
+        "entered_time": pa.array(entered).view(_TIME),
+        "left_time": left.view(_TIME),
+        "n_events": pa.array(np.diff(np.append(entry, len(stage))).astype(np.int32)),
+        "is_regression": pa.array(rose[:, REGRESSIONS]),
+        "is_reentry": pa.array(rose[:, REENTRIES]),
+        "is_detour": pa.array(rose[:, DETOURS]),
+    }
+    return pa.table({name: columns[name] for name in schema.JOURNEYS.columns})
 
 
-def _named(names: Sequence[str] | np.ndarray, codes: np.ndarray) -> pd.api.extensions.ExtensionArray:
-    """Return the name of each code, which Arrow puts together without an object for each."""
-    return pd.array(pa.array(names, pa.string()).take(pa.array(codes)), "str")
+def _named(names: Sequence[str] | np.ndarray, codes: np.ndarray) -> pa.Array:
+    """Return the name of each code."""
+    return pa.array(names, pa.string()).take(pa.array(codes))

@@ -77,7 +77,8 @@ def make_kept(
     make
         A function of a module, or a `functools.partial` of one, of the events of some whole persons. What it returns
         for one of them hangs on that person alone, on the settings, and on what had happened and was known at `cutoff`,
-        or on all that is known. Numbered rows of a person are below each other, in the order of their number.
+        or on all that is known. Rows that are numbered are a table of Arrow, those
+        of a person below each other in the order of their number.
     outs
         The tables, in the order of `Part.frames`.
     cutoff
@@ -167,7 +168,7 @@ def _make(
             file = out.folder / heads_file(bucket, before.night) if before else None
             old = tables.read_arrow(file) if file else SCHEMA.empty_table()
             rows, persons, numbers, known = changed_rows(rows, out.person, out.number, old, ids)
-            first[pd.Index(ids).get_indexer(persons)] = numbers
+            first[pd.Index(ids).get_indexer(persons.to_numpy(zero_copy_only=False))] = numbers
             heads.append(known)
         else:
             heads.append(SCHEMA.empty_table())

@@ -46,7 +46,9 @@ def persons_and_visits(journey: JourneyConfig, tonight: pd.Timestamp, events: Ev
     visits = list_visits(events, journey, tonight)
     # All that is known, the future of tonight too: for the identity of hindsight alone.
     who = [list_identifiers(events.identities, micro(tonight)), list_person_changes(events.identities, micro(tonight))]
-    return Part([visits, *who, list_exposure(events, journey, micro(tonight))], int((visits["visit"] == 1).sum()))
+    return Part(
+        [visits, *who, list_exposure(events, journey, micro(tonight))], int((visits["visit"].to_numpy() == 1).sum())
+    )
 
 
 if __name__ == "__main__":

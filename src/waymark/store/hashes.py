@@ -69,19 +69,19 @@ class Ordered:
         return keys.find(self.hashes, self._starts, self._n_bits, self._bits, asked)
 
 
-def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray | bool]]) -> np.ndarray:
     """Return a uint64 hash of each row.
 
     Parameters
     ----------
     columns
-        Name -> the bits of each value, as 64-bit integers, and whether there is a value. A column without any changes
-        nothing.
+        Name -> the bits of each value, as 64-bit integers, and whether there is a value; True, if there always is. A
+        column without any changes nothing.
     """
     total = np.uint64(0)
     for name, (bits, is_given) in columns.items():
         mixed = _mixed(bits.view(np.uint64) ^ hash_names(np.array([name], object))[0])
-        total = total + np.where(is_given, mixed, np.uint64(0))
+        total = total + (mixed if is_given is True else np.where(is_given, mixed, np.uint64(0)))
     return _mixed(total)
 
 
