@@ -25,6 +25,7 @@ ROW_GROUP = 131_072
 _QUICK, _SMALL = "lz4", "zstd"
 # They hardly repeat, but in their first bytes: those of all rows are put side by side.
 _ALIKE = {"known_time", "line", "one", "two"}
+_FEW = 16  # a row of so many, or fewer, is taken by itself
 _LITTLE = 512  # bytes: a packed column that holds but one value takes no more, and a byte every sixteen rows
 
 
@@ -104,21 +105,27 @@ def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = N
     return pa.table(found).select(columns or list(found))
 
 
-def read_mapped(root: Path, segment: Segment, columns: Iterable[str]) -> dict[str, pa.Array]:
+def read_mapped(
+    root: Path, segment: Segment, columns: Iterable[str], *, are_checked: bool = True
+) -> dict[str, pa.Array]:
     """Return those of some columns of a segment that are mapped, as they lie in the file."""
     if not segment.mapped:
         return {}
     names = [name for name in sorted(mapped.COLUMNS) if name in columns]
     try:
-        return mapped.read_mapped(root / segment.mapped, segment.n_rows, names)
+        return mapped.read_mapped(root / segment.mapped, segment.n_rows, names, are_checked=are_checked)
     except OSError as error:
         raise damaged(root / segment.mapped, error) from None
 
 
 def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows at `positions` (ascending), or some columns of them; reads only the row groups that hold them."""
-    at = pa.array(positions)
-    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns)
+    """Return the rows at `positions` (ascending), or some columns of them; reads only the row groups that hold them.
+
+    For a few rows of a segment its mapped columns are not checked: to do so costs more than all else. Damage stops the
+    next walk, which reads all of them.
+    """
+    at, are_many = pa.array(positions), len(positions) * _FEW > segment.n_rows
+    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns, are_checked=are_many)
     taken = {name: column.take(at) for name, column in found.items()}
     if columns is None or len(taken) < len(columns):
         with opened(root / segment.file) as file:

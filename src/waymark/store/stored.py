@@ -154,7 +154,7 @@ class Stored:
         for i, (segment, dead) in enumerate(zip(segments, dead_of(self._root, segments), strict=True)):
             homes = homes_of(read_segment(self._root, segment, list(kind.ends)), kind)
             before = self._gone.get((kind, (number, i)), dead[:0])
-            at = np.flatnonzero(np.logical_or.reduce([goes[places] for places in homes]))
+            at = np.flatnonzero(goes[homes[0]] if len(homes) == 1 else goes[homes[0]] | goes[homes[1]])
             at = np.setdiff1d(at, np.concatenate([dead, before]), assume_unique=True)
             if len(at):
                 self._gone[kind, (number, i)] = np.union1d(before, at)
