@@ -35,6 +35,8 @@ def goals(sizes: Mapping[int, Costs], no_change: Costs) -> Iterator[Goal]:
     night = tuple(f"night {step}" for step in NIGHT)
     yield _ratio(sizes, "a night of 0.3 % news: " + ", ".join(NIGHT), "the first night", night, NIGHT, 1 / 20)
     yield _scoring(sizes)
+    for name in ("score", "train next_stage", "train churn", "evaluate"):
+        yield _peak(sizes, name)
     cost = no_change["no change"]
     found = "" if cost is None else f"{cost.wall:.1f} s wall, {cost.cpu:.1f} s CPU"
     yield Goal("no-change `dvc repro -P`, 1,000 files", "<= 5 s", found, None if cost is None else cost.cpu <= 5)
