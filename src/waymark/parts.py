@@ -6,6 +6,7 @@ Each part is written down as soon as it is made, so that memory holds a part a w
 from __future__ import annotations
 
 import bisect
+import mmap
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -79,7 +80,7 @@ def make_tables(
     folder.mkdir(parents=True)
     try:
         kept = list(engine.over(partial(_keep, make, [out.table for out in outs], folder), items))
-        lengths = [_put_together([_open(files[k]) for files, _ in kept], out, put) for k, out in enumerate(outs)]
+        lengths = [_put_together([_Kept.open(files[k]) for files, _ in kept], out, put) for k, out in enumerate(outs)]
         return lengths, [told for _, told in kept]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -100,20 +101,33 @@ def _keep(
     return files, part.told
 
 
-def _open(path: Path) -> pa.Table:
-    """Return the rows of a part as they lie on disk: only what is looked at is read."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+class _Kept(NamedTuple):
+    """A part as it lies on disk: only what is looked at is read."""
+
+    rows: pa.Table
+    room: mmap.mmap
+
+    @classmethod
+    def open(cls, path: Path) -> _Kept:
+        with path.open("rb") as file:
+            room = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return cls(pa.ipc.open_file(pa.py_buffer(room)).read_all(), room)
+
+    def let_go(self) -> None:
+        """Hold nothing in memory of what was looked at; it can be looked at again."""
+        self.room.madvise(mmap.MADV_DONTNEED)
 
 
-def _put_together(parts: Sequence[pa.Table], out: Out, put: Callable) -> int:
-    n_rows = sum(part.num_rows for part in parts)
-    rows = [part for part in parts if part.num_rows] or list(parts[:1])
-    put(out, _stretches(rows, out.table.key), rows[0].schema, n_rows)
+def _put_together(parts: Sequence[_Kept], out: Out, put: Callable) -> int:
+    n_rows = sum(part.rows.num_rows for part in parts)
+    kept = [part for part in parts if part.rows.num_rows] or list(parts[:1])
+    put(out, _stretches(kept, out.table.key), kept[0].rows.schema, n_rows)
     return n_rows
 
 
-def _stretches(parts: Sequence[pa.Table], key: Sequence[str]) -> Iterator[pa.Table]:
+def _stretches(kept: Sequence[_Kept], key: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the rows of sorted parts in the order of their key, some hundred thousand at a time."""
+    parts = [part.rows for part in kept]
     if len(parts) == 1:
         yield from parts
         return
@@ -125,6 +139,9 @@ def _stretches(parts: Sequence[pa.Table], key: Sequence[str]) -> Iterator[pa.Tab
         pieces = [part[at[begin] : at[begin + 1]] for part, at in zip(parts, places, strict=True)]
         stretch = pa.concat_tables(pieces)
         yield stretch.take(pc.sort_indices(stretch, [(name, "ascending") for name in key]))
+        # Or memory would come to hold all parts.
+        for part in kept:
+            part.let_go()
 
 
 def _place(values: pa.ChunkedArray, border: Any) -> int:
