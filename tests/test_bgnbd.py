@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from waymark.bgnbd import BGNBD, log_likelihood, p_alive, p_none
+from waymark.explanations import explain
 
 TRUE = np.array([0.8, 12.0, 0.9, 2.5])  # r, alpha in days, a, b
 DAYS, LATER = 200.0, 45.0
@@ -137,3 +138,38 @@ def test_the_published_parameters_of_cdnow_are_found_again():
     assert len(rows) == 2357
     np.testing.assert_allclose(model.parameters, [0.243, 4.414, 0.793, 2.426], atol=6e-4)
     assert model.log_likelihood_ == pytest.approx(-9582.4, abs=0.06)
+
+
+# --- the curve, and reasons -----------------------------------------------------------------------------------------
+
+NEVER = pd.DataFrame({"n": [0.0, np.nan], "since_first": np.nan, "since_last": np.nan})
+
+
+def test_its_curve_is_its_forecast_at_every_horizon():
+    rows = pd.concat([ROWS, NEVER], ignore_index=True)
+    model = BGNBD(horizon_days=45, horizons_days=(7, 45, 90)).fit(rows, [*LABEL, "silent", "active"])
+    curve = model.curve(rows)
+    for days in (7, 45, 90):
+        known = p_none(model.parameters, *model.histories(ROWS), days)
+        np.testing.assert_allclose(curve.silent([days])[: len(ROWS), 0], known, rtol=1e-9)
+    np.testing.assert_allclose(curve.silent([45])[:, 0], model.predict_proba(rows)[:, 1], rtol=1e-9)
+    assert (np.diff(curve.log_silent, axis=1) <= 0).all()
+    # Of those who never were active, half stayed silent for 45 days.
+    np.testing.assert_allclose(curve.silent([90])[len(ROWS) :, 0], 0.25, rtol=1e-9)
+    low, middle, high = curve.return_days([0.1, 0.5, 0.9]).T
+    assert (low < middle).all() and (middle < high).all() and (high < 90).all()
+
+
+@pytest.mark.parametrize("label", ["silent", "active"])
+def test_what_its_columns_moved_adds_up(label):
+    model = BGNBD(horizon_days=LATER).fit(ROWS, LABEL)
+    rows = pd.concat([ROWS[:200], NEVER], ignore_index=True)
+    found = explain(model, rows, [label] * len(rows))
+    p = model.predict_proba(rows)[:, model.classes_.tolist().index(label)]
+    np.testing.assert_allclose(found.log_odds, np.log(p / (1 - p)), atol=1e-9)
+    assert len(np.unique(found.base)) == 1
+    assert (np.abs(found.parts[:200, [0, 2]]).mean(axis=0) > 0.02).all()  # all were first active on one day
+    assert (found.parts[200:, 1:] == 0).all()
+    long_quiet = ROWS["since_last"][:200] > 150
+    towards = found.parts[:200, 2][long_quiet & (ROWS["n"][:200] > 2)]
+    assert ((towards > 0) == (label == "silent")).all()

@@ -72,6 +72,19 @@ def test_a_hazard_forecasts_silence_at_every_horizon_and_the_day_of_return(train
     assert not len(predictions({**trained, "churn": (model, {**card, "version": "v"})}, tonight().iloc[:0]))
 
 
+def test_so_does_bg_nbd_and_it_says_why(trained):
+    features, targets = planted.tables()
+    of = planted.CATALOGUE, "churn", "bg_nbd", {}, planted.GROUPS, 7
+    model, card = models.train(features, targets, *of, horizons=Horizons(14, (7, 14, 60)))
+    made, why = scored({**trained, "churn": (model, {**card, "version": "v"})})
+    silent = made[["p_silent_7d", "p_silent_14d", "p_silent_60d"]].to_numpy()
+    assert (np.diff(silent, axis=1) < 0).all()
+    assert made["return_days"].between(0, 60).all()
+    of_silence = why[why["target"] == "churn"]
+    assert (of_silence["reason_1"].str.contains("silence")).all()
+    np.testing.assert_allclose(expit(of_silence["log_odds"]), made["p_silent_14d"], rtol=1e-9)
+
+
 def test_a_model_of_one_horizon_tells_no_day_of_return(trained):
     made = predictions(trained)
     assert [c for c in made if c.startswith("p_silent_")] == ["p_silent_14d"]

@@ -11,8 +11,9 @@ from scipy.special import betaln, digamma, expit, gammaln
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from waymark.inputs import labels, select
+from waymark.periods import Curve, lay_edges
 
-_SUREST = 1e4
+_SUREST, _TINY = 1e4, 1e-12
 _BOUND = 12.0  # of the logarithms of the parameters: beyond, the likelihood is flat to its last digits
 
 
@@ -29,7 +30,9 @@ class BGNBD(ClassifierMixin, BaseEstimator):
     columns
         Number of active days, days since the first of them, and days since the latest.
     horizon_days
-        The horizon of the labels.
+        The horizon of the labels, and of `predict_proba`.
+    horizons_days
+        All horizons, in days; `curve` reaches to the longest.
 
     Attributes
     ----------
@@ -37,6 +40,8 @@ class BGNBD(ClassifierMixin, BaseEstimator):
         The parameters; alpha in days.
     log_likelihood_
         Of the histories, in days.
+    typical_
+        The history in the middle of those of the fit, in the terms of `columns`.
 
     References
     ----------
@@ -44,12 +49,20 @@ class BGNBD(ClassifierMixin, BaseEstimator):
     Science 24(2): the likelihood is equation 6. Fader, Hardie (2008), Computing P(alive) using the BG/NBD model.
     """
 
+    # Also of a champion that was kept before it had these.
+    horizons_days = ()
+    typical_ = None
+
     def __init__(
-        self, columns: tuple[str, str, str] = ("n", "since_first", "since_last"), horizon_days: int = 30
+        self,
+        columns: tuple[str, str, str] = ("n", "since_first", "since_last"),
+        horizon_days: int = 30,
+        horizons_days: tuple[int, ...] = (30,),
     ) -> None:
         """Keep the arguments."""
         self.columns = columns
         self.horizon_days = horizon_days
+        self.horizons_days = horizons_days
 
     def fit(self, X: pd.DataFrame, y: Sequence, groups: Sequence | None = None, times: Sequence | None = None) -> BGNBD:
         """Find the likeliest parameters; `groups` says whose row it is, `times` puts the rows of each in order."""
@@ -76,6 +89,8 @@ class BGNBD(ClassifierMixin, BaseEstimator):
         self.alpha_ = float(alpha * unit)
         value, _ = log_likelihood(self.parameters, x, t_x, T)
         self.log_likelihood_ = float(n @ value)
+        every = select(X, self.feature_names_in_).to_numpy(float)
+        self.typical_ = np.median(every[every[:, 0] > 0], axis=0)
         return self
 
     @property
@@ -107,11 +122,20 @@ class BGNBD(ClassifierMixin, BaseEstimator):
             log_odds = np.clip(np.log(comes) - np.log(stays), -bound, bound)
         return np.where(x[:, None] < 0, np.nan, log_odds)
 
+    def curve(self, X: pd.DataFrame) -> Curve:
+        """Return the curve of silence of each row; of those who were active on no day so far, at one rate."""
+        edges = lay_edges([*self.horizons_days, self.horizon_days])
+        return Curve(edges, np.column_stack([np.log(np.maximum(self._silent(X, days), _TINY)) for days in edges]))
+
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return the probability of each class, in the order of `classes_`."""
-        x, t_x, T = self.histories(X)
-        p = np.where(x < 0, self.none_so_far_, p_none(self.parameters, np.maximum(x, 0), t_x, T, self.horizon_days))
+        p = self._silent(X, self.horizon_days)
         return np.column_stack([1 - p, p])
+
+    def _silent(self, X: pd.DataFrame, days: int) -> np.ndarray:
+        x, t_x, T = self.histories(X)
+        none = self.none_so_far_ ** (days / self.horizon_days)
+        return np.where(x < 0, none, p_none(self.parameters, np.maximum(x, 0), t_x, T, days))
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Return the likeliest class."""

@@ -12,13 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logsumexp
+from scipy.special import expit, logit, logsumexp
 from sklearn.base import ClassifierMixin
 
 from waymark.attribution import read_apart, read_attribution
 from waymark.baselines import BackOff
+from waymark.bgnbd import BGNBD
 from waymark.estimators import Boosting, Logistic
 from waymark.hazard import SILENCE, Hazard
+from waymark.inputs import select
+from waymark.shapley import attribute
 
 _TINY = 1e-12
 
@@ -139,6 +142,24 @@ def _of_hazard(model: Hazard, X: pd.DataFrame, k: np.ndarray, possible: np.ndarr
     return Explanation(np.where(k == 1, 1.0, -1.0) * _log_odds_of_log(then), parts[:, :n_features])
 
 
+def _of_histories(model: BGNBD, X: pd.DataFrame, k: np.ndarray, possible: np.ndarray) -> Explanation:
+    """The average case is the typical history; whoever has none was moved by how often they came."""
+    if model.typical_ is None:
+        return _unknown(model, X, k, possible)
+    columns, sign = model.feature_names_in_.tolist(), np.where(k == 1, 1.0, -1.0)
+
+    def silent(histories: np.ndarray) -> np.ndarray:
+        return sign * logit(
+            np.clip(model.predict_proba(pd.DataFrame(histories, columns=columns))[:, 1], _TINY, 1 - _TINY)
+        )
+
+    own = select(X, columns).to_numpy(float)
+    base, parts = silent(np.broadcast_to(model.typical_, own.shape)), attribute(silent, own, model.typical_)
+    has_none = ~(own[:, 0] > 0)
+    parts[has_none] = np.eye(len(columns))[0] * (silent(own) - base)[has_none, None]
+    return Explanation(base, parts)
+
+
 def _log_odds_of_log(log_p: np.ndarray) -> np.ndarray:
     return log_p - np.log(-np.expm1(log_p))
 
@@ -189,4 +210,5 @@ _EXPLAINED: dict[type, _Explain] = {
     Hazard: _of_hazard,
     Logistic: _of_line,
     BackOff: _of_table,
+    BGNBD: _of_histories,
 }

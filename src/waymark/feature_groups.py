@@ -189,7 +189,7 @@ def active_days(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     of_types = f" of type {' or '.join(types)}" if types else ""
     what = f"{ACTIVITIES.words}{of_types} that are the first of their day"
     days = Track(tracks.by_day, what, ("first", "later"), types)
-    yield row("n_active_days_ever", "active days so far", "count", m.n_events(days))
+    yield row("n_active_days_ever", "days of activity so far", "count", m.n_events(days))
     if not types:  # the day of the first activity is the first active one
         return
     first = m.of_rhythm(r.SINCE_FIRST, f"days from the first of {what} to the cut-off", days)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from scipy.special import expit
 from waymark.bgnbd import BGNBD
 from waymark.calibration import Line, fit_line
 from waymark.inputs import select
+from waymark.shapley import attribute
 
 _STEPS = 15
 _PRIOR = 1.0  # rows that each period is thought to have had besides, just as the line says
@@ -28,16 +28,13 @@ class Rhythm:
         What becomes of its log-odds.
     shifts
         (n_periods,): what is added in each period; 0 where nobody was watched.
-    typical
-        The history in the middle of those that were fitted: the columns of `model`.
     """
 
-    def __init__(self, model: BGNBD, line: Line, shifts: np.ndarray, typical: np.ndarray) -> None:
+    def __init__(self, model: BGNBD, line: Line, shifts: np.ndarray) -> None:
         """Keep the arguments."""
         self.model = model
         self.intercept, self.slope = line
         self.shifts = shifts
-        self.typical = typical
 
     def starts(self, X: pd.DataFrame, ends: np.ndarray) -> np.ndarray:
         """Return the log-odds of return in each period, (n, n_ends); NaN for those who never were active."""
@@ -46,7 +43,7 @@ class Rhythm:
     def stretch(self, line: Line) -> Rhythm:
         """Return what gives the same log-odds, moved along a line."""
         whole = Line(line.intercept + line.slope * self.intercept, line.slope * self.slope)
-        return Rhythm(self.model, whole, line.slope * self.shifts, self.typical)
+        return Rhythm(self.model, whole, line.slope * self.shifts)
 
     def attribute(
         self, X: pd.DataFrame, ends: np.ndarray, everybody: np.ndarray, weight: np.ndarray
@@ -71,23 +68,16 @@ class Rhythm:
             Column -> (n,); together they are the weighted sum of `starts` less `everybody`.
         """
         columns = self.model.feature_names_in_.tolist()
-        own, known = select(X, columns).to_numpy(float), {}
+        own = select(X, columns).to_numpy(float)
 
-        def moved(given: frozenset[int]) -> np.ndarray:
-            if given not in known:
-                values = np.where([j in given for j in range(len(columns))], own, self.typical)
-                starts = self.starts(pd.DataFrame(values, columns=columns), ends)
-                known[given] = (weight * (starts - everybody)).sum(axis=1)
-            return known[given]
+        def moved(rows: np.ndarray) -> np.ndarray:
+            starts = self.starts(pd.DataFrame(rows, columns=columns), ends)
+            return (weight * (starts - everybody)).sum(axis=1)
 
-        orders = list(permutations(range(len(columns))))
-        parts = np.zeros((len(columns), len(own)))
-        for order in orders:
-            for at, j in enumerate(order):
-                before = frozenset(order[:at])
-                parts[j] += (moved(before | {j}) - moved(before)) / len(orders)
-        parts[0] += moved(frozenset())
-        return dict(zip(columns, np.where(own[:, 0] > 0, parts, 0.0), strict=True))
+        typical = self.model.typical_
+        parts = attribute(moved, own, typical)
+        parts[:, 0] += moved(np.broadcast_to(typical, own.shape))
+        return dict(zip(columns, np.where(own[:, :1] > 0, parts, 0.0).T, strict=True))
 
 
 def fit_rhythm(
@@ -126,5 +116,4 @@ def fit_rhythm(
         p = expit(base + shifts[period])
         slope = np.bincount(period, weight * (y - p), len(ends)) - _PRIOR * 0.25 * shifts
         shifts = shifts + slope / (np.bincount(period, weight * p * (1 - p), len(ends)) + _PRIOR * 0.25)
-    typical = np.median(select(X, model.feature_names_in_).to_numpy(float)[X[columns[0]].to_numpy(float) > 0], axis=0)
-    return Rhythm(model, line, shifts, typical)
+    return Rhythm(model, line, shifts)

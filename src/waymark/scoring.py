@@ -16,7 +16,6 @@ from waymark import schema, tables
 from waymark.catalogue import Feature
 from waymark.clock import ScoreClock, TrainClock
 from waymark.forecast import SILENT, combine, if_active, next_columns
-from waymark.hazard import Hazard
 from waymark.models import Model, load
 from waymark.reason_rows import N_REASONS, explain_rows, strongest_of_persons
 from waymark.recoding import inputs_of
@@ -155,7 +154,7 @@ def _silence(
 ) -> tuple[dict[int, np.ndarray], dict[str, np.ndarray]]:
     """Return the probability of silence at each horizon that the model knows, and the columns of `RETURNS`."""
     model, card = churn
-    if not isinstance(model, Hazard):
+    if not hasattr(model, "curve"):
         unknown = dict.fromkeys(RETURNS, np.full(len(features), np.nan))
         return {horizon_days: _probability(churn, features)[:, model.classes_.tolist().index(SILENT)]}, unknown
     curve = model.curve(inputs_of(card, features))
