@@ -554,7 +554,7 @@ def test_a_catalogue_survives_its_file_and_says_what_each_feature_is(tmp_path):
     assert {f.group for f in catalogue.in_groups(known, ["gaps", "decays"])} == {"gaps", "decays"}
     assert all(f.words and f.unit and f.group in EVERYTHING.groups for f in known)
     assert {re.match(r"\w+", f.words)[0] for f in known if f.unit == "count"} == {
-        *("activities", "events", "sessions", "visits", "steps", "returns", "active", "changes", "channels")
+        *("activities", "events", "sessions", "visits", "steps", "returns", "days", "changes", "channels")
     }
     for f in known:
         if f.categories is not None:
