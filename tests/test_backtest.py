@@ -61,8 +61,8 @@ def test_every_model_is_trained_and_judged_on_the_same_rows_of_each_origin(monke
     seen, original = [], models.make
 
     class Spy:
-        def __init__(self, name):
-            self.model, self.name = original(name, {}, planted.CATALOGUE, 7), name
+        def __init__(self, name, target):
+            self.model, self.name = original(name, {}, planted.CATALOGUE, 7, target=target), name
 
         def fit(self, X, y):
             self.fitted = tuple(zip(X["person_id"], X["cutoff_time"]))
@@ -77,7 +77,7 @@ def test_every_model_is_trained_and_judged_on_the_same_rows_of_each_origin(monke
         def get_params(self):
             return {"name": self.name}
 
-    monkeypatch.setattr(b.models, "make", lambda name, *_: Spy(name))
+    monkeypatch.setattr(b.models, "make", lambda name, *_, target="churn": Spy(name, target))
     found = run(found={n: ModelConfig(name=n) for n in ("most_frequent", "rfm_logistic", "recency")})
     by_model = {name: [(fit, test) for n, fit, test in seen if n == name] for name, *_ in seen}
     assert set(by_model) == {"most_frequent", "rfm_logistic", "recency"}

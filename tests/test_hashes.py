@@ -67,8 +67,8 @@ def drawn(rng: np.random.Generator, n: int) -> Pairs:
 @pytest.mark.parametrize("seed", range(20))
 def test_pairs_of_many_nights_are_those_of_one_and_whoever_may_join_is_asked_about(seed):
     rng, most = np.random.default_rng(seed), 2
-    nights = [drawn(rng, int(rng.integers(0, 12))) for _ in range(5)]
-    whole, _ = Pairs.none().with_news(Pairs(*map(np.concatenate, zip(*nights, strict=True))))
+    nights = [drawn(rng, int(rng.integers(0, 12))).once() for _ in range(5)]
+    whole = Pairs(*map(np.concatenate, zip(*nights, strict=True))).once()
     pairs, joined = Pairs.none(), set()
     for night in nights:
         pairs, asked = pairs.with_news(night)
