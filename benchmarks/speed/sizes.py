@@ -24,7 +24,7 @@ DISTRIBUTED = ("journeys", "features_score")
 PROFILED = ("ingest", "features_score", "features_train")
 KEPT = tuple(f"data/{name}" for name in ("journeys", "identifiers", "person_changes", "exposure"))
 EVENTS, PLAN, OURS = "data/events.parquet", "data/plan.json", "data/features/score.parquet"
-MANY = 20_000_000  # events; above, no model is trained, Dask and profiles are left out, and pandas does not fit
+MANY = 20_000_000  # events; above, no model is trained, profiles are left out, and pandas does not fit
 
 
 def run_size(folder: Path, n_events: int) -> Costs:
@@ -50,8 +50,7 @@ def run_size(folder: Path, n_events: int) -> Costs:
     _beside_rivals(costs, project, [r for r in RIVALS if not (is_lean and r == "pandas")])
     for step in PROFILED if not is_lean else ():
         costs.note(f"profile of {step}", partial(_profile, project, step))
-    if not is_lean:
-        _with_dask(costs, project)
+    _with_dask(costs, project)
     if "night ingest" not in costs:
         project.take(files[-1:])
     for step in NIGHT:
