@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.special import expit
 from waymark.explanations import Explanation, explain
 from waymark.forecast import SILENT, likeliest_next
 from waymark.models import Model, features_of
-from waymark.reason_groups import WORDS, in_groups
+from waymark.reason_groups import WORDS
 from waymark.reasons import strongest
 from waymark.recoding import inputs_of
 
@@ -97,12 +96,10 @@ def _told(
     explained = explain(model, x, outcome, possible)
     told = [known[c] for c in model.feature_names_in_.tolist()]
     reasons = strongest(explained, x, told, outcome, share, N_REASONS)
-    groups, sums = in_groups(explained.parts, told)
-    columns: Mapping[str, Any] = {
+    return explained, {
         "log_odds": explained.log_odds,
         "base": explained.base,
         **{f"reason_{i + 1}": pd.array(reasons.texts[:, i], "str") for i in range(N_REASONS)},
         **{f"points_{i + 1}": reasons.points[:, i] for i in range(N_REASONS)},
-        **{f"by_{name}": moved for name, moved in zip(groups, sums.T, strict=True)},
+        **{f"by_{name}": moved for name, moved in reasons.moved.items()},
     }
-    return explained, dict(columns)

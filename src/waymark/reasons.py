@@ -18,11 +18,12 @@ _OUTCOMES = {"silent": "silence", "active": "activity", "stay": "staying", "end"
 
 
 class Reasons(NamedTuple):
-    """The strongest reasons of some rows; each (n, n_reasons), the strongest first."""
+    """The strongest reasons of some rows, (n, n_reasons) each and the strongest first, and what all groups moved."""
 
     texts: np.ndarray  # object, empty where fewer groups moved the row
     groups: np.ndarray  # object: the reason group of each, empty likewise
     points: np.ndarray  # by how many percentage points each moved the forecast
+    moved: dict[str, np.ndarray]  # of every reason group: by how much it moved the log-odds of each row, (n,)
 
 
 def strongest(
@@ -70,7 +71,7 @@ def strongest(
             of_j = told == j
             values = facts(features[j], X[features[j].column].to_numpy()[rows[of_j]])
             texts[rows[of_j], ranks[of_j]] = values + endings[rows[of_j], ranks[of_j]]
-    return Reasons(texts, groups, points)
+    return Reasons(texts, groups, points, dict(zip(names, sums.T, strict=True)))
 
 
 def _endings(points: np.ndarray, outcomes: Sequence[str]) -> np.ndarray:
