@@ -32,7 +32,7 @@ FAMILIES = {
             ("unlimited", "without `max_persons_per_id`"),
         )
     },
-    "by_": "by how much one group of features moved the log-odds, `by_<group>`; decisions/0016 names the groups",
+    "by_": "by how much a group of features moved the log-odds, `by_<group>`; reason_groups.py names them",
     "p_silent_": "probability of silence within that many days, `p_silent_<h>d`",
     "p_next_": "probability that this stage comes next within the horizon, `p_next_<stage>`",
 }
