@@ -118,7 +118,7 @@ benchmark-identity: $(STAMP)     ## precision and recall of persons on the simul
 benchmark-kernels: $(STAMP)      ## cost of the features of a bucket of events, beside DuckDB's read and sort (two minutes)
 	$(BIN)/python benchmarks/kernels.py $(ARGS)
 
-benchmark-skill: $(STAMP)        ## forecasts beside baselines and published results on public logs in WAYMARK_LOGS (half an hour)
+benchmark-skill: $(STAMP)        ## forecasts beside baselines and published results on public logs in WAYMARK_LOGS (an hour)
 	@PYTHONPATH=$(CURDIR)/benchmarks:$(CURDIR)/src $(BIN)/python -m skill $(ARGS)
 
 mlflow: $(STAMP)                 ## the experiment store in a browser, on this machine only

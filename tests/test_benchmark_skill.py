@@ -1,15 +1,18 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 
-from skill import ceilings, cost, known_laws, learning, midnights, page, protocols, waits
+import planted
+from skill import ceilings, cost, families, holdings, known_laws, midnights, page, protocols, twins, waits
 from skill.__main__ import main
 from skill.judging import compare
-from skill.logs import Points
+from skill.logs import Points, settings_of
 from skill.protocols import Ahead, Goal, Kept
 
 TRUTH = np.random.default_rng(0).random(600)
@@ -101,36 +104,23 @@ def test_the_page_has_a_line_a_protocol_and_every_model():
     assert protocols.PROTOCOLS["complete_journey"].words in text
 
 
-def test_the_page_tells_what_more_data_would_give():
-    parts = [("persons", 0.25, 0.51), ("nights, the newest", 0.5, 0.5), ("all", 1.0, 0.49)]
-    curve = [{"of": of, "share": share, "n": 1234, "log_loss": loss, "auc": 0.81} for of, share, loss in parts]
-    text = page.show({"cdnow": FOUND | {"learning": curve}}, None, {"date": "2026-01-01", "machine": "a machine"})
-    assert "## What more data would give" in text
-    assert "| persons | 0.25 | 1,234 | 0.5100 | 0.8100 |" in text
-    low, high = (FOUND["interval"]["log_loss"][k] for k in ("low", "high"))
-    assert f"| all | 1 | 1,234 | 0.4900 [{low:.4f}, {high:.4f}] | 0.8100" in text
-    assert "luck" in text and "ECE by luck" in text
+def test_the_page_says_at_which_commit_it_was_measured():
+    where = {"date": "2026-01-01", "machine": "a machine"}
+    one = page.show({name: FOUND | {"commit": "abc"} for name in ("cdnow", "complete_journey")}, None, where)
+    assert "on a machine, at commit abc." in one
+    two = page.show({"cdnow": FOUND | {"commit": "abc"}, "complete_journey": FOUND | {"commit": "def"}}, None, where)
+    assert "at commit abc (cdnow); def (complete_journey)." in two
 
 
-def test_shares_of_the_data_leave_the_test_rows_alone():
-    nights = pd.date_range("2026-01-01", periods=8, freq="7D", tz="UTC")
-    truth = pd.DataFrame(
-        {
-            "person_id": np.repeat([f"p{i}" for i in range(400)], 8),
-            "cutoff_time": np.tile(nights, 400),
-            "fold": np.tile(["train"] * 7 + ["test"], 400),
-        }
-    )
-    parts = [(of, share, part) for of, share, part in learning._parts(truth)]
-    assert [(of, share) for of, share, _ in parts][-1] == ("all", 1.0)
-    for of, share, part in parts:
-        trains = part[part["fold"] == "train"]
-        assert (part["fold"] == "test").sum() == 400
-        if of == "persons":
-            assert trains["person_id"].nunique() == pytest.approx(400 * share, rel=0.2)
-        elif share < 1:
-            assert set(trains["cutoff_time"]) == set(nights[:7][-len(set(trains["cutoff_time"])) :])
-            assert trains["cutoff_time"].nunique() == pytest.approx(7 * share, abs=1)
+def test_a_share_of_the_persons_has_all_rows_of_each_and_is_part_of_a_larger_share():
+    persons = pd.Series(np.repeat([f"p{i}" for i in range(400)], 3))
+    tenth, half = (families.drawn(persons, share, "among few") for share in (0.1, 0.5))
+    assert (tenth.reshape(-1, 3) == tenth.reshape(-1, 3)[:, :1]).all()
+    assert (half[tenth]).all()
+    assert half.mean() == pytest.approx(0.5, abs=0.08)
+    assert (half & families.drawn(persons, 0.5, "held out")).mean() == pytest.approx(0.25, abs=0.08)  # another draw
+    rows = pd.DataFrame({"person_id": persons})
+    assert len(families.few(rows)) == len(rows)
 
 
 def test_without_logs_or_with_an_unknown_protocol_it_says_what_it_needs(monkeypatch, tmp_path, capsys):
@@ -150,13 +140,17 @@ def test_what_was_found_before_is_not_run_again(monkeypatch, tmp_path, capsys):
     (tmp_path / "kept" / "cost.json").write_text(json.dumps(COST))
     for name in protocols.PROTOCOLS:
         (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(WAIT if "wait" in name else FULL))
-    for name in protocols.HOLDINGS:
+    for name in holdings.HOLDINGS:
         (tmp_path / "kept" / f"{name}.json").write_text(json.dumps(HELD))
     main([])
     page = capsys.readouterr().out
     assert page.count("s of CPU") == len(protocols.PROTOCOLS)
-    assert page.count("go on alike 60.0% of the time") == len(protocols.HOLDINGS)
-    assert "| random forest, all of them |  |  | 0.7000 | 0.8000 |" in page
+    assert page.count("go on alike 60.0% of the time") == len(holdings.HOLDINGS)
+    assert "| random forest, 1,234 rows |  |  | 0.7000 | 0.8000 |" in page
+    assert "| logistic, with hindsight |  |  | 0.7000 | 0.8000 |" in page
+    assert "| ours, 80% of the persons (9) | 0.5000 | 1.0000 | 0.5000 | 1.0000 |" in page
+    assert "| ours, 100% of the persons (11) |  |  | 0.5000 | 1.0000 |" in page
+    assert "| ours, were it right |  |  | 0.6000 [0.5000, 0.7000] | 0.6000 [0.5000, 0.7000] |" in page
 
 
 COST = cost.measure(500)
@@ -167,10 +161,17 @@ FULL = FOUND | {
     },
     "gate": {"reigning": "recency"},
 }
+JUDGED = {"accuracy": 0.5, "log_loss": 1.0}
 HELD = {
     "target": "next_stage",
-    "curve": [{"share": 0.8, "n_persons": 9, **{k: {"accuracy": 0.5, "log_loss": 1.0} for k in ("held_out", "test")}}],
+    "curve": [
+        {"share": 0.8, "n_persons": 9, "held_out": JUDGED, "test": JUDGED},
+        {"share": 1.0, "n_persons": 11, "test": JUDGED},
+    ],
     "families": {n: {"accuracy": 0.7, "log_loss": 0.8} for n in ("logistic", "random forest")},
+    "n_named": 1234,
+    "hindsight": {"logistic": {"accuracy": 0.7, "log_loss": 0.8}},
+    "right": {m: {"mean": 0.6, "low": 0.5, "high": 0.7} for m in JUDGED},
     "twins": {"share": 0.9, "alike": 0.6, "at_most": 0.77, "accuracy": 0.7},
 }
 WAIT = FOUND | {
@@ -205,9 +206,9 @@ def test_no_rule_beats_the_bound_of_twins():
     n_contexts, n_cases, chances = 40, 60, rng.dirichlet(np.full(4, 0.5), 40)
     best = chances.max(axis=1).mean()
     alike = (chances**2).sum(axis=1).mean()
-    assert best <= ceilings.at_most(alike, 4) < best + 0.1
-    assert ceilings.at_most(1.0, 4) == 1
-    assert ceilings.at_most(0.25, 4) == pytest.approx(0.25)  # nobody can tell, and there are four
+    assert best <= twins.at_most(alike, 4) < best + 0.1
+    assert twins.at_most(1.0, 4) == 1
+    assert twins.at_most(0.25, 4) == pytest.approx(0.25)  # nobody can tell, and there are four
     drawn = np.array([rng.choice(4, n_cases, p=p) for p in chances])
     counts = np.stack([(drawn == k).sum(axis=1) for k in range(4)], axis=1)
     seen = (counts * (counts - 1)).sum() / (n_contexts * n_cases * (n_cases - 1))
@@ -220,16 +221,85 @@ def test_sequences_are_those_of_the_whole_case_so_far():
         "prefix_length": [2, 1, 1, 2, 1],
         "stage": ["y", "x", "x", "y", "xy"],
     })  # fmt: skip
-    found = ceilings._sequences(rows).set_index(["person_id", "prefix_length"])["sequence"]
+    found = twins.sequences(rows).set_index(["person_id", "prefix_length"])["sequence"]
     assert found["a", 2] == found["b", 2] != found["a", 1] == found["b", 1]
     assert found["c", 1] not in {found["a", 1], found["a", 2]}
 
 
+def test_a_wait_is_drawn_from_those_of_its_span():
+    spans = waits.Spans(np.arange(2400) / 100)
+    drawn = spans.draw(np.repeat([0, 23], 50), np.random.default_rng(1))
+    assert (drawn[:50] >= 0).all() and (drawn[:50] < 1.01).all() and drawn[:50].std() > 0.1
+    assert (drawn[50:] >= 22.9).all()
+
+
+FEW = {"random forest": lambda: RandomForestClassifier(30, min_samples_leaf=20, random_state=0)}
+
+
+@pytest.fixture(scope="module")
+def buyers():
+    """Points of planted persons at four weekly nights, the last of which tests."""
+    features, truth = planted.tables()
+    settings = settings_of("cdnow", Path())
+    groups = settings.features.model_copy(update={"groups": list(planted.GROUPS)})
+    return Points(features, truth, planted.CATALOGUE, settings.model_copy(update={"features": groups}))
+
+
+def test_limits_of_churn_are_looked_for(buyers, monkeypatch):
+    monkeypatch.setattr(families, "FAMILIES", FEW)
+    monkeypatch.setattr(ceilings, "SHARES", (0.4,))
+    question = ceilings.Labels(buyers, "churn")
+    found = ceilings.explore(question)
+    some, every = found["curve"]
+    assert 0 < some["n_persons"] < every["n_persons"] == question.persons.nunique()
+    assert set(some["held_out"]) == set(some["test"]) == {"auc", "log_loss", "ece"}
+    assert "held_out" not in every
+    assert set(found["families"]) == {"logistic", "random forest"}
+    assert set(found["hindsight"]) == {"trees like ours", "logistic", "random forest"}
+    assert found["families"]["logistic"]["auc"] > 0.6
+    assert all(v["low"] < v["mean"] < v["high"] for v in found["right"].values())
+    assert "twins" not in found
+
+
+def test_who_learns_is_not_judged_and_nobody_who_tests_learns(buyers):
+    question = ceilings.Labels(buyers, "churn")
+    some, others = set(question.persons[:20]), set(question.persons[20:])
+    held_out = question.held_out(some)
+    assert set(held_out["person_id"]) <= some
+    assert set(held_out["cutoff_time"]).isdisjoint(question.test["cutoff_time"])
+    dealt = question._dealt(others, "train", "other").truth
+    learns = dealt[dealt["fold"] == "train"]
+    assert set(learns["person_id"]) <= others
+    assert set(learns["cutoff_time"]).isdisjoint(question.test["cutoff_time"])
+
+
+def test_forecasts_that_are_right_are_judged_as_the_truth_would_judge_them(buyers):
+    question = ceilings.Labels(buyers, "churn")
+    silent = np.full(len(question.test), 0.3)
+    half = len(silent) // 2
+    silent[:half] = 0.6
+    found = ceilings.right(question, np.column_stack([1 - silent, silent]))
+    entropy = [-(p * np.log(p) + (1 - p) * np.log(1 - p)) for p in silent]
+    assert found["log_loss"]["mean"] == pytest.approx(np.mean(entropy), abs=0.01)
+    above = 0.6 * 0.7 / (0.6 * 0.7 + 0.4 * 0.3)  # of pairs with one of each outcome and forecasts that differ
+    same = 0.5 * (0.6 * 0.4 + 0.3 * 0.7)
+    apart = 0.5 * (0.6 * 0.7 + 0.4 * 0.3)
+    assert found["auc"]["mean"] == pytest.approx((apart * above + same * 0.5) / (apart + same), abs=0.02)
+
+
+def test_silence_learnt_within_fewer_days_is_carried_on_at_one_rate(buyers):
+    question = ceilings.Labels(buyers, "churn", known_days=buyers.horizons.judged / 2)
+    rows = question.named
+    assert (rows["observed_days"] >= question.known_days).all()
+    model = DummyClassifier(strategy="prior").fit(rows, rows["label"].astype(str))
+    p = model.predict_proba(rows[:1])[0, 1]
+    assert question.forecast(model, rows[:1], False)[0] == pytest.approx([1 - p**2, p**2])
+    assert question.forecast(model, rows[:1], True)[0] == pytest.approx([1 - p, p])
+
+
 @pytest.mark.slow
 def test_limits_are_looked_for_on_the_rows_that_ours_is_judged_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        ceilings, "FAMILIES", {"random forest": lambda: RandomForestClassifier(30, min_samples_leaf=20, random_state=0)}
-    )
+    monkeypatch.setattr(families, "FAMILIES", FEW)
     points, test, p, classes = known_laws.chain_points(tmp_path)
     few = points.rows["person_id"].unique()[::4]
     points = replace(
@@ -238,11 +308,12 @@ def test_limits_are_looked_for_on_the_rows_that_ours_is_judged_on(tmp_path, monk
     is_few = test["person_id"].isin(few).to_numpy()
     y = np.searchsorted(classes, test.loc[is_few, "label"].astype(str))
     best = -np.log(p[is_few][np.arange(len(y)), y]).mean()
-    found = ceilings.explore(points, "next_stage")
+    found = ceilings.explore(ceilings.Labels(points, "next_stage"))
     assert found["twins"]["at_most"] > (p[is_few].argmax(axis=1) == y).mean() - 0.02  # by luck, on these rows
     assert [c["n_persons"] for c in found["curve"]] == sorted(c["n_persons"] for c in found["curve"])
     losses = [found["curve"][-1]["test"]["log_loss"], *(f["log_loss"] for f in found["families"].values())]
     assert best - 0.002 < min(losses) < best * 1.03
+    assert min(f["log_loss"] for f in found["hindsight"].values()) > best - 0.01  # nobody beats the law
 
 
 def test_the_interval_of_a_difference_is_over_persons():
@@ -257,8 +328,7 @@ def test_the_chances_of_the_markov_brand_are_chances():
 
 
 @pytest.mark.slow
-def test_nobody_beats_who_knows_the_law(tmp_path, monkeypatch):
-    monkeypatch.setattr(known_laws, "learning_curve", lambda points: [])  # a table of the page, and most of the time
+def test_nobody_beats_who_knows_the_law(tmp_path):
     for judge in (known_laws.judge_buyers, known_laws.judge_chain):
         found = judge(tmp_path)
         models = found["models"]

@@ -92,3 +92,21 @@ def test_a_horizon_that_no_test_row_was_watched_for_is_not_judged():
     )
     found = at_every_horizon(features, targets, planted.CATALOGUE, churn, ["recency"], horizons, n_bins=5, **HOW)
     assert found[1] == {"days": 90, "n": 0, "n_silent": 0}
+
+
+def test_a_horizon_that_no_training_row_was_watched_for_is_judged_beside_bg_nbd_alone():
+    features, targets = planted.tables()
+    targets = targets.assign(observed_days=np.where(targets["fold"] == "test", 90.0, 40.0))
+    targets = targets.assign(
+        return_days=targets["return_days"].where(targets["return_days"] < targets["observed_days"])
+    )
+    horizons = Horizons(30, (30, 90))
+    churn = models.train(
+        *(features, targets, planted.CATALOGUE, "churn", "hazard", {"n_estimators": 20}, planted.GROUPS, 7),
+        horizons=horizons,
+    )
+    baselines = ["recency", "bg_nbd"]
+    found = at_every_horizon(features, targets, planted.CATALOGUE, churn, baselines, horizons, n_bins=5, **HOW)
+    assert [set(h["models"]) for h in found] == [{"hazard", *baselines}, {"hazard", "bg_nbd"}]
+    assert found[1]["best_baseline"] == "bg_nbd"
+    assert found[1]["difference"]["low"] < found[1]["difference"]["value"] < found[1]["difference"]["high"]

@@ -5,7 +5,7 @@ Each protocol runs in a process of its own. What was found is kept in the folder
 out.
 `make benchmark-skill ARGS="cdnow helpdesk"` runs some again, and `ARGS=--all` all of them; `cost` is the time that
 training and scoring take, on WAYMARK_BENCHMARK_POINTS points (a million by default), and those that begin with `holds_`
-look for the limits of a log: learning curves, other families of models, and a bound for all of them.
+look for the limits of a log: learning curves, other families of models, hindsight, and bounds for all of them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import sys
 from pathlib import Path
 
 from skill.cost import measure
+from skill.holdings import HOLDINGS
 from skill.page import machine, show
-from skill.protocols import HOLDINGS, PROTOCOLS
+from skill.protocols import PROTOCOLS
 
 KEPT = "data/benchmark-skill"
 COST = "cost"
@@ -56,8 +57,15 @@ def run_one(name: str, logs: Path, file: Path) -> None:
         found = dict({**PROTOCOLS, **HOLDINGS}[name].run(logs))
         used = resource.getrusage(resource.RUSAGE_SELF)
         found |= {"cpu_seconds": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}
+    found |= {"commit": commit()}
     file.with_suffix(".new").write_text(json.dumps(found, indent=1))
     file.with_suffix(".new").replace(file)
+
+
+def commit() -> str:
+    """Return the commit of this code, `-dirty` where it was changed since."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from skill.judging import compare, test_rows, train, with_mean
-from skill.learning import learning_curve
 from skill.logs import Points, describe, settings_of
 from waymark import promotion, schema
 from waymark.bgnbd import p_none
@@ -57,8 +56,7 @@ def judge_buyers(logs: Path) -> dict[str, Any]:
     T, t_x = ((later - seen["min"]) / pd.Timedelta(days=1) for later in (cutoff, seen["max"]))
     silent = p_none(LAW, seen["count"].to_numpy() - 1.0, t_x.to_numpy(), T.to_numpy(), HORIZON)
     bayes = np.column_stack([1 - silent, silent])
-    found = _judge(points, "churn", _train(points, "churn"), test, bayes, ["active", "silent"])
-    return found | {"learning": learning_curve(points)}
+    return _judge(points, "churn", _train(points, "churn"), test, bayes, ["active", "silent"])
 
 
 def judge_chain(logs: Path) -> dict[str, Any]:

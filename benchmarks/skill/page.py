@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from skill.protocols import HOLDINGS, PROTOCOLS, Protocol
+from skill.ceilings import N_DRAWS, N_FOLDS
+from skill.families import MOST_ROWS
+from skill.holdings import HOLDINGS
+from skill.protocols import PROTOCOLS, Protocol
 
 HEAD = """\
 | log | test rows | ours | best baseline | difference in {loss} | published | goal | reached |
 | --- | ---: | --- | --- | --- | --- | --- | --- |"""
+WHAT_HELD = (
+    "Where a goal was missed: is it the model, or the data? Each table asks five things; no row that tests chose any.",
+    "",
+    "- *ours, x %*: do more persons help? Ours learnt from ever more of them, judged on a fifth that it never saw (the",
+    "  newest cases, or a draw of customers) and on the test rows.",
+    "- *families, n rows*: do others see more? With settings that no log was asked for, on the same features and rows,",
+    f"  those of some persons where there are more than {MOST_ROWS:,}.",
+    "- *with hindsight*: could the features have told, had the future been known? Families learnt from the labels of",
+    f"  other test persons ({N_FOLDS} folds), which nobody had. A goal that these miss as well is not missed by drift.",
+    "- *were it right*: what forecasts like ours reach where they are the truth: mean and 95 % of "
+    f"{N_DRAWS} draws of outcomes",
+    "  from them. It bounds no model that knows more; but within it, these rows cannot tell ours from the truth.",
+    "- *Twins*, below tables of cases: how often anybody can be right who sees the sequence of activities alone.",
+)
 NAMES = {"log_loss": "log loss", "ece": "ECE", "auc": "AUC", "accuracy": "acc.", "mae": "MAE"}
 
 
@@ -20,7 +38,7 @@ def show(kept: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None, 
     found = {name: result for name, result in kept.items() if name in PROTOCOLS}
     held = {HOLDINGS[name].title: result for name, result in kept.items() if name in HOLDINGS}
     lines = [
-        f"Measured {machine['date']} on {machine['machine']}.",
+        f"Measured {machine['date']} on {machine['machine']}, at commit {_commits(kept)}.",
         "",
         HEAD.format(loss="log loss (or days)"),
         *(_line(PROTOCOLS[name], result) for name, result in found.items()),
@@ -31,7 +49,6 @@ def show(kept: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None, 
         "",
         *(_held(held) if held else ()),
         *(() if cost is None else _cost(cost)),
-        *_more_data(found),
         "## Every model",
         "",
         *(part for name, result in found.items() for part in _all(PROTOCOLS[name], result)),
@@ -40,61 +57,40 @@ def show(kept: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any] | None, 
 
 
 def _held(held: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what the data hold: learning curves, other families, and the bounds of twins."""
-    lines = [
+    """Return what the data hold: learning curves, other families, and bounds."""
+    return [
         "## What the data hold",
         "",
-        "Ours with ever more of the persons that train, judged on the newest fifth of those and on the test rows; and"
-        " other families of models on all that train, with settings that no log was asked for.",
+        *WHAT_HELD,
         "",
+        *(line for title, h in held.items() for line in _limits(title, h)),
     ]
-    for title, found in held.items():
-        metrics = list(found["families"]["logistic"])
-        heads = [f"{NAMES[m]}, {rows}" for rows in ("held out", "test") for m in metrics]
-        lines += [f"| {title} | {' | '.join(heads)} |", f"| --- | {' | '.join('---:' for _ in heads)} |"]
-        for point in found["curve"]:
-            values = [point[rows][m] for rows in ("held_out", "test") for m in metrics]
-            words = f"ours, {point['share']:.0%} of those that train ({point['n_persons']:,})"
-            lines.append(f"| {words} | {' | '.join(f'{v:.4f}' for v in values)} |")
-        for name, values in found["families"].items():
-            empty = " | ".join("" for _ in metrics)
-            lines.append(f"| {name}, all of them | {empty} | {' | '.join(f'{values[m]:.4f}' for m in metrics)} |")
-        lines.append("")
-        if twins := found.get("twins"):
-            lines += [
-                f"{twins['share']:.1%} of the test rows have the sequence of another case. Two such cases go on alike"
-                f" {twins['alike']:.1%} of the time, so nobody who sees the sequence alone can be right more often than"
-                f" {twins['at_most']:.1%} there; ours, which sees more, is {twins['accuracy']:.1%} of the time.",
-                "",
-            ]
-    return lines
 
 
-def _more_data(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Set the model learnt from shares of the data side by side, and beside it what luck of the test rows does."""
-    shown = {name: result for name, result in found.items() if "learning" in result}
-    if not shown:
-        return []
-    lines = [
-        "## What more data would give",
-        "",
-        "The hazard learnt from some of the persons, or of the nights, on the same test rows. The interval of all is",
-        "over samples of the test persons: what differs by less, this test cannot tell apart. Other families of",
-        "models on the same rows are below.",
-        "",
+def _limits(title: str, found: Mapping[str, Any]) -> list[str]:
+    metrics = list(found["right"])
+    heads = [f"{NAMES[m]}, {rows}" for rows in ("held out", "test") for m in metrics]
+    named = f"{found['n_named']:,} rows"
+    cells = [
+        *(
+            (f"ours, {c['share']:.0%} of the persons ({c['n_persons']:,})", c.get("held_out"), c["test"])
+            for c in found["curve"]
+        ),
+        *((f"{name}, {named}", None, values) for name, values in found["families"].items()),
+        *((f"{name}, with hindsight", None, values) for name, values in found["hindsight"].items()),
     ]
-    for name, result in shown.items():
+    lines = [f"| {title} | {' | '.join(heads)} |", f"| --- | {' | '.join('---:' for _ in heads)} |"]
+    for words, *parts in cells:
+        lines.append(f"| {words} | {' | '.join(f'{p[m]:.4f}' if p else '' for p in parts for m in metrics)} |")
+    luck = [f"{v['mean']:.4f} [{v['low']:.4f}, {v['high']:.4f}]" for v in found["right"].values()]
+    lines += [f"| ours, were it right | {' | '.join([*('' for _ in luck), *luck])} |", ""]
+    if twins := found.get("twins"):
         lines += [
-            f"| {PROTOCOLS[name].title} | share | training rows | log loss | AUC |",
-            "| --- | ---: | ---: | ---: | ---: |",
+            f"{twins['share']:.1%} of the test rows have the sequence of another case. Two such cases go on alike"
+            f" {twins['alike']:.1%} of the time, so nobody who sees the sequence alone can be right more often than"
+            f" {twins['at_most']:.1%} there; ours, which sees more, is {twins['accuracy']:.1%} of the time.",
+            "",
         ]
-        for part in result["learning"]:
-            values = [f"{part[k]:.4f}" for k in ("log_loss", "auc")]
-            if part["of"] == "all":
-                bounds = (result["interval"][k] for k in ("log_loss", "auc"))
-                values = [f"{v} [{b['low']:.4f}, {b['high']:.4f}]" for v, b in zip(values, bounds, strict=True)]
-            lines.append(f"| {part['of']} | {part['share']:g} | {part['n']:,} | {' | '.join(values)} |")
-        lines.append("")
     return lines
 
 
@@ -112,10 +108,18 @@ def _cost(cost: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _commits(kept: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the commit of all that was found, or each with the rows that are of it."""
+    by: dict[str, list[str]] = {}
+    for name, found in kept.items():
+        by.setdefault(found.get("commit", "unknown"), []).append(name)
+    return next(iter(by)) if len(by) == 1 else "; ".join(f"{c} ({', '.join(names)})" for c, names in by.items())
+
+
 def machine() -> dict[str, str]:
     """Return when and where it was measured."""
-    when = f"{datetime.now(UTC):%Y-%m-%d}"
-    return {"date": when, "machine": f"{platform.machine()}, Python {platform.python_version()}"}
+    kind = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": kind}
 
 
 def _line(protocol: Protocol, found: Mapping[str, Any]) -> str:

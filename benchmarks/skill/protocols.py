@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skill import ceilings, known_laws, midnights, purchases, waits
+from skill import known_laws, midnights, purchases, waits
 from skill.judging import judge
-from skill.learning import learning_curve
-from skill.logs import read
+from skill.logs import Points, read
 
 Found = dict[str, Any]
 
@@ -88,38 +87,53 @@ OTHER_BY_NIGHT = {
     "targets": {"end_of_case": "excluded", "horizon_days": 14},
     "split": {"kind": "cutoffs", "step_days": 1, "n_train": 60, "n_test": 14},
 }
+RETAIL_CUTOFFS = {283: "2011-09-09", 313: "2011-10-09", 343: "2011-11-08"}
 MIDNIGHTS = (
     "completed work items (W_); a point for each case and midnight (UTC) that has an item behind and one to come; what"
     " comes next, whenever it does; the newest 20 % of the nights test; points whose next item came before those train"
 )
 
 
-def next_activity(source: str, folder: str, **changed: Any) -> Callable[[Path], Found]:
-    """Return what judges the forecast of the next stage."""
-    return lambda logs: judge(read(source, logs / folder, **changed), "next_stage")
+def points_of(source: str, folder: str, **changed: Any) -> Callable[[Path], Points]:
+    """Return what reads the points of a log."""
+    return lambda logs: read(source, logs / folder, **changed)
 
 
-def churn(source: str, cutoff: str, **changed: Any) -> Callable[[Path], Found]:
-    """Return what judges the forecast of silence at one cut-off."""
-    changed = {"split": {"test_cutoffs": [cutoff]}, **changed}
-
-    def run(logs: Path) -> Found:
-        points = read(source, logs / source, **changed)
-        return judge(points, "churn") | {"learning": learning_curve(points)}
-
-    return run
+def at(source: str, cutoff: str, **changed: Any) -> Callable[[Path], Points]:
+    """Return what reads the points of a log that is tested at one cut-off."""
+    return points_of(source, source, split={"test_cutoffs": [cutoff]}, **changed)
 
 
-def retail(day: int, cutoff: str, days: int, rfm: float, bg_nbd: float, **changed: Any) -> Protocol:
+def judging(points: Callable[[Path], Points], target: str) -> Callable[[Path], Found]:
+    """Return what judges forecasts of the points of a log."""
+    return lambda logs: judge(points(logs), target)
+
+
+def retail(day: int, days: int, rfm: float, bg_nbd: float, points: Callable[[Path], Points]) -> Protocol:
     """Return one cut-off of Online Retail."""
+    cutoff = RETAIL_CUTOFFS[day]
     return Protocol(
         f"online_retail, {days} days at day {day}",
         f"customers with an order before {cutoff}; weekly cut-offs whose {days} days had passed by then train",
         f"RFM logistic AUC {rfm}, BG/NBD {bg_nbd}",
         (Ahead("auc"), Ahead(), Goal("ece", at_most=0.015)),
-        churn("online_retail", cutoff, targets={"horizon_days": days}, **changed),
+        judging(points, "churn"),
     )
 
+
+POINTS: dict[str, Callable[[Path], Points]] = {
+    "bpi_12_w": points_of("tax2017_bpi_12_w", "tax2017"),
+    "bpi_12_w_end": points_of("tax2017_bpi_12_w", "tax2017", **CANDIDATE),
+    "helpdesk": points_of("tax2017_helpdesk", "tax2017"),
+    "helpdesk_end": points_of("tax2017_helpdesk", "tax2017", **CANDIDATE),
+    "bpic2012": points_of("bpic2012", "bpic2012"),
+    "bpi_12_w_other": points_of("tax2017_bpi_12_w", "tax2017", **OTHER_BY_NIGHT),
+    "retail_90": at("online_retail", RETAIL_CUTOFFS[283], targets={"horizon_days": 90}),
+    "retail_30_a": at("online_retail", RETAIL_CUTOFFS[313], targets={"horizon_days": 30}),
+    "retail_30_b": at("online_retail", RETAIL_CUTOFFS[343], targets={"horizon_days": 30}),
+    "cdnow": purchases.read_cdnow,
+    "complete_journey": at("complete_journey", "2017-11-05"),
+}
 
 PROTOCOLS: dict[str, Protocol] = {
     "bpi_12_w": Protocol(
@@ -127,28 +141,28 @@ PROTOCOLS: dict[str, Protocol] = {
         f"{ACTIVITIES}, and no candidate",
         "LSTM .7600 (Tax et al. 2017); repeat-last .786, order-1 chain .787",
         (Goal("accuracy", at_least=0.80), Goal("log_loss", at_most=0.50), Ahead()),
-        next_activity("tax2017_bpi_12_w", "tax2017"),
+        judging(POINTS["bpi_12_w"], "next_stage"),
     ),
     "bpi_12_w_end": Protocol(
         "tax2017 bpi_12_w, the end a candidate",
         f"{ACTIVITIES}, but a candidate",
         "as above; the chain never says `end`",
         (Goal("accuracy", at_least=0.80), Goal("log_loss", at_most=0.50), Ahead()),
-        next_activity("tax2017_bpi_12_w", "tax2017", **CANDIDATE),
+        judging(POINTS["bpi_12_w_end"], "next_stage"),
     ),
     "helpdesk": Protocol(
         "tax2017 helpdesk, next activity",
         f"{ACTIVITIES}, and no candidate",
         "LSTM .7123 (Tax et al. 2017); order-1 chain .7255",
         (Goal("accuracy", at_least=0.755), Ahead()),
-        next_activity("tax2017_helpdesk", "tax2017"),
+        judging(POINTS["helpdesk"], "next_stage"),
     ),
     "helpdesk_end": Protocol(
         "tax2017 helpdesk, the end a candidate",
         f"{ACTIVITIES}, but a candidate",
         "LSTM .7123 (Tax et al. 2017); order-1 chain .6934",
         (Goal("accuracy", at_least=0.72), Ahead()),
-        next_activity("tax2017_helpdesk", "tax2017", **CANDIDATE),
+        judging(POINTS["helpdesk_end"], "next_stage"),
     ),
     "helpdesk_wait": Protocol(
         "tax2017 helpdesk, days to the next event",
@@ -169,7 +183,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "COMPLETE events only, the earliest 80 % of the cases train, every prefix tests, the end is scored",
         "back-off chain .765",
         (Goal("accuracy", at_least=0.81), Goal("log_loss", at_most=0.85, of="back_off"), Ahead()),
-        next_activity("bpic2012", "bpic2012"),
+        judging(POINTS["bpic2012"], "next_stage"),
     ),
     "bpi_12_w_nights": Protocol(
         "bpic2012, work items at every midnight",
@@ -191,11 +205,11 @@ PROTOCOLS: dict[str, Protocol] = {
         " or `stay`, of cases active in the last 30 days and again in those 14; the 60 midnights before train",
         "none",
         (Goal("ece", at_most=0.01), Ahead()),
-        next_activity("tax2017_bpi_12_w", "tax2017", **OTHER_BY_NIGHT),
+        judging(POINTS["bpi_12_w_other"], "next_stage"),
     ),
-    "retail_90": retail(283, "2011-09-09", 90, 0.734, 0.733),
-    "retail_30_a": retail(313, "2011-10-09", 30, 0.725, 0.724),
-    "retail_30_b": retail(343, "2011-11-08", 30, 0.736, 0.737),
+    "retail_90": retail(283, 90, 0.734, 0.733, POINTS["retail_90"]),
+    "retail_30_a": retail(313, 30, 0.725, 0.724, POINTS["retail_30_a"]),
+    "retail_30_b": retail(343, 30, 0.736, 0.737, POINTS["retail_30_b"]),
     "cdnow": Protocol(
         "cdnow sample, 39 weeks after 39 weeks",
         "2,357 customers, any purchase in weeks 40 to 78; at the cut-off no label is known, only what happened so far",
@@ -208,7 +222,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "households with a basket; weekly cut-offs whose 28 days had passed by 2017-11-05 train",
         "RFM logistic AUC .825, BG/NBD .820",
         (Goal("auc", at_least=0.84), Ahead()),
-        churn("complete_journey", "2017-11-05"),
+        judging(POINTS["complete_journey"], "churn"),
     ),
     "known_buyers": Protocol(
         "simulated buyers of a known law",
@@ -224,31 +238,5 @@ PROTOCOLS: dict[str, Protocol] = {
         "log loss of `bayes`; the chain should stay unbeaten",
         (Goal("log_loss", at_most=1.02, of="bayes"), Kept()),
         known_laws.judge_chain,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Holding:
-    """A log whose limits are looked for."""
-
-    title: str
-    run: Callable[[Path], Found]  # given the folder of logs
-
-
-def holds(source: str, folder: str) -> Callable[[Path], Found]:
-    """Return what looks for the limits of the next stage of a log."""
-    return lambda logs: ceilings.explore(read(source, logs / folder), "next_stage")
-
-
-HOLDINGS: dict[str, Holding] = {
-    "holds_helpdesk": Holding(PROTOCOLS["helpdesk"].title, holds("tax2017_helpdesk", "tax2017")),
-    "holds_bpi_12_w": Holding(PROTOCOLS["bpi_12_w"].title, holds("tax2017_bpi_12_w", "tax2017")),
-    "holds_bpic2012": Holding(PROTOCOLS["bpic2012"].title, holds("bpic2012", "bpic2012")),
-    "holds_helpdesk_wait": Holding(
-        PROTOCOLS["helpdesk_wait"].title, lambda logs: waits.explore(logs, "tax2017_helpdesk")
-    ),
-    "holds_bpi_12_w_wait": Holding(
-        PROTOCOLS["bpi_12_w_wait"].title, lambda logs: waits.explore(logs, "tax2017_bpi_12_w")
     ),
 }

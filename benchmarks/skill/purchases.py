@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from skill.judging import compare, train, with_mean
-from skill.learning import learning_curve
 from skill.logs import Points, describe, settings_of
 from waymark import models
 from waymark.bgnbd import BGNBD
@@ -31,8 +30,7 @@ def judge_cdnow(logs: Path) -> dict[str, Any]:
     predictions = with_mean({name: np.column_stack([1 - silent, silent]) for name, silent in p.items()})
     y = (test["label"] == "silent").to_numpy(int)
     baselines = ["bg_nbd", "recency"]
-    found = compare("churn", y, predictions, test["person_id"], "hazard", baselines, len(points.rows) - len(test))
-    return found | {"learning": learning_curve(points)}
+    return compare("churn", y, predictions, test["person_id"], "hazard", baselines, len(points.rows) - len(test))
 
 
 def read_cdnow(logs: Path) -> Points:

@@ -6,7 +6,7 @@ of training in each. The median of what they say is the forecast.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import pandas as pd
 from lightgbm import LGBMRegressor, early_stopping
 from sklearn.base import ClassifierMixin
 
-from skill.ceilings import HELD_OUT, SHARES, drawn, others
 from skill.judging import train
 from skill.logs import Points, read
 from waymark import models
 from waymark.catalogue import in_groups
-from waymark.evaluation import rounded
+from waymark.estimators import Logistic
+from waymark.evaluation import aligned, rounded
 from waymark.metrics import interval
 
 LONGEST = 3650  # days: no wait of these logs is longer, so that all are watched to their end
@@ -43,6 +43,11 @@ class Spans:
         """Return the name of the span that each wait ends in."""
         return self.names[np.searchsorted(self.ends, days)]
 
+    def draw(self, span: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw a wait of each span, (n,)."""
+        waits, first = np.concatenate(self.days), np.cumsum([0, *(len(w) for w in self.days)])
+        return waits[rng.integers(first[span], first[span + 1])]
+
     def median(self, p: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         """Return the median wait of each row: p (n, n_classes), the probability that it ends in each span."""
         until = np.cumsum(p, axis=1)
@@ -53,14 +58,67 @@ class Spans:
         return np.array([w[min(int(len(w) * at), len(w) - 1)] for w, at in zip(waits, part, strict=True)])
 
 
+class Waits:
+    """The days until the next event, asked of the points of a log, as `ceilings.Question` is."""
+
+    target = "wait"
+
+    def __init__(self, logs: Path, source: str) -> None:
+        """Read the log."""
+        self.points, fit, test = _rows(logs, source)
+        self.spans = Spans(fit["return_days"].to_numpy(float))
+        self.named, self.test = (
+            rows.assign(label=self.spans.of(rows["return_days"].to_numpy(float))) for rows in (fit, test)
+        )
+        self.after = self.test
+        self.begun = fit.groupby("person_id")["split_rank"].min()
+        self.persons = pd.Series(self.begun.index)
+
+    def ours(self, persons: Collection[str]) -> ClassifierMixin:
+        """Train ours on some persons."""
+        return models.fit(self.trees(), self.held_out(persons))
+
+    def held_out(self, persons: Collection[str]) -> pd.DataFrame:
+        """Return the rows of some persons."""
+        return self.named[self.named["person_id"].isin(persons)]
+
+    def logistic(self) -> Logistic:
+        """Return a new logistic model of the features."""
+        cfg = self.points.settings
+        return models.make("logistic", {}, self.points.catalogue, cfg.seed, cfg.features.groups)
+
+    def trees(self) -> ClassifierMixin:
+        """Return new trees with the settings of ours."""
+        return _ours(self.points)
+
+    def forecast(self, model: ClassifierMixin, rows: pd.DataFrame, is_ours: bool) -> np.ndarray:
+        """Return the probability of each span, (n, n_spans)."""
+        return aligned(model, rows, self.spans.names)
+
+    def judge(self, forecast: np.ndarray, rows: pd.DataFrame) -> dict[str, float]:
+        """Return the mean absolute error of the medians."""
+        return {"mae": float(np.abs(self.spans.median(forecast, self.spans.names) - rows["return_days"]).mean())}
+
+    def draw(self, forecast: np.ndarray, rng: np.random.Generator) -> Callable[[], dict[str, float]]:
+        """Draw the span of each row from its probabilities, and a wait from those of training in it."""
+        median, until = self.spans.median(forecast, self.spans.names), np.cumsum(forecast, axis=1)[:, :-1]
+
+        def once() -> dict[str, float]:
+            span = (rng.random((len(until), 1)) > until).sum(axis=1)
+            return {"mae": float(np.abs(self.spans.draw(span, rng) - median).mean())}
+
+        return once
+
+
 def judge(logs: Path, source: str) -> dict[str, Any]:
     """Set the medians of ours beside trees on the absolute error, and the median of the last activity."""
-    points, fit, test = _rows(logs, source)
+    asked = Waits(logs, source)
+    points, fit, test = asked.points, asked.named, asked.test
     y = test["return_days"].to_numpy(float)
     by_stage = fit.groupby("stage")["return_days"].median()
     hazard, _ = train(points.at([7, 30, 90]), "churn", "hazard")
     waits = {
-        "lightgbm": _forecast(*_ours(points, fit), test),
+        "lightgbm": asked.spans.median(asked.forecast(asked.ours(asked.persons), test, True), asked.spans.names),
         "lightgbm_l1": _trees(points, fit).predict(_matrix(points, test)).clip(0),
         "hazard_median": hazard.curve(test).return_days([0.5])[:, 0],
         "median_by_activity": by_stage.reindex(test["stage"]).fillna(fit["return_days"].median()).to_numpy(),
@@ -80,26 +138,6 @@ def judge(logs: Path, source: str) -> dict[str, Any]:
     )
 
 
-def explore(logs: Path, source: str) -> dict[str, Any]:
-    """Return the learning curve of ours, and how other families forecast the same rows: see `ceilings`."""
-    points, fit, test = _rows(logs, source)
-    begun = fit.groupby("person_id")["split_rank"].min()
-    is_newest = (begun >= begun.quantile(1 - HELD_OUT)).reindex(fit["person_id"]).to_numpy()
-    held_out, others_of = fit[is_newest], fit[~is_newest]
-    curve = []
-    for share in SHARES:
-        few = others_of[drawn(others_of["person_id"], share / (1 - HELD_OUT))]
-        model, spans = _ours(points, few)
-        errors = {name: _error(model, spans, rows) for name, rows in (("held_out", held_out), ("test", test))}
-        curve.append({"share": share, "n_persons": int(few["person_id"].nunique()), **errors})
-    _, spans = _ours(points, fit)
-    named = fit.assign(label=spans.of(fit["return_days"].to_numpy(float)))
-    groups = points.settings.features.groups
-    logistic = models.fit(models.make("logistic", {}, points.catalogue, points.settings.seed, groups), named)
-    families = {name: _error(model, spans, test) for name, model in others(logistic, named)}
-    return rounded({"target": "wait", "curve": curve, "families": families})
-
-
 def _rows(logs: Path, source: str) -> tuple[Points, pd.DataFrame, pd.DataFrame]:
     """Return the points of a log, and those that train and test with the days until the next event."""
     points = read(source, logs / "tax2017", targets={"horizons_days": [7, 30, 90, LONGEST]})
@@ -111,20 +149,10 @@ def _rows(logs: Path, source: str) -> tuple[Points, pd.DataFrame, pd.DataFrame]:
     return points, rows[rows["fold"] == "train"], rows[rows["fold"] == "test"]
 
 
-def _ours(points: Points, fit: pd.DataFrame) -> tuple[ClassifierMixin, Spans]:
+def _ours(points: Points) -> ClassifierMixin:
     cfg = points.settings
-    spans = Spans(fit["return_days"].to_numpy(float))
     settings = {**cfg.model.of("next_stage").settings, "start_order": 0}
-    model = models.make("lightgbm", settings, points.catalogue, cfg.seed, cfg.features.groups)
-    return models.fit(model, fit.assign(label=spans.of(fit["return_days"].to_numpy(float)))), spans
-
-
-def _forecast(model: ClassifierMixin, spans: Spans, rows: pd.DataFrame) -> np.ndarray:
-    return spans.median(model.predict_proba(rows), model.classes_)
-
-
-def _error(model: ClassifierMixin, spans: Spans, rows: pd.DataFrame) -> dict[str, float]:
-    return {"mae": float(np.abs(_forecast(model, spans, rows) - rows["return_days"]).mean())}
+    return models.make("lightgbm", settings, points.catalogue, cfg.seed, cfg.features.groups)
 
 
 def _columns(points: Points) -> list[str]:

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.base import ClassifierMixin
 
 from waymark import metrics, models
+from waymark.bgnbd import BGNBD
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.hazard import Hazard
@@ -102,7 +103,8 @@ def at_every_horizon(
 ) -> list[dict[str, Any]]:
     """Judge a hazard at each of its horizons, on the test rows that were watched as long, beside the baselines.
 
-    The baselines are fitted anew for each horizon, to the training rows that were watched as long.
+    The baselines are fitted anew for each horizon, to the training rows that were watched as long. Where none was, only
+    BG/NBD is: it learns from histories, and needs no label of anybody who has been active.
 
     Returns
     -------
@@ -126,9 +128,11 @@ def at_every_horizon(
             continue
         test = fill(test, models.columns_of([model]))
         p = {card["name"]: _both(model.survival(test, [days])[:, 0])}
-        names = [name for name in baselines if name != card["name"]] if train["label"].nunique() == 2 else []
-        how_far = Horizons(days, (days,))
+        names, how_far = [name for name in baselines if name != card["name"]], Horizons(days, (days,))
         rivals = {n: models.make(n, {}, catalogue, seed, target="churn", horizons=how_far) for n in names}
+        if train["label"].nunique() < 2:
+            rivals = {n: rival for n, rival in rivals.items() if isinstance(rival, BGNBD)}
+            train = models.training_rows(features, targets, "churn", model)
         needed = models.columns_of(rivals.values())
         train, test = fill(train, needed), fill(test, needed)
         p |= {name: models.fit(rival, train).predict_proba(test) for name, rival in rivals.items()}
