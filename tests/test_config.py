@@ -19,6 +19,7 @@ from waymark.config import Settings, SplitConfig, TargetsConfig, check
 from waymark.errors import InputError
 from waymark.steps.config import compose_settings
 from waymark.steps.config import main as config_step
+from waymark.tracking import chosen_params
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -288,3 +289,14 @@ def test_settings_cannot_be_changed_once_read():
     targets = check(TargetsConfig, {"horizon_days": 7}, "targets")
     with pytest.raises(ValueError, match="frozen"):
         targets.horizon_days = 8
+
+
+def test_what_tells_two_experiments_apart_is_among_the_parameters_that_mlflow_remembers():
+    """Each is another model, or another question or test of the same one."""
+    files = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
+    others = [{"split": {"n_unripe": 2}}, {"split": {"persons": "disjoint"}}, {"targets": {"horizons_days": [14]}}]
+    others += [{"model": {"churn": {"settings": {"num_leaves": 5}}}}]
+    experiments = [compose(model=name) for name in files] + [compose(model="hazard", set=other) for other in others]
+    told = [tuple(sorted((k, str(v)) for k, v in chosen_params(settings).items())) for settings in experiments]
+    assert len(set(told)) == len(experiments)
+    assert {dict(t)["model.churn.name"] for t in told} >= {"hazard", "lightgbm", "logistic", "rfm_logistic"}

@@ -317,24 +317,28 @@ def git(*arguments: str) -> str:
 
 def chosen_params(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that tell experiments apart, flat; the rest is in resolved.yaml, logged as a file."""
-    features, split = settings["features"], settings["split"]
+    features, targets, split, model = (settings[section] for section in ("features", "targets", "split", "model"))
+    churn = model["churn"]
     params = {
         "source": settings["source"]["name"],
         "seed": settings["seed"],
-        "model": settings["model"]["name"],
-        "horizon_days": settings["targets"]["horizon_days"],
-        "churn_event_types": settings["targets"]["churn_event_types"],
-        "end_of_case": settings["targets"]["end_of_case"],
+        "model": model["name"],
+        "model.churn.name": model["name"] if churn is None else churn["name"],
+        "horizon_days": targets["horizon_days"],
+        "horizons_days": targets["horizons_days"],
+        "churn_event_types": targets["churn_event_types"],
+        "end_of_case": targets["end_of_case"],
         "points": features["points"],
         "groups": ",".join(features["groups"]),
         "windows_days": features["windows_days"],
         "half_lives_days": features["half_lives_days"],
         "last_k": features["last_k"],
         "split": split["kind"],
-        "n_train": split["n_train"],
-        "n_test": split["n_test"],
+        "split.persons": split["persons"],
+        **{k: split[k] for k in ("n_train", "n_unripe", "n_test")},
     }
-    return params | {f"model.{k}": v for k, v in settings["model"]["settings"].items()}
+    params |= {f"model.{k}": v for k, v in model["settings"].items()}
+    return params | {f"model.churn.{k}": v for k, v in (churn["settings"] if churn else {}).items()}
 
 
 def flat_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
