@@ -25,6 +25,7 @@ from waymark.inputs import labels
 from waymark.models import END
 
 SHARES = (0.2, 0.4, 0.8)  # of the persons that train; another fifth of them is held out
+MOST_LEARNT = 80_000  # rows; where more train, the shares are of some persons with so many
 HELD_OUT = 0.2
 N_FOLDS = 5  # of the persons that test
 N_DRAWS = 200
@@ -71,10 +72,11 @@ def explore(question: Question) -> dict[str, Any]:
     Returns
     -------
     dict
-        `curve`: ours learnt from ever more persons, judged on others who could have trained and on the test rows, at
-        last from all who train. `families`: others learnt from the same rows, at most `MOST_ROWS` of them.
-        `hindsight`: families learnt from the labels of other test persons, which nobody had. `right`: how ours would be
-        judged, on average and 95 % of the time, if outcomes were drawn from its own forecasts. `twins`: see `twins`.
+        `curve`: ours learnt from ever more persons, judged on others who could have trained and on the test rows.
+        `families`: others learnt from all persons, at most `MOST_ROWS` of their rows. `hindsight`: families learnt from
+        the labels of other test persons, which nobody had; for silence, whose rate drifts. `right`: how the last of the
+        curve would be judged, on average and 95 % of the time, if outcomes were drawn from its own forecasts. `twins`:
+        see `twins`; for cases.
     """
     test = question.test
     curve, model = learning_curve(question)
@@ -87,7 +89,7 @@ def explore(question: Question) -> dict[str, Any]:
         "curve": curve,
         "families": families,
         "n_named": len(few(question.named)),
-        "hindsight": hindsight(question),
+        "hindsight": hindsight(question) if question.target == "churn" else {},
         "right": right(question, question.forecast(model, question.after, True)),
     }
     if isinstance(question, Labels) and question.has_sequences:
@@ -103,15 +105,16 @@ def learning_curve(question: Question) -> tuple[list[dict[str, Any]], Classifier
     else:
         is_out = (begun >= begun.quantile(1 - HELD_OUT)).reindex(persons).to_numpy()
     held_out = question.held_out(set(persons[is_out]))
-    curve = []
-    for share in (*SHARES, 1.0):
-        learn = persons if share == 1 else persons[~is_out & drawn(persons, share / (1 - HELD_OUT), "among few")]
+    curve, most = [], min(1, MOST_LEARNT / len(question.named))
+    for share in (most * share for share in SHARES):
+        learn = persons[~is_out & drawn(persons, share / (1 - HELD_OUT), "among few")]
         model = question.ours(set(learn))
-        point = {"share": share, "n_persons": len(learn)}
-        for name, rows in (("held_out", held_out), ("test", question.test)):
-            if len(rows) and (name, share) != ("held_out", 1):
-                point[name] = question.judge(question.forecast(model, rows, True), rows)
-        curve.append(point)
+        judged = {
+            name: question.judge(question.forecast(model, rows, True), rows)
+            for name, rows in (("held_out", held_out), ("test", question.test))
+            if len(rows)
+        }
+        curve.append({"share": share, "n_persons": len(learn), **judged})
     return curve, model
 
 

@@ -16,20 +16,22 @@ from skill.protocols import PROTOCOLS, Protocol
 HEAD = """\
 | log | test rows | ours | best baseline | difference in {loss} | published | goal | reached |
 | --- | ---: | --- | --- | --- | --- | --- | --- |"""
-WHAT_HELD = (
-    "Where a goal was missed: is it the model, or the data? Each table asks five things; no row that tests chose any.",
-    "",
-    "- *ours, x %*: do more persons help? Ours learnt from ever more of them, judged on a fifth that it never saw (the",
-    "  newest cases, or a draw of customers) and on the test rows.",
-    "- *families, n rows*: do others see more? With settings that no log was asked for, on the same features and rows,",
-    f"  those of some persons where there are more than {MOST_ROWS:,}.",
-    "- *with hindsight*: could the features have told, had the future been known? Families learnt from the labels of",
-    f"  other test persons ({N_FOLDS} folds), which nobody had. A goal that these miss as well is not missed by drift.",
-    "- *were it right*: what forecasts like ours reach where they are the truth: mean and 95 % of "
-    f"{N_DRAWS} draws of outcomes",
-    "  from them. It bounds no model that knows more; but within it, these rows cannot tell ours from the truth.",
-    "- *Twins*, below tables of cases: how often anybody can be right who sees the sequence of activities alone.",
-)
+WHAT_HELD = f"""\
+Where a goal was missed: is it the model, or the data? Each table asks some of these; no row that tests chose any of it.
+
+- *ours, x % of the persons*: do more help? Ours learnt from ever more of them, judged on a fifth that it never saw (the
+  newest cases, or a draw of customers) and on the test rows; from all persons it has the figures above.
+- *families, n rows*: do others see more? With settings that no log was asked for, on the same features and rows, those
+  of some persons where there are more than {MOST_ROWS:,}.
+- *with hindsight*: could the features have told, had the future been known? Families learnt from the labels of other
+  test persons ({N_FOLDS} folds), which nobody had. A goal that these miss as well is not missed by drift.
+- *were it right*: what forecasts like the last of ours reach where they are the truth: mean and 95 % of {N_DRAWS}
+  draws of outcomes from them. It bounds no model that knows more; but within it, these rows cannot tell ours from
+  the truth.
+- *Twins*, below tables of cases: how often anybody can be right who sees the sequence of activities alone.
+
+Where no label of the horizon is known before the test (CDNOW), none is held out, and other families learn silence
+within 180 days, carried on at one rate."""
 NAMES = {"log_loss": "log loss", "ece": "ECE", "auc": "AUC", "accuracy": "acc.", "mae": "MAE"}
 
 
@@ -61,7 +63,7 @@ def _held(held: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         "## What the data hold",
         "",
-        *WHAT_HELD,
+        WHAT_HELD,
         "",
         *(line for title, h in held.items() for line in _limits(title, h)),
     ]
