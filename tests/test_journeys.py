@@ -18,7 +18,8 @@ from random_logs import CUTOFF, future, past
 from waymark import schema
 from waymark.config import JourneyConfig
 from waymark.errors import InputError
-from waymark.journeys import build_journeys
+from waymark.eventlog import read_log
+from waymark.journeys import build_journeys, list_visits
 from waymark.ledger import link_identities
 
 
@@ -156,6 +157,20 @@ def test_a_stage_without_allowed_followers_listed_lets_any_follow():
 def test_the_first_visit_is_neither_a_return_nor_a_detour():
     table = journeys(*days("store complaint"), "bob 2025-01-01 store complaint", "bob 2025-01-02 web view")
     assert not table[["is_regression", "is_reentry", "is_detour"]].any(axis=None)
+
+
+def test_events_of_one_moment_and_unknown_order_are_counted():
+    log = by_hand.events(
+        "ann 2025-01-01 web view",
+        "ann 2025-01-01 web buy",  # nothing says which came first
+        "ann 2025-01-02 web view",
+        "ann 2025-01-02 web view id=again",  # does not matter
+        "ann 2025-01-03 web view seq=1",
+        "ann 2025-01-03 web buy seq=2",
+        "bob 2025-01-03 web view",
+    )
+    found = list_visits(read_log(log, link_identities(log)), SHOP, time("2025-03-01"))
+    assert (found.n_events, found.n_unordered) == (7, 1)
 
 
 def test_nobody_has_no_journey():

@@ -304,6 +304,31 @@ def test_sequence_and_numbers_must_be_numbers(tmp_path):
     assert pd.isna(result.events["num_x"].iloc[0])
 
 
+def test_rows_in_order_keep_their_order_within_a_moment(tmp_path):
+    text = "at,who,what\n2024-01-01,a,start\n2024-01-01,a,decide\n2024-01-01,a,close\n"
+    columns = {"event_time": "at", "customer_id": "who", "event_type": "what"}
+    result = ingest_text(tmp_path, text, columns=columns, rows_in_order=True)
+    assert result.events["event_type"].tolist() == ["start", "decide", "close"]
+    assert result.events["sequence"].tolist() == [2, 3, 4]
+
+
+def test_the_line_of_a_row_in_order_is_nothing_that_it_says(tmp_path):
+    columns = {"event_id": "id", "event_time": "at", "known_time": "known", "customer_id": "who", "event_type": "what"}
+    header, row = "id,at,known,who,what\n", "1,2024-01-01,2024-01-0{},a,start\n"
+    (tmp_path / "a.csv").write_text(header + row.format(1) + row.format(1), encoding="utf-8")
+    text = header + "2,2024-01-01,2024-01-02,a,close\n" + row.format(1) + row.format(3)
+    result = ingest_text(tmp_path, text, "b.csv", columns=columns, rows_in_order=True)
+    assert result.report["duplicates"] == 3
+    assert result.events["superseded_time"].isna().all()
+    assert len(result.rejects) == 0
+
+
+def test_rows_are_ordered_in_one_way(tmp_path):
+    columns = {**COLUMNS, "sequence": "n"}
+    with pytest.raises(InputError, match="rows_in_order both order events of one moment"):
+        ingest_text(tmp_path, HEADER + ANN, columns=columns, rows_in_order=True)
+
+
 def test_too_many_rejects_stop_the_run_and_name_the_worst(tmp_path):
     text = HEADER + ANN * 7 + "3,yesterday,a,d,visit,\n" * 2 + "4,2024-01-01,,,visit,\n"
     with pytest.raises(InputError) as stop:

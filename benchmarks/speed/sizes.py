@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ DISTRIBUTED = ("journeys", "features_score")
 PROFILED = ("ingest", "features_score", "features_train")
 KEPT = tuple(f"data/{name}" for name in ("journeys", "identifiers", "person_changes", "exposure"))
 EVENTS, PLAN, OURS = "data/events.parquet", "data/plan.json", "data/features/score.parquet"
-MANY = 20_000_000  # events; above, no model is trained, profiles are left out, and pandas does not fit
+MANY = 20_000_000  # events; above, no model is trained, and profiles are left out
+PANDAS_BYTES = 400  # of memory an event takes in pandas, found at 10 million events
 
 
 def run_size(folder: Path, n_events: int) -> Costs:
@@ -47,7 +49,9 @@ def run_size(folder: Path, n_events: int) -> Costs:
         "size of the store", lambda: sum(f.stat().st_size for f in project.path("data/store").rglob("*") if f.is_file())
     )
     costs.note("scored", lambda: int(project.run("benchmarks/speed/walks.py", "snapshots")[1]))
-    _beside_rivals(costs, project, [r for r in RIVALS if not (is_lean and r == "pandas")])
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    fits = n_events * PANDAS_BYTES < 0.9 * memory
+    _beside_rivals(costs, project, [r for r in RIVALS if fits or r != "pandas"])
     for step in PROFILED if not is_lean else ():
         costs.note(f"profile of {step}", partial(_profile, project, step))
     _with_dask(costs, project)

@@ -163,6 +163,8 @@ class Feed(FileLayout):
     actors: dict[str, Literal["customer", "brand", "system"]] = {}  # our event type -> who does it
     keep_rows: dict[str, list[str]] = {}  # column -> its wanted values; other rows are left out
     one_event_per: str | None = None  # column; its rows are lines of one event, whose values add up
+    # The rows of a file lie in the order in which things happened: events of one moment keep it.
+    rows_in_order: bool = False
     value: Literal["amount", "cents", "price_times_quantity"] = "amount"
     decimal_mark: Literal[".", ","] = "."
 
@@ -202,6 +204,8 @@ class Feed(FileLayout):
             raise ValueError("value: price_times_quantity needs columns price and quantity")
         if given & ({"value"} if by_price else {"price", "quantity"}):
             raise ValueError("columns price and quantity go with value: price_times_quantity, value with the others")
+        if self.rows_in_order and "sequence" in given:
+            raise ValueError("a column for sequence and rows_in_order both order events of one moment; choose one")
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -180,11 +181,19 @@ def build_journeys(
     pandas.DataFrame
         Rows of `schema.JOURNEYS`.
     """
-    return list_visits(read_log(events, links, rules), journey, cutoff_time).to_pandas()
+    return list_visits(read_log(events, links, rules), journey, cutoff_time).rows.to_pandas()
 
 
-def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp) -> pa.Table:
-    """List the visits of the persons of `log`, as Arrow, those of a person below each other; see `build_journeys`."""
+class Visits(NamedTuple):
+    """The visits of some persons."""
+
+    rows: pa.Table  # those of a person below each other
+    n_events: int
+    n_unordered: int  # events of the same moment as the one before, of another type, where nothing says which was first
+
+
+def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp) -> Visits:
+    """List the visits of the persons of `log`; see `build_journeys`."""
     cutoff = micro(cutoff_time)
     grouped = group_by_person(log, log.visible(cutoff), cutoff)
     stage_map = StageMap(log, journey)
@@ -207,7 +216,19 @@ def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp
         "is_reentry": pa.array(rose[:, REENTRIES]),
         "is_detour": pa.array(rose[:, DETOURS]),
     }
-    return pa.table({name: columns[name] for name in schema.JOURNEYS.columns})
+    rows = pa.table({name: columns[name] for name in schema.JOURNEYS.columns})
+    return Visits(rows, len(stage), _count_unordered(log, grouped))
+
+
+def _count_unordered(log: EventLog, grouped: Grouped) -> int:
+    """Count the events that follow another of the same person, moment and `sequence`, but not of the same type."""
+    is_tied = grouped.time[1:] == grouped.time[:-1]
+    is_tied[grouped.starts[1:-1] - 1] = False
+    at = np.flatnonzero(is_tied)
+    before, now = grouped.index[at], grouped.index[at + 1]
+    return int(
+        np.count_nonzero((log.sequence[before] == log.sequence[now]) & (log.event_type[before] != log.event_type[now]))
+    )
 
 
 def _named(names: Sequence[str] | np.ndarray, codes: np.ndarray) -> pa.Array:

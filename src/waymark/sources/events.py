@@ -18,13 +18,13 @@ _OPTIONS = {"merge_key": "one_event_per"}  # what a user knows a column by
 CONFLICT = "conflict"  # the rule of rows that contradict another of their id and time
 
 
-def tell_versions(rows: pa.Table) -> tuple[pd.DataFrame, list[tuple[str, Refusal]]]:
+def tell_versions(rows: pa.Table, *, are_in_order: bool = False) -> tuple[pd.DataFrame, list[tuple[str, Refusal]]]:
     """Say what each event id was known to be, from when (`known_time`) until when (`superseded_time`, else `NEVER`).
 
     Rows of one id and one `known_time` are one: the first by file name and line. One that says something else than that
     first is a conflict, and refused with its file: nothing tells which of the two holds. Of rows known at different
     times, one that says the same as the one before is a repetition and is dropped; one that says something else is a
-    restatement and takes its place.
+    restatement and takes its place. Where rows `are_in_order`, `sequence` is the line of a row, and not what it says.
     """
     frame = rows.drop_columns(["value_cents"]).to_pandas()
     frame["value_cents"] = rows["value_cents"].to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
@@ -35,15 +35,15 @@ def tell_versions(rows: pa.Table) -> tuple[pd.DataFrame, list[tuple[str, Refusal
     by_name = frame.loc[is_told_again, [*_MOMENT, "file", "line"]].astype({"file": "str"})
     told = frame.loc[by_name.sort_values([*_MOMENT, "file", "line"], kind="stable").index]
     is_first = ~told.duplicated(_MOMENT).to_numpy()
-    conflicts = _conflicts(told, np.flatnonzero(is_first)[is_first.cumsum() - 1])
+    conflicts = _conflicts(told, np.flatnonzero(is_first)[is_first.cumsum() - 1], are_in_order)
     told = told[is_first]
     told["superseded_time"] = told.groupby("event_id")["known_time"].shift(-1, fill_value=NEVER)
-    return pd.concat([frame[~is_told_again], _without_repetitions(told)]).sort_index(), conflicts
+    return pd.concat([frame[~is_told_again], _without_repetitions(told, are_in_order)]).sort_index(), conflicts
 
 
-def _conflicts(told: pd.DataFrame, first: np.ndarray) -> list[tuple[str, Refusal]]:
+def _conflicts(told: pd.DataFrame, first: np.ndarray, are_in_order: bool) -> list[tuple[str, Refusal]]:
     """Refuse the rows that do not say what the one at their place in `first` says."""
-    is_same = _says_what(told, first)
+    is_same = _says_what(told, first, are_in_order)
     names, lines, ids = (told[c].tolist() for c in ("file", "line", "event_id"))
     conflicts = []
     for i in np.flatnonzero(~np.logical_and.reduce(list(is_same.values()))).tolist():
@@ -56,7 +56,7 @@ def _conflicts(told: pd.DataFrame, first: np.ndarray) -> list[tuple[str, Refusal
     return conflicts
 
 
-def merge_lines(rows: pd.DataFrame, feed_name: str) -> pd.DataFrame:
+def merge_lines(rows: pd.DataFrame, feed_name: str, *, are_in_order: bool = False) -> pd.DataFrame:
     """Make one event of the rows that share a `merge_key`; rows without one are events already.
 
     The event is known from its first line on, and restated whenever a line is added, restated or taken away, so that
@@ -78,7 +78,7 @@ def merge_lines(rows: pd.DataFrame, feed_name: str) -> pd.DataFrame:
     keys = merged["merge_key"]
     ids = {key: hash_id(feed_name, "one event", key) for key in keys.unique()}
     merged["event_id"] = keys.map(ids).astype("str")
-    return _without_repetitions(merged)
+    return _without_repetitions(merged, are_in_order)
 
 
 def _lines_at_each_moment(rows: pd.DataFrame) -> pd.DataFrame:
@@ -97,22 +97,23 @@ def _lines_at_each_moment(rows: pd.DataFrame) -> pd.DataFrame:
     return lines[holds].sort_values(order, kind="stable", ignore_index=True)
 
 
-def _without_repetitions(versions: pd.DataFrame) -> pd.DataFrame:
+def _without_repetitions(versions: pd.DataFrame, are_in_order: bool) -> pd.DataFrame:
     """Keep, of versions of an event that follow each other and say the same, the first, until the last ceases to hold.
 
     `versions` are ordered by `event_id` and `known_time`.
     """
     before = np.arange(len(versions)) - 1
-    is_same = np.logical_and.reduce(list(_says_what(versions, before).values()))
+    is_same = np.logical_and.reduce(list(_says_what(versions, before, are_in_order).values()))
     is_same &= versions["known_time"].to_numpy() == versions["superseded_time"].to_numpy()[before]
     is_same[:1] = False
     until = versions.groupby((~is_same).cumsum())["superseded_time"].transform("last")
     return versions.assign(superseded_time=until)[~is_same]
 
 
-def _says_what(rows: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
+def _says_what(rows: pd.DataFrame, place: np.ndarray, are_in_order: bool) -> dict[str, np.ndarray]:
     """Say, for each column of content, which rows hold what the one at their `place` holds; missing values agree."""
-    codes = {c: pd.factorize(rows[c])[0] for c in rows if c not in _NO_CONTENT}
+    no_content = {*_NO_CONTENT, "sequence"} if are_in_order else _NO_CONTENT
+    codes = {c: pd.factorize(rows[c])[0] for c in rows if c not in no_content}
     return {c: code == code[place] for c, code in codes.items()}
 
 

@@ -119,6 +119,8 @@ class _EventMapper(RowMapper):
         return actors
 
     def _sequence(self) -> np.ndarray:
+        if self.feed.rows_in_order:
+            return self.rows.lines.astype(np.int64)
         cells = self.field("sequence")
         values, fits = parse.whole_numbers(cells)
         is_unfit = are_given(cells) & ~fits

@@ -56,13 +56,13 @@ def settle_events(rows: pa.Table, feed_name: str, feed: Feed) -> Settled:
     if feed.one_event_per is None and pc.count_distinct(rows["event_id"]).as_py() == rows.num_rows:
         n = rows.num_rows
         return Settled(events_of_rows(rows, feed_name), pa.repeat(ACCEPTED, n), pa.nulls(n, pa.string()))
-    versions, conflicts = tell_versions(rows.drop_columns(["thing"]))
+    versions, conflicts = tell_versions(rows.drop_columns(["thing"]), are_in_order=feed.rows_in_order)
     status = np.full(rows.num_rows, DUPLICATE, object)
     status[versions.index] = ACCEPTED
     reason = _reasons(rows, conflicts)
     status[[r is not None for r in reason]] = CONFLICT
     if feed.one_event_per is not None:
-        versions = merge_lines(versions, feed_name)
+        versions = merge_lines(versions, feed_name, are_in_order=feed.rows_in_order)
         is_nobody = versions["anonymous_id"].isna() & versions["customer_id"].isna()
         versions["anonymous_id"] = versions["anonymous_id"].where(~is_nobody, versions["guest_id"])
         versions = versions.drop(columns=["guest_id", "merge_key"])

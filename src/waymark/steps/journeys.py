@@ -3,6 +3,7 @@
 import logging
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from waymark import kept, schema, tables
@@ -33,21 +34,35 @@ def main() -> None:
         tonight = ScoreClock.from_json(tables.read_json(tables.CLOCK / "score.json")).cutoff_time
         rules, journey = load(IdentityConfig, "identity"), load(JourneyConfig, "journey")
         work = partial(persons_and_visits, journey, tonight)
-        counts, persons = make_kept(engine, work, Store(tables.STORE, rules), OUTS, micro(tonight), [rules, journey])
+        counts, told = make_kept(engine, work, Store(tables.STORE, rules), OUTS, micro(tonight), [rules, journey])
         exposure = tell(kept.add_up(tables.EXPOSURE), rules)
         tables.write_json(exposure, tables.REPORTS / "exposure.json")
-        facts.append(f"{counts[0]:,} visits are new, of {sum(persons):,} persons")
+        n_persons, n_events, n_unordered = np.sum(told, axis=0).tolist()
+        facts.append(f"{counts[0]:,} visits are new, of {n_persons:,} persons")
         facts.append("{:,} identifiers, {:,} changes of persons".format(*counts[1:3]))
         facts.append(f"{exposure['n_shared_devices']:,} shared devices")
+        if n_unordered:
+            log.warning(
+                "journeys: %s of %s events happened in the same moment as another of the same person and nothing says"
+                " which came first: give their feed a column for `sequence`, or `rows_in_order: true` if its files are",
+                f"{n_unordered:,}",
+                f"{n_events:,}",
+            )
 
 
 def persons_and_visits(journey: JourneyConfig, tonight: pd.Timestamp, events: EventLog) -> Part:
-    """Return the rows of `OUTS` of the persons of some events; told is how many have visits."""
+    """Return the rows of `OUTS` of the persons of some events.
+
+    Told is how many of them have visits, how many events those were made of, and of how many of these the order is not
+    known.
+    """
     visits = list_visits(events, journey, tonight)
     # All that is known, the future of tonight too: for the identity of hindsight alone.
     who = [list_identifiers(events.identities, micro(tonight)), list_person_changes(events.identities, micro(tonight))]
+    n_persons = np.count_nonzero(visits.rows["visit"].to_numpy() == 1)
     return Part(
-        [visits, *who, list_exposure(events, journey, micro(tonight))], int((visits["visit"].to_numpy() == 1).sum())
+        [visits.rows, *who, list_exposure(events, journey, micro(tonight))],
+        (n_persons, visits.n_events, visits.n_unordered),
     )
 
 
