@@ -7,18 +7,24 @@ import random
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+import by_hand
 from ingested import Ingested, contents, ingest
+from waymark import schema
 from waymark.config import IdentityConfig, LinkFeed, SourceConfig, check
 from waymark.eventlog import micro
+from waymark.features import describe_past, describe_tonight
+from waymark.journeys import StageMap
 from waymark.persons import list_identifiers
 from waymark.store import buckets, compaction, landing
 from waymark.store.routes import read_routes
 from waymark.store.store import Store
+from waymark.vocabulary import learn_vocabulary
 
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")
 
@@ -127,6 +133,20 @@ def test_nights_in_any_order_come_to_what_one_night_does(
         assert store.facts.version_as_of(when) == whole.facts.version_as_of(when)
         assert store.facts.newest_before(when) == whole.facts.newest_before(when)
         assert people(store, when) == people(whole, when)
+        assert features(store, when, whole).equals(features(whole, when, whole))
+
+
+def features(store: Store, when: pd.Timestamp, of_names: Store) -> pa.Table:
+    """Return the features of everybody tonight and looked back at, by the names that occur in another store."""
+    chosen, cutoff = by_hand.settings(), micro(when)
+    log = of_names.log(0)
+    known = learn_vocabulary(log, StageMap(log, by_hand.SHOP), chosen, cutoff)
+    found = []
+    for bucket in store.buckets:
+        log = store.log(bucket)
+        found.append(describe_tonight(log, when, by_hand.SHOP, chosen, known)[0])
+        found.append(describe_past(log, when - pd.Timedelta(days=20), by_hand.SHOP, chosen, known)[0])
+    return pa.concat_tables(found).sort_by([(name, "ascending") for name in schema.FEATURES.key]).combine_chunks()
 
 
 def people(store: Store, when: pd.Timestamp) -> dict[str, str]:
