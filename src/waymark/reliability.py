@@ -14,7 +14,6 @@ from waymark import metrics, models
 from waymark.bgnbd import BGNBD
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
-from waymark.hazard import Hazard
 from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons
 
@@ -101,7 +100,7 @@ def at_every_horizon(
     seed: int,
     fill: Fill = as_they_are,
 ) -> list[dict[str, Any]]:
-    """Judge a hazard at each of its horizons, on the test rows that were watched as long, beside the baselines.
+    """Judge a curve of silence at each horizon, on the test rows that were watched as long, beside the baselines.
 
     The baselines are fitted anew for each horizon, to the training rows that were watched as long. Where none was, only
     BG/NBD is: it learns from histories, and needs no label of anybody who has been active.
@@ -112,10 +111,10 @@ def at_every_horizon(
         For each horizon `days` and `n`, the rows judged; where there are both outcomes among them, also `models` (name
         -> metrics with intervals), `best_baseline`, the `difference` in log loss to it, and the model's `bias` and
         `ece_noise` (`metrics.calibration_noise`).
-        Of a model that is no hazard there is none. `fill` adds features to rows of `features`, where those are on disk.
+        Of a model without a curve there is none. `fill` adds features to rows of `features`, where those are on disk.
     """
     model, card = churn
-    if not isinstance(model, Hazard):
+    if not hasattr(model, "curve"):
         return []
     out = []
     for days in horizons.every:
@@ -127,7 +126,7 @@ def at_every_horizon(
         if len(np.unique(y)) < 2:
             continue
         test = fill(test, models.columns_of([model]))
-        p = {card["name"]: _both(model.survival(test, [days])[:, 0])}
+        p = {card["name"]: _both(model.curve(test).silent([days])[:, 0])}
         names, how_far = [name for name in baselines if name != card["name"]], Horizons(days, (days,))
         rivals = {n: models.make(n, {}, catalogue, seed, target="churn", horizons=how_far) for n in names}
         if train["label"].nunique() < 2:
