@@ -91,9 +91,9 @@ def estimate(value: float, half: float = 0.01) -> dict[str, float]:
     return {"value": value, "low": value - half, "high": value + half}
 
 
-def judged(model_loss: float, baselines: dict[str, float], metrics: tuple[str, ...]) -> dict:
+def judged(model_loss: float, baselines: dict[str, float], metrics: tuple[str, ...], model: str = "lightgbm") -> dict:
     """One target of an evaluation, whose losses are given and whose other measures are made up from them."""
-    losses = {"lightgbm": model_loss, **baselines}
+    losses = {model: model_loss, **baselines}
     scores = {
         m: {k: estimate(loss if k == "log_loss" else 1 - loss / 2) for k in metrics} for m, loss in losses.items()
     }
@@ -108,10 +108,10 @@ def judged(model_loss: float, baselines: dict[str, float], metrics: tuple[str, .
         "base_rates": {},
         "models": {m: {"role": "baseline" if m in baselines else "model", "metrics": s} for m, s in scores.items()},
         "differences": {
-            b: {k: estimate(scores["lightgbm"][k]["value"] - scores[b][k]["value"]) for k in metrics} for b in baselines
+            b: {k: estimate(scores[model][k]["value"] - scores[b][k]["value"]) for k in metrics} for b in baselines
         },
         "best_baseline": best,
-        "verdict": f"lightgbm against {best}: judged",
+        "verdict": f"{model} against {best}: judged",
         "slices": [
             {"by": "stage", "value": s, "n": 900 - i, "metrics": {"log_loss": 0.5}} for i, s in enumerate(STAGES)
         ],
@@ -151,6 +151,15 @@ EVALUATION = {
     "targets": {
         "next_stage": judged(0.90, {"back_off": 0.95, "chain": 0.99}, ("log_loss", "accuracy", "top_3_accuracy")),
         "churn": judged(0.500, {"rfm_logistic": 0.505, "recency": 0.53}, ("log_loss", "auc", "ece")),
+    }
+}
+
+# Of the champions: the next stage is forecast by the model trained last, churn by an earlier one.
+JUDGED = {
+    "targets": {
+        "next_stage": EVALUATION["targets"]["next_stage"] | {"champion": {"name": "lightgbm", "version": "next-4"}},
+        "churn": judged(0.520, {"rfm_logistic": 0.525, "recency": 0.54}, ("log_loss", "auc", "ece"), "logistic")
+        | {"champion": {"name": "logistic", "version": "churn-9"}},
     }
 }
 
@@ -366,6 +375,7 @@ def a_night(**other: object) -> dict:
         "horizon_days": HORIZON_DAYS,
         "path": PATH,
         "evaluation": EVALUATION,
+        "judged": JUDGED,
         "ingest": INGEST,
         "exposure": EXPOSURE,
         "leakcheck": LEAKCHECK,

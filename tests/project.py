@@ -38,7 +38,7 @@ RESULTS = ("data", "models", "reports", "resolved.yaml", "dvc.lock")
 ALL_STEPS = {
     *("config", "simulate", "ingest", "clock", "features_train", "targets", "leakcheck"),
     *("train@next_stage", "train@churn", "evaluate", "track"),
-    *("journeys", "features_score", "promote", "score", "realise", "report"),
+    *("journeys", "features_score", "promote", "judge", "score", "realise", "report"),
 }
 
 

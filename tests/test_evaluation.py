@@ -160,7 +160,7 @@ def test_other_training_rows_than_the_models_are_refused():
     targets = TARGETS.copy()
     targets.loc[0, "churn_status"] = "immature"
     with pytest.raises(InputError, match="the churn model was trained on 450 rows and there are 449 now"):
-        judge({"churn": MODELS["churn"]}, targets=targets)
+        evaluation.check_current(targets, {"churn": MODELS["churn"]})
 
 
 def test_no_test_row_is_said_in_one_sentence():

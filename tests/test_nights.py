@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 PUBLISHING = {"journeys", "features_score", "score", "realise", "report"}
 NEWS = {"ingest", "clock"}
 DATA = {"features_train", "targets", "leakcheck"}
-TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track", "promote"}
+TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track", "promote", "judge"}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_a_comment_in_conf_reruns_the_config_step_alone(shop: Project):
     ("file", "old", "new", "steps"),
     [
         ("report/base", "title: Customer journeys", "title: Our journeys", {"report"}),
-        ("promote/base", "n_bootstrap: 400", "n_bootstrap: 300", {"promote", "report"}),
-        ("evaluate/base", "bins: 10", "bins: 8", {"evaluate", "track", "promote", "report"}),
+        ("promote/base", "n_bootstrap: 400", "n_bootstrap: 300", {"promote", "judge", "report"}),
+        ("evaluate/base", "bins: 10", "bins: 8", {"evaluate", "track", "promote", "judge", "report"}),
         ("model/lightgbm", "num_leaves: 8", "num_leaves: 5", TRAINING - DATA | {"report"}),
         ("features/snapshots", "last_k: 5", "last_k: 4", TRAINING | {"features_score", "score", "realise", "report"}),
     ],

@@ -18,6 +18,7 @@ from a_night import (
     EVALUATION,
     EXPOSURE,
     INGEST,
+    JUDGED,
     LEAKCHECK,
     MANIFEST,
     NIGHT,
@@ -180,6 +181,8 @@ def test_rows_that_do_not_add_up_are_said_to(feed):
         {"evaluation": {}},
         {"evaluation": {"targets": {"churn": EVALUATION["targets"]["churn"]}}},
         {"evaluation": {"targets": {"churn": {"models": {}, "best_baseline": None, "differences": {}}}}},
+        {"judged": {}},
+        {"judged": {"targets": {"churn": JUDGED["targets"]["churn"]}}},
         {"ingest": {}},
         {"leakcheck": {}},
         {"promotion": {}},
@@ -212,7 +215,23 @@ def test_missing_numbers_of_an_evaluation_show_as_dashes():
         baseline["log_loss"] |= {"low": None, "high": None}
     page = read(evaluation=evaluation)
     assert words.NONE in page.cells
-    assert page.says("no proven difference to RFM logistic")
+    assert read(judged=evaluation).says("no proven difference to RFM logistic")
+
+
+def test_what_is_said_of_forecasts_is_said_of_the_champions():
+    """The model of churn that was trained last is no champion: only the comparison with the baselines speaks of it."""
+    page = full()
+    assert page.says("Next stage by LightGBM is", "Going silent by logistic regression is")
+    for caption in ("forecasts by size", "by group, 400 people", "by stage"):
+        kind = ": " if caption != "by stage" else ", "
+        assert page.says(f"Going silent by logistic regression{kind}{caption}")
+        assert not page.says(f"Going silent by LightGBM{kind}{caption}")
+    why = "it learnt from what happened until 2025-08-30; too few test rows are newer"
+    unknown = {"champion": {"name": "hazard"}, "missing": why}
+    page = read(judged={"targets": {"next_stage": JUDGED["targets"]["next_stage"], "churn": unknown}})
+    said = f"Going silent by hazard of return is not judged here: {why}."
+    assert page.text.count(said) == 5  # in each section that would show it
+    assert page.says("Going silent by hazard of return isNot judged", "Next stage by LightGBM: forecasts by size")
 
 
 def test_what_moves_the_forecasts_is_told_by_group_and_by_feature_with_its_direction():
@@ -227,13 +246,13 @@ def test_what_moves_the_forecasts_is_told_by_group_and_by_feature_with_its_direc
 
 
 def test_models_that_do_not_say_what_moves_them_show_what_training_gained():
-    evaluation = json.loads(json.dumps(EVALUATION))
-    for target in evaluation["targets"].values():
+    judged = json.loads(json.dumps(JUDGED))
+    for target in judged["targets"].values():
         target["reasons"] = {"n_persons": 0, "groups": [], "features": [], "removal": []}
-    assert read(evaluation=evaluation).says("share of what training gained", "visits in the last 30 days")
-    for target in evaluation["targets"].values():
+    assert read(judged=judged).says("share of what training gained", "visits in the last 30 days")
+    for target in judged["targets"].values():
         target["importance"] = []
-    assert read(evaluation=evaluation).says("The models do not say what moves them.")
+    assert read(judged=judged).says("The models do not say what moves them.")
 
 
 def test_whatever_data_says_is_shown_and_never_run():
@@ -241,8 +260,10 @@ def test_whatever_data_says_is_shown_and_never_run():
     journeys = journeys_of("ann awareness consideration", "bob awareness consideration")
     journeys["stage"] = journeys["stage"].str.replace("consideration", attack)
     evaluation = json.loads(json.dumps(EVALUATION).replace("judged", json.dumps(attack)[1:-1]))
-    evaluation["targets"]["churn"]["reasons"]["features"][0] |= {"words": attack, "likelier": attack}
-    evaluation["targets"]["churn"]["slices"][0]["value"] = attack
+    judged = json.loads(json.dumps(JUDGED).replace("judged", json.dumps(attack)[1:-1]))
+    judged["targets"]["churn"]["reasons"]["features"][0] |= {"words": attack, "likelier": attack}
+    judged["targets"]["churn"]["slices"][0]["value"] = attack
+    judged["targets"]["next_stage"] = {"champion": {"name": attack}, "missing": attack}
     backtests = json.loads(json.dumps(BACKTESTS).replace("is ahead", json.dumps(attack)[1:-1]))
     promotion = json.loads(json.dumps(PROMOTION).replace("judged", json.dumps(attack)[1:-1]))
     text = build_page(
@@ -253,6 +274,7 @@ def test_whatever_data_says_is_shown_and_never_run():
             journeys=journeys,
             predictions=forecast(["ann", "bob"], stages=(attack, "awareness")),
             evaluation=evaluation,
+            judged=judged,
             backtests=backtests,
             promotion=promotion,
             ingest={**INGEST, "rejects_by_rule": {attack: 3}, "feeds": {attack: INGEST["feeds"]["web"]}},
@@ -527,22 +549,22 @@ def test_every_horizon_is_judged_on_the_page_or_said_to_be_too_far():
         "bias": {"value": 0.031, "low": 0.01, "high": 0.05},
         "ece_noise": {"mean": 0.0144, "high": 0.0212},
     }
-    evaluation = json.loads(json.dumps(EVALUATION))
-    evaluation["targets"]["churn"]["horizons"] = [near, {"days": 90, "n": 0, "n_silent": 0}]
-    page = read(evaluation=evaluation)
+    judged = json.loads(json.dumps(JUDGED))
+    judged["targets"]["churn"]["horizons"] = [near, {"days": 90, "n": 0, "n_silent": 0}]
+    page = read(judged=judged)
     assert page.says("7 days") and page.says("0.410 (0.400 to 0.420)") and page.says("recency, 0.410")
     assert page.says("+0.031") and page.says("by luck alone 0.014, seldom above 0.021")
     assert page.says("no test was watched so long")
-    assert read().says("The model of churn forecasts one horizon only")
+    assert read().says("Going silent by logistic regression is not judged here: it forecasts one horizon only")
 
 
 def test_mean_forecasts_stand_beside_what_came_true():
     bias = {"value": -0.0512, "low": -0.07, "high": -0.03}
     row = {"n": 1200, "predicted": 0.3, "observed": 0.3512, "bias": bias}
-    evaluation = json.loads(json.dumps(EVALUATION))
+    judged = json.loads(json.dumps(JUDGED))
     groups = [("all", "all"), ("stage", "loyal"), ("night", "2025-03-04")]
-    evaluation["targets"]["churn"]["reliability"] = [{"by": by, "value": value} | row for by, value in groups]
-    page = read(evaluation=evaluation)
+    judged["targets"]["churn"]["reliability"] = [{"by": by, "value": value} | row for by, value in groups]
+    page = read(judged=judged)
     assert page.says("night: 2025-03-04") and page.says("stage: loyal")
     assert page.says("35.1%") and page.says("−0.051")
 
@@ -581,6 +603,7 @@ def test_the_step_writes_the_page_of_the_night_on_the_clock(tmp_path, monkeypatc
     tables.write_json(trained, tables.CLOCK / "train.json")
     tables.write_json(BACKTESTS["churn"], tables.BACKTEST / "churn.json")
     tables.write_json(EVALUATION, tables.REPORTS / "evaluation.json")
+    tables.write_json(JUDGED, tables.REPORTS / "champions.json")
     tables.write_json(INGEST, tables.REPORTS / "ingest.json")
     tables.write_json(EXPOSURE, tables.REPORTS / "exposure.json")
     tables.write_json(LEAKCHECK, tables.REPORTS / "leakcheck.json")

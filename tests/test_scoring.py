@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit
 
 import planted
-from waymark import models, schema, scoring, tables
+from waymark import models, recoding, schema, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.periods import Horizons
 from waymark.replay import differences
@@ -122,7 +122,7 @@ def test_an_older_model_is_given_the_categories_that_it_learnt(trained):
     """The catalogue of tonight codes categories the other way round."""
     turned = [replace(f, categories=f.categories[::-1]) if f.categories else f for f in planted.CATALOGUE]
     codes = {f.column: 2 - tonight()[f.column] for f in turned if f.categories}
-    given = {target: scoring.with_features(model, turned) for target, model in trained.items()}
+    given = {target: recoding.with_features(model, turned) for target, model in trained.items()}
     pd.testing.assert_frame_equal(predictions(given, tonight().assign(**codes)), predictions(trained))
 
 

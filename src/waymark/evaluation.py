@@ -20,6 +20,7 @@ from waymark.leanings import tell_leanings
 from waymark.models import END
 from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons
+from waymark.recoding import in_terms_of
 from waymark.reliability import at_every_horizon, in_the_large, night_of
 from waymark.slices import groups_of
 
@@ -63,16 +64,17 @@ def evaluate(
     seed: int,
     fill: Fill = as_they_are,
 ) -> dict[str, Any]:
-    """Judge the models of all targets against their baselines.
+    """Judge the models of all targets against their baselines, on the test rows.
 
     Parameters
     ----------
     features, targets
-        Rows of `schema.FEATURES` and `schema.TARGETS`: the very ones that the models were trained on.
+        Rows of `schema.FEATURES` and `schema.TARGETS`. The models learnt from none of the test rows.
     catalogue
         What the features are.
     trained
-        Target -> model and card, as `models.load` returns them.
+        Target -> model and card, as `models.load` returns them; of one that learnt from other features, with the
+        present ones in the card (`recoding.with_features`).
     baselines
         Target -> names of baselines. One that is the model itself is left out.
     horizons
@@ -97,12 +99,6 @@ def evaluate(
     """
     result = {}
     for target, (model, card) in trained.items():
-        n = models.n_training_rows(targets, target, model)
-        if n != card["n_train_rows"]:
-            raise InputError(
-                f"the {target} model was trained on {card['n_train_rows']} rows and there are {n} now; "
-                "run `dvc repro -P`"
-            )
         rows = models.labelled(features, targets, target)
         others = {
             name: models.make(name, {}, catalogue, seed, target=target, horizons=horizons)
@@ -117,7 +113,7 @@ def evaluate(
             "reliability": reliable(trial, catalogue, **how),
             "slices": slices(trial, catalogue, seed),
             "importance": importance(model, card),
-            "reasons": tell_leanings(model, models.features_of(card), trial.test, n_explained, seed),
+            "reasons": tell_leanings(model, models.features_of(card), in_terms_of(card, trial.test), n_explained, seed),
         }
         if target == "churn":
             rivals = baselines.get(target, ())
@@ -125,6 +121,17 @@ def evaluate(
                 features, targets, catalogue, (model, card), rivals, horizons, n_bins=n_bins, fill=fill, **how
             )
     return rounded({"targets": result})
+
+
+def check_current(targets: pd.DataFrame, trained: Mapping[str, tuple[ClassifierMixin, Mapping[str, Any]]]) -> None:
+    """Raise `InputError` where a model was trained on other rows than those there are now."""
+    for target, (model, card) in trained.items():
+        n = models.n_training_rows(targets, target, model)
+        if n != card["n_train_rows"]:
+            raise InputError(
+                f"the {target} model was trained on {card['n_train_rows']} rows and there are {n} now; "
+                "run `dvc repro -P`"
+            )
 
 
 def hold_trial(
@@ -157,7 +164,8 @@ def hold_trial(
     classes = tuple(np.union1d(labels(train["label"]), labels(test["label"])).tolist())
     train, test = fill(train, models.columns_of(others.values())), fill(test, columns)
     fitted = {name: models.fit(other, train) for name, other in others.items() if name != card["name"]}
-    predictions = {name: aligned(m, test, classes) for name, m in {card["name"]: model, **fitted}.items()}
+    predictions = {card["name"]: aligned(model, in_terms_of(card, test), classes)}
+    predictions |= {name: aligned(m, test, classes) for name, m in fitted.items()}
     y = np.searchsorted(classes, labels(test["label"]))
     return Trial(target, card["name"], train, test, classes, y, predictions, n_bins)
 

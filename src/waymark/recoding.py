@@ -50,9 +50,19 @@ def recode(features: pd.DataFrame, catalogue: Sequence[Feature], card: Mapping[s
     return features.assign(**other) if other else features
 
 
+def with_features(model: tuple[Any, Mapping[str, Any]], catalogue: Sequence[Feature]) -> tuple[Any, dict[str, Any]]:
+    """Let a model be given the features of `catalogue`, in the terms that it learnt: its card holds them as `given`."""
+    return model[0], {**model[1], "given": catalogue}
+
+
+def in_terms_of(card: Mapping[str, Any], features: pd.DataFrame) -> pd.DataFrame:
+    """Return `features`, which `given` in the card describes, if there, as the model of `card` knows them."""
+    return recode(features, card["given"], card) if "given" in card else features
+
+
 def inputs_of(card: Mapping[str, Any], features: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that the model of `card` is given of `features`, which `given` in it describes, if there."""
-    return select(recode(features, card["given"], card) if "given" in card else features, card["columns"])
+    """Return the columns that the model of `card` is given of `in_terms_of`."""
+    return select(in_terms_of(card, features), card["columns"])
 
 
 def _translated(codes: np.ndarray, names: tuple[str, ...], learnt: tuple[str, ...]) -> np.ndarray:

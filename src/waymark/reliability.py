@@ -16,6 +16,7 @@ from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons
+from waymark.recoding import inputs_of
 
 _MOST_NIGHTS = 60  # of more, the months
 
@@ -126,7 +127,7 @@ def at_every_horizon(
         if len(np.unique(y)) < 2:
             continue
         test = fill(test, models.columns_of([model]))
-        p = {card["name"]: _both(model.curve(test).silent([days])[:, 0])}
+        p = {card["name"]: _both(model.curve(inputs_of(card, test)).silent([days])[:, 0])}
         names, how_far = [name for name in baselines if name != card["name"]], Horizons(days, (days,))
         rivals = {n: models.make(n, {}, catalogue, seed, target="churn", horizons=how_far) for n in names}
         if train["label"].nunique() < 2:

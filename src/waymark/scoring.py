@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,7 +13,6 @@ import pandas as pd
 import yaml
 
 from waymark import schema, tables
-from waymark.catalogue import Feature
 from waymark.clock import ScoreClock, TrainClock
 from waymark.forecast import SILENT, combine, if_active, next_columns
 from waymark.models import Model, load
@@ -52,7 +51,7 @@ def score(
         Rows of `schema.FEATURES` at one cut-off, or a stretch of them.
     next_stage, churn
         The models and their cards, which say under `given` what the features are now where that may differ from what
-        they were in training (see `with_features`).
+        they were in training (see `recoding.with_features`).
     clock
         Tonight, and the version of what could be known.
     horizon_days
@@ -94,11 +93,6 @@ def score(
     predictions.attrs["next_stages"] = next_columns(next_stage[0].classes_.tolist())
     predictions.attrs["models"] = _names({"next_stage": next_stage, "churn": churn})
     return Scored(predictions, reasons)
-
-
-def with_features(model: Model, catalogue: Sequence[Feature]) -> Model:
-    """Let a model be given the features of `catalogue`, in the terms that it learnt."""
-    return model[0], {**model[1], "given": catalogue}
 
 
 def are_complete(baselines: Mapping[str, Model]) -> bool:

@@ -5,19 +5,21 @@ from typing import Any
 
 from waymark.report import words
 from waymark.report.markup import Markup, bar, details, join, note, paragraph, section, table, tag
+from waymark.report.succession import by_whom, not_judged
 
 _SHOWN_FEATURES = 15
 
 
-def moves(evaluation: Mapping[str, Any]) -> Markup:
-    """Return the section on what the models look at."""
-    shown = [_target(words.target(n), t) for n, t in evaluation.get("targets", {}).items()]
+def moves(judged: Mapping[str, Any]) -> Markup:
+    """Return the section on what the champions look at."""
+    shown = [_target(by_whom(n, t), t) for n, t in judged.get("targets", {}).items()]
     body = [part for part in shown if part] or [note("The models do not say what moves them.")]
     intro = note(
-        "How far each kind of knowledge moved the forecasts from that of an average person, over everybody who was "
+        "Of those who forecast tonight: "
+        "how far each kind of knowledge moved the forecasts from that of an average person, over everybody who was "
         "sampled, upwards or downwards. It says what the model looks at, not what causes what."
     )
-    return section("moves", "What moves the forecast", intro, *body)
+    return section("moves", "What moves the forecast", intro, not_judged(judged), *body)
 
 
 def _target(title: str, target: Mapping[str, Any]) -> Markup | str:

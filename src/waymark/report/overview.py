@@ -8,6 +8,7 @@ from waymark.report import words
 from waymark.report.markup import Markup, box, note, paragraph, section, table, tag
 from waymark.report.outlook import LIKELY, Outlook
 from waymark.report.quality import standing
+from waymark.report.succession import by_whom
 
 # The settings that a reader needs to judge the numbers, in this order.
 MATTERS = {
@@ -79,15 +80,15 @@ def champions(promotion: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def tiles(outlook: Outlook, evaluation: Mapping[str, Any], ingest: Mapping[str, Any]) -> Markup:
+def tiles(outlook: Outlook, judged: Mapping[str, Any], ingest: Mapping[str, Any]) -> Markup:
     """Return the few numbers that a hurried reader looks for."""
     shown = [("People scored", words.count(outlook.n_people), f"for the next {outlook.horizon_days} days")]
     if outlook.p_silent is not None and outlook.n_people:
         part = words.portion(outlook.n_likely_silent, outlook.n_people)
         more = f"{part} of them, each at {words.share(LIKELY, 0)} or more"
         shown.append(("Likely to go silent", words.count(outlook.n_likely_silent), more))
-    for name, target in evaluation.get("targets", {}).items():
-        shown.append((f"{words.target(name)}: the model is", *standing(target)))
+    for name, target in judged.get("targets", {}).items():
+        shown.append((f"{by_whom(name, target)} is", *standing(target)))
     if ingest:
         whole = "every row accounted for" if is_whole(ingest) else "the rows do not add up"
         shown.append(("Rows delivered", words.count(ingest.get("delivered")), whole))

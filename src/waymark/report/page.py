@@ -49,6 +49,7 @@ def build_page(
     horizon_days: int,
     path: Sequence[str],
     evaluation: Mapping[str, Any],
+    judged: Mapping[str, Any],
     ingest: Mapping[str, Any],
     exposure: Mapping[str, Any],
     leakcheck: Mapping[str, Any],
@@ -69,8 +70,8 @@ def build_page(
     ----------
     path
         The designed order of stages.
-    evaluation, ingest, manifest
-        As written by the steps evaluate, ingest and score. What is absent is left out of the page or said to be.
+    evaluation, judged, ingest, manifest
+        As written by the steps evaluate, judge, ingest and score. What is absent is left out of the page or said to be.
     exposure
         As `exposure.measure_exposure` returns it.
     leakcheck
@@ -101,20 +102,20 @@ def build_page(
     flows = count_flows(journeys, cutoff_time, path, outlook.is_likely_silent)
     body = [
         leak_warning(leakcheck),
-        overview.tiles(outlook, evaluation, ingest),
+        overview.tiles(outlook, judged, ingest),
         overview.what_ran(source, cutoff_time, ingest, manifest, settings, _stamps(predictions)),
         overview.reconciliation(ingest),
         journey(flows, max_flows),
         who_forecasts(promotion),
         quality.against_baselines(evaluation),
         leaderboard(backtests, backtest_of),
-        quality.calibration(evaluation),
-        reliability.in_the_large(evaluation),
-        reliability.horizons(evaluation),
+        quality.calibration(judged),
+        reliability.in_the_large(judged),
+        reliability.horizons(judged),
         came_out(realised, source, cutoff_time),
         leaks(leakcheck),
-        quality.slices(evaluation),
-        moves(evaluation),
+        quality.slices(judged),
+        moves(judged),
         tonight.against_last_night(outlook, before),
         tonight.counts_by_stage(outlook, path),
         who_is_who(exposure),

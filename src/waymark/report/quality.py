@@ -7,6 +7,7 @@ from typing import Any
 from waymark.report import words
 from waymark.report.figures import calibration_figure, interval_figure
 from waymark.report.markup import Markup, details, figure, join, note, paragraph, section, table, tag
+from waymark.report.succession import by_whom, not_judged
 
 FIRST = "log_loss"  # what models are chosen by
 BETTER, WORSE, UNPROVEN = "better", "worse", "no proven difference"
@@ -34,7 +35,9 @@ def judge(metric: str, difference: Any) -> str:
 
 
 def standing(target: Mapping[str, Any]) -> tuple[str, str]:
-    """Return how the model stands against its best baseline: in a word, and in a few more."""
+    """Return how a model stands against its best baseline: in a word, and in a few more."""
+    if target.get("missing"):
+        return "Not judged", "too few test rows are newer than what it learnt from"
     best = target.get("best_baseline")
     difference = target.get("differences", {}).get(best, {}).get(FIRST)
     if difference is None:
@@ -53,7 +56,8 @@ def against_baselines(evaluation: Mapping[str, Any]) -> Markup:
     if not targets:
         return section(key, title, note("No evaluation was given."))
     intro = note(
-        "All are judged on the same rows, which lie after everything they were trained on. The range below a value "
+        "The models that were trained last; whether they forecast is said under Who forecasts. All are judged on the "
+        "same rows, which lie after everything they were trained on. The range below a value "
         "holds what it could also have been by the luck of who is in the test (bootstrap over people). A difference "
         "counts as proven only where its range leaves out nought. Of few rows even forecasts that are right have a "
         "calibration error: what luck alone makes of it (labels drawn from the forecasts) stands below it."
@@ -176,19 +180,20 @@ def _differences(title: str, target: Mapping[str, Any]) -> Markup:
     return table(caption, ["Measure", "The model is", "Difference"], rows, text=2)
 
 
-def calibration(evaluation: Mapping[str, Any]) -> Markup:
-    """Return the section that sets what was forecast beside what came true."""
+def calibration(judged: Mapping[str, Any]) -> Markup:
+    """Return the section that sets what the champions forecast beside what came true."""
     intro = note(
+        "Of those who forecast tonight. "
         "Of all forecasts of 30%, three in ten should come true. Marks on the dotted line are honest; above it the "
         "forecasts were too low, below it too high. A larger mark holds more forecasts."
     )
-    shown = [_reliability(name, t) for name, t in evaluation.get("targets", {}).items() if t.get("calibration")]
+    shown = [_reliability(name, t) for name, t in judged.get("targets", {}).items() if t.get("calibration")]
     body = tag("div", *shown, class_="columns") if shown else note("No calibration was measured.")
-    return section("calibration", "Calibration: can the percentages be believed?", intro, body)
+    return section("calibration", "Calibration: can the percentages be believed?", intro, not_judged(judged), body)
 
 
 def _reliability(name: str, target: Mapping[str, Any]) -> Markup:
-    title, curves = words.target(name), target["calibration"]
+    title, curves = by_whom(name, target), target["calibration"]
     model = next((m for m in _order(target) if _kind(m, target) == "model" and m in curves), next(iter(curves)))
     chosen = [m for m in dict.fromkeys([model, target.get("best_baseline")]) if m in curves]
     named = {m: words.model(m) for m in chosen}
@@ -212,17 +217,16 @@ def _reliability(name: str, target: Mapping[str, Any]) -> Markup:
     )
 
 
-def slices(evaluation: Mapping[str, Any]) -> Markup:
-    """Return the section on where the model does well and where it does not."""
+def slices(judged: Mapping[str, Any]) -> Markup:
+    """Return the section on where the champions do well and where they do not."""
     parts = [
-        _slices_by(words.target(name), by, [s for s in target["slices"] if s["by"] == by])
-        for name, target in evaluation.get("targets", {}).items()
+        _slices_by(by_whom(name, target), by, [s for s in target["slices"] if s["by"] == by])
+        for name, target in judged.get("targets", {}).items()
         for by in dict.fromkeys(s["by"] for s in target.get("slices") or [])
     ]
-    intro = note("The model on the same test rows, told apart. Few rows make uncertain numbers.")
-    return section(
-        "slices", "Where the model does well, and where not", intro, *(parts or [note("No slices were measured.")])
-    )
+    intro = note("Who forecasts tonight, on the test rows, told apart. Few rows make uncertain numbers.")
+    shown = parts or [note("No slices were measured.")]
+    return section("slices", "Where the model does well, and where not", intro, not_judged(judged), *shown)
 
 
 def _slices_by(title: str, by: str, found: Sequence[Mapping[str, Any]]) -> Markup:

@@ -6,25 +6,27 @@ from typing import Any
 from waymark.report import words
 from waymark.report.markup import Markup, details, join, note, section, table
 from waymark.report.quality import FIRST, UNPROVEN, judge, with_luck, with_range
+from waymark.report.succession import by_whom, not_judged
 
 _SHOWN = 12
 _MEASURES = ("log_loss", "auc", "ece")
 
 
-def in_the_large(evaluation: Mapping[str, Any]) -> Markup:
-    """Return the section that sets mean forecasts beside what came true, by group and night."""
+def in_the_large(judged: Mapping[str, Any]) -> Markup:
+    """Return the section that sets mean forecasts of the champions beside what came true, by group and night."""
     key, title = "honest", "Do the forecasts come true as often as they say?"
     parts = [
-        _in_the_large(words.target(name), target["reliability"])
-        for name, target in evaluation.get("targets", {}).items()
+        _in_the_large(by_whom(name, target), target["reliability"])
+        for name, target in judged.get("targets", {}).items()
         if target.get("reliability")
     ]
     intro = note(
-        "The mean forecast beside the share that came true, of all test rows and of groups of them: of silence, and of "
+        "Of those who forecast tonight: "
+        "the mean forecast beside the share that came true, of all test rows and of groups of them: of silence, and of "
         "whatever next stage is the likeliest for each. The range is from samples of people. Where it leaves out "
         "nought, the forecasts of that group were too high, or too low, by more than luck."
     )
-    return section(key, title, intro, *(parts or [note("It was not measured.")]))
+    return section(key, title, intro, not_judged(judged), *(parts or [note("It was not measured.")]))
 
 
 def _in_the_large(title: str, found: Sequence[Mapping[str, Any]]) -> Markup:
@@ -46,20 +48,25 @@ def _in_the_large(title: str, found: Sequence[Mapping[str, Any]]) -> Markup:
     return join([table(f"{title}: mean forecast and what came true", head, rows[:_SHOWN]), more])
 
 
-def horizons(evaluation: Mapping[str, Any]) -> Markup:
-    """Return the section that judges the curve of silence at every horizon."""
+def horizons(judged: Mapping[str, Any]) -> Markup:
+    """Return the section that judges the champion's curve of silence at every horizon."""
     key, title = "horizons", "The curve of silence, judged at every horizon"
-    found = evaluation.get("targets", {}).get("churn", {}).get("horizons") or []
+    churn = judged.get("targets", {}).get("churn", {})
+    found = churn.get("horizons") or []
     if not found:
-        return section(key, title, note("The model of churn forecasts one horizon only."))
+        why = churn.get("missing") or "it forecasts one horizon only"
+        return section(key, title, note(by_whom("churn", churn), f" is not judged here: {why}."))
     head = ["Silent for", "Rows", "Against the best baseline", *map(words.metric, _MEASURES)]
     head += ["Best baseline, its log loss", "Mean forecast less what came true"]
     intro = note(
-        "One curve says how likely silence is to last so long. It is judged at each horizon on the test rows that were "
+        "Of who forecasts tonight: "
+        "one curve says how likely silence is to last so long. It is judged at each horizon on the test rows that were "
         "watched to its end, beside baselines fitted for that very horizon. Horizons beyond the judged one need tests "
         "that lie further back: no row is judged before its time."
     )
-    return section(key, title, intro, table("The curve at every horizon", head, [_at(h) for h in found], text=3))
+    return section(
+        key, title, intro, table(f"{by_whom('churn', churn)}, at every horizon", head, [_at(h) for h in found], text=3)
+    )
 
 
 def _at(horizon: Mapping[str, Any]) -> list[Any]:

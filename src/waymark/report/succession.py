@@ -23,6 +23,26 @@ def who_forecasts(promotion: Mapping[str, Any]) -> Markup:
     return section(key, title, intro, *(_target(words.target(name), d) for name, d in promotion.items()))
 
 
+def by_whom(name: str, target: Mapping[str, Any]) -> str:
+    """Return what is forecast and who does, as one of the targets of reports/champions.json says.
+
+    Examples
+    --------
+    >>> by_whom("churn", {"champion": {"name": "bg_nbd"}})
+    'Going silent by BG/NBD'
+    """
+    return words.target(name) + (f" by {words.model(target['champion']['name'])}" if "champion" in target else "")
+
+
+def not_judged(judged: Mapping[str, Any]) -> Markup:
+    """Say which champions are not judged, and why."""
+    return join(
+        note(by_whom(name, target), f" is not judged here: {target['missing']}.")
+        for name, target in judged.get("targets", {}).items()
+        if target.get("missing")
+    )
+
+
 def _target(title: str, decided: Mapping[str, Any]) -> Markup:
     first, last = words.day(decided["first_cutoff"]), words.day(decided["last_cutoff"])
     on = f"{words.count(decided['n_rows'])} rows of {words.count(decided['n_persons'])} people, {first} to {last}"

@@ -20,11 +20,13 @@ def main() -> None:
         aims = config.load(config.TargetsConfig, "targets")
         horizons = Horizons(aims.horizon_days, tuple(aims.horizons_days))
         seed = config.value("seed")
+        trained = {target: models.load(tables.MODELS / target) for target in models.TARGETS}
+        evaluation.check_current(targets, trained)
         found = evaluation.evaluate(
             features,
             targets,
             known,
-            {target: models.load(tables.MODELS / target) for target in models.TARGETS},
+            trained,
             baselines=cfg.baselines,
             horizons=horizons,
             end_of_case=aims.end_of_case,

@@ -29,6 +29,7 @@ def main() -> None:
             horizon_days=config.load(config.TargetsConfig, "targets").horizon_days,
             path=config.load(config.JourneyConfig, "journey").path,
             evaluation=tables.read_json(tables.REPORTS / "evaluation.json"),
+            judged=tables.read_json(tables.REPORTS / "champions.json"),
             ingest=tables.read_json(tables.REPORTS / "ingest.json"),
             exposure=tables.read_json(tables.REPORTS / "exposure.json"),
             backtests={f.stem: tables.read_json(f) for f in sorted(tables.BACKTEST.glob("*.json"))},

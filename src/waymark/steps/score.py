@@ -8,6 +8,7 @@ import numpy as np
 from waymark import catalogue, champions, config, models, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.console import timed
+from waymark.recoding import with_features
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ def main() -> None:
         trained = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
         known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
         reigns = {target: champions.reign_of(target) for target in models.TARGETS}
-        next_stage, churn = (scoring.with_features(champions.load(target), known) for target in models.TARGETS)
+        next_stage, churn = (with_features(champions.load(target), known) for target in models.TARGETS)
         baselines = scoring.load_baselines()
         horizon_days = config.load(config.TargetsConfig, "targets").horizon_days
         max_explained = config.load(config.ScoringConfig, "scoring").max_explained

@@ -1,0 +1,64 @@
+"""DVC step: how good they are who forecast."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from waymark import catalogue, champions, config, evaluation, judgement, models, tables
+from waymark.console import timed
+from waymark.on_disk import filled_from, places
+from waymark.periods import Horizons
+from waymark.recoding import with_features
+
+log = logging.getLogger(__name__)
+
+FILE = tables.REPORTS / "champions.json"
+
+
+def main() -> None:
+    """Judge the champion of each target as the trained models were judged, and write what was found."""
+    with timed(log, "judge") as facts:
+        earlier = tables.read_json(FILE)["targets"] if FILE.exists() else {}
+        found = {target: _judge(target, earlier.get(target, {})) for target in models.TARGETS}
+        tables.write_json({"targets": found}, FILE)
+        facts.extend(f"{t}: {f['champion']['name']}, {f.get('missing') or f['verdict']}" for t, f in found.items())
+
+
+def _judge(target: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    return judgement.judge_champion(
+        champions.reign_of(target),
+        tables.read_json(tables.REPORTS / "promotion.json")[target],
+        tables.read_json(tables.MODELS / target / "model.json")["version"],
+        tables.read_json(tables.REPORTS / "evaluation.json")["targets"][target],
+        earlier,
+        tables.read(tables.TARGETS),
+        lambda targets: _evaluate(target, targets),
+    )
+
+
+def _evaluate(target: str, targets: pd.DataFrame) -> dict[str, Any]:
+    cfg, aims = config.load(config.EvaluateConfig, "evaluate"), config.load(config.TargetsConfig, "targets")
+    files = sorted((tables.FEATURES / "train").glob("*.parquet"))
+    known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
+    found = evaluation.evaluate(
+        places(files, ["stage"]),
+        targets,
+        known,
+        {target: with_features(champions.load(target), known)},
+        baselines=cfg.baselines,
+        horizons=Horizons(aims.horizon_days, tuple(aims.horizons_days)),
+        end_of_case=aims.end_of_case,
+        n_bootstrap=cfg.n_bootstrap,
+        interval=cfg.interval,
+        n_bins=cfg.n_calibration_bins,
+        n_explained=cfg.n_explained,
+        seed=config.value("seed"),
+        fill=filled_from(files),
+    )
+    return found["targets"][target]
+
+
+if __name__ == "__main__":
+    main()
