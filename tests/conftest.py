@@ -6,7 +6,7 @@ pytest_plugins = ["small_project"]
 # The same examples on every machine; a first compilation is no reason to fail.
 settings.register_profile(
     "waymark",
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     database=None,

@@ -4,6 +4,7 @@
 is started in, in the order of DVC's files.
 """
 
+import fcntl
 import os
 import runpy
 import shlex
@@ -35,8 +36,17 @@ PARAMS = {
 
 @pytest.fixture(scope="session")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the project. All tests of the session share it: look, and write into a copy only."""
-    return finish(tmp_path_factory.mktemp("small") / "project", PARAMS, __file__)
+    """The folder of the project. All tests share it, those of other processes too: look, and write into a copy only."""
+    mine = tmp_path_factory.getbasetemp()
+    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    project, is_done = shared / "small" / "project", shared / "small" / "done"
+    project.parent.mkdir(exist_ok=True)
+    with (project.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_done.exists():
+            finish(project, PARAMS, __file__)
+            is_done.touch()
+    return project
 
 
 def finish(project: Path, choices: dict[str, Any], script: str) -> Path:

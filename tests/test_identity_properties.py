@@ -105,10 +105,10 @@ def test_those_whom_no_link_touches_change_nothing_of_a_person(log, told, rules,
     family = reached(data.draw(st.sampled_from(sorted(neighbours))), neighbours)
     alone = events[[set(random_logs.ids(row)) <= family for row in log]], links[links["id_a"].isin(family)], rules
     together = events, links, rules
+    log, mine_alone = read(*together), read(*alone)
     for at in MOMENTS:
-        everybody = people(read(*together), at)
-        assert people(read(*alone), at) == {name: everybody[name] for name in everybody if name in family}
-    log = read(*together)
+        everybody = people(log, at)
+        assert people(mine_alone, at) == {name: everybody[name] for name in everybody if name in family}
     vocabulary = learn_vocabulary(log, StageMap(log, SHOP), SETTINGS, micro(CUTOFF))
     for build in (stages, partial(features, vocabulary=vocabulary)):
         mine = build(*together)
@@ -121,8 +121,9 @@ def test_the_order_of_events_and_links_does_not_matter(log, told, restated, rule
     links = random_logs.told_table(told)
     shuffled = [t.iloc[data.draw(st.permutations(range(len(t))))] for t in (events, links)]
     assert_frame_equal(link_identities(*shuffled), link_identities(events, links))
+    in_order, out_of_order = read(events, links, rules), read(*shuffled, rules)
     for at in MOMENTS:
-        assert people(read(*shuffled, rules), at) == people(read(events, links, rules), at)
+        assert people(out_of_order, at) == people(in_order, at)
     assert_frame_equal(stages(*shuffled, rules), stages(events, links, rules))
     assert_frame_equal(features(*shuffled, rules), features(events, links, rules))
 
@@ -132,10 +133,11 @@ def test_who_is_one_person_stays_one_and_is_called_by_the_oldest_of_all(log, tol
     """Where nothing is erased and nothing is shared, time only merges."""
     links = random_logs.told_table([row for row in told if row["kind"] == "alias"])
     rules = IdentityConfig(shared_devices="none")
-    identities = read(random_logs.table(log), links, rules).identities
+    everybody = read(random_logs.table(log), links, rules)
+    identities = everybody.identities
     age = {n: (t, not n.startswith(CUSTOMER), n) for n, t in zip(identities.person_ids, identities.known_from)}
     for before, after in pairwise(MOMENTS):
-        was, now = (people(read(random_logs.table(log), links, rules), at) for at in (before, after))
+        was, now = (people(everybody, at) for at in (before, after))
         for group in partition(now):
             assert {was[name] for name in group} <= group
             assert {now[name] for name in group} == {min({was[name] for name in group}, key=age.get)}

@@ -342,6 +342,7 @@ for module in pkgutil.iter_modules(kernels.__path__, "waymark.kernels."):
 """
 
 
+@pytest.mark.slow
 def test_after_the_warm_up_nothing_is_compiled():
     """No first run pays for a type of array that the warm-up forgot."""
     subprocess.run([sys.executable, "src/run.py", "waymark.kernels"], cwd=ROOT, check=True, capture_output=True)

@@ -115,6 +115,8 @@ def _carried(events: pd.DataFrame) -> pd.DataFrame:
 
 def _not_erased_already(links: pd.DataFrame, erasures: pd.DataFrame) -> pd.DataFrame:
     """Leave out links that had happened when their pair was erased, and became known only after that."""
+    if erasures.empty:
+        return links
     met = links.reset_index().merge(erasures, on=_PAIR)
     is_late = (met["happened"] <= met["erased"]) & (met["erased"] < met["known_time"])
     return links.drop(index=met.loc[is_late, "index"].unique()).reset_index(drop=True)
@@ -123,6 +125,8 @@ def _not_erased_already(links: pd.DataFrame, erasures: pd.DataFrame) -> pd.DataF
 def _withdrawals(links: pd.DataFrame, erasures: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each moment from which on no event says any more that its two identifiers are one."""
     restated = links.loc[links["until"].notna(), _PAIR].drop_duplicates()
+    if restated.empty:
+        return restated
     links = links.merge(restated, on=_PAIR).sort_values([*_PAIR, "known_time"], kind="stable", ignore_index=True)
     met = links[[*_PAIR, "known_time"]].reset_index().merge(erasures, on=_PAIR)
     erased = met[met["erased"] >= met["known_time"]].groupby("index")["erased"].min().reindex(links.index)
