@@ -15,7 +15,7 @@ from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
 from waymark.store.kinds import EVENTS, owner_of
 from waymark.store.order import order_events
-from waymark.store.segments import Segment, dead_of, opened, read_mapped, read_segment, take_rows
+from waymark.store.segments import Segment, dead_of, is_sparse, opened, read_mapped, read_segment, take_rows
 
 _NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
 _ALWAYS = {
@@ -71,7 +71,8 @@ def _fill(root: Path, segment: Segment, columns: dict[str, np.ndarray], rows: sl
 
     A column that no segment before had is added.
     """
-    for name, values in read_mapped(root, segment, _ALWAYS).items():
+    are_few = at is not None and is_sparse(at, segment)
+    for name, values in read_mapped(root, segment, _ALWAYS, are_checked=not are_few).items():
         mine = _plain(values)
         columns[name][rows] = mine if at is None else mine[at]
     with opened(root / segment.file) as file:

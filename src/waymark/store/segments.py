@@ -25,7 +25,7 @@ ROW_GROUP = 131_072
 _QUICK, _SMALL = "lz4", "zstd"
 # They hardly repeat, but in their first bytes: those of all rows are put side by side.
 _ALIKE = {"known_time", "line", "one", "two"}
-_FEW = 16  # a row of so many, or fewer, is taken by itself
+_FEW = 8  # a row of so many, or fewer, is taken by itself
 _LITTLE = 512  # bytes: a packed column that holds but one value takes no more, and a byte every sixteen rows
 
 
@@ -118,14 +118,21 @@ def read_mapped(
         raise damaged(root / segment.mapped, error) from None
 
 
+def is_sparse(positions: np.ndarray, segment: Segment) -> bool:
+    """Say whether `positions` are so few of a segment's that to check its mapped columns would cost more than all else.
+
+    Damage then stops the next walk, which reads all of them.
+    """
+    return len(positions) * _FEW <= segment.n_rows
+
+
 def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows at `positions` (ascending), or some columns of them; reads only the row groups that hold them.
 
-    For a few rows of a segment its mapped columns are not checked: to do so costs more than all else. Damage stops the
-    next walk, which reads all of them.
+    For a few rows of a segment its mapped columns are not checked: see `is_sparse`.
     """
-    at, are_many = pa.array(positions), len(positions) * _FEW > segment.n_rows
-    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns, are_checked=are_many)
+    at, are_few = pa.array(positions), is_sparse(positions, segment)
+    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns, are_checked=not are_few)
     taken = {name: column.take(at) for name, column in found.items()}
     if columns is None or len(taken) < len(columns):
         with opened(root / segment.file) as file:
