@@ -326,7 +326,7 @@ def fit(model: ClassifierMixin, rows: pd.DataFrame, grow_for: GrowFor | None = N
 
 
 def _check_enough(label: pd.Series, target: str) -> None:
-    advice = "shorten targets.horizon_days or bring more history"
+    advice = "shorten targets.horizon_days (targets.horizons_days may keep longer ones) or bring more history"
     if label.empty:
         raise InputError(f"{target} has no training row whose horizon has passed; {advice}")
     if (label == label.iloc[0]).all():
