@@ -113,7 +113,9 @@ def judged(model_loss: float, baselines: dict[str, float], metrics: tuple[str, .
         "best_baseline": best,
         "verdict": f"{model} against {best}: judged",
         "slices": [
-            {"by": "stage", "value": s, "n": 900 - i, "metrics": {"log_loss": 0.5}} for i, s in enumerate(STAGES)
+            {"by": "stage", "value": s, "n": 900 - i, "n_persons": 90 - i, "metrics": {"log_loss": 0.5}}
+            | {"difference": None if i > 2 else estimate((i - 1) / 10)}
+            for i, s in enumerate(STAGES)
         ],
         "calibration": dict.fromkeys(losses, bins),
         "importance": [

@@ -135,6 +135,33 @@ def test_slices_part_the_test_rows():
     assert stages == sorted(planted.STAGES)
 
 
+def test_a_group_is_judged_against_the_baseline_that_is_best_over_all():
+    """A planted signal is found in each stage; of the few there are in a group made small, nothing is proven."""
+    found = FOUND["targets"]["next_stage"]
+    rows = models.labelled(FEATURES, TARGETS, "next_stage")
+    test = rows[(rows["fold"] == "test") & (rows["label"] != "end")]
+    back_off = models.fit(
+        models.make("back_off", {}, planted.CATALOGUE, 7), rows[rows["fold"] == "train"]
+    ).predict_proba(test)
+    truth = np.searchsorted(MODELS["next_stage"][0].classes_, test["label"])
+    own, other = (
+        -np.log(p[np.arange(len(test)), truth]) for p in (MODELS["next_stage"][0].predict_proba(test), back_off)
+    )
+    assert found["best_baseline"] == "back_off"
+    for s in found["slices"]:
+        if s["by"] == "stage":
+            is_there = (test["stage"] == s["value"]).to_numpy()
+            assert s["n_persons"] == test["person_id"][is_there].nunique()
+            assert s["difference"]["value"] == pytest.approx((own - other)[is_there].mean(), abs=1e-5)
+            assert s["difference"]["low"] < s["difference"]["value"] < s["difference"]["high"]
+    few = TARGETS.copy()
+    kept = (few["fold"] == "train") | FEATURES["person_id"].isin([f"p{i:04d}" for i in range(25)])
+    few = few[kept | (FEATURES["stage"] != "order")]
+    least = [s for s in judge(MODELS, targets=few)["targets"]["churn"]["slices"] if s["n_persons"] < 10]
+    assert [s["value"] for s in least] == ["order"] and least[0]["difference"] is None
+    assert least[0]["metrics"]["log_loss"] > 0
+
+
 def test_a_baseline_that_is_the_model_is_not_its_own_rival():
     found = judge(trained("back_off"))["targets"]["next_stage"]
     assert found["models"]["back_off"]["role"] == "model"

@@ -222,10 +222,9 @@ def test_what_is_said_of_forecasts_is_said_of_the_champions():
     """The model of churn that was trained last is no champion: only the comparison with the baselines speaks of it."""
     page = full()
     assert page.says("Next stage by LightGBM is", "Going silent by logistic regression is")
-    for caption in ("forecasts by size", "by group, 400 people", "by stage"):
-        kind = ": " if caption != "by stage" else ", "
-        assert page.says(f"Going silent by logistic regression{kind}{caption}")
-        assert not page.says(f"Going silent by LightGBM{kind}{caption}")
+    for caption in ("forecasts by size", "by group, 400 people", "by group of people"):
+        assert page.says(f"Going silent by logistic regression: {caption}")
+        assert not page.says(f"Going silent by LightGBM: {caption}")
     why = "it learnt from what happened until 2025-08-30; too few test rows are newer"
     unknown = {"champion": {"name": "hazard"}, "missing": why}
     page = read(judged={"targets": {"next_stage": JUDGED["targets"]["next_stage"], "churn": unknown}})
@@ -565,8 +564,22 @@ def test_mean_forecasts_stand_beside_what_came_true():
     groups = [("all", "all"), ("stage", "loyal"), ("night", "2025-03-04")]
     judged["targets"]["churn"]["reliability"] = [{"by": by, "value": value} | row for by, value in groups]
     page = read(judged=judged)
-    assert page.says("night: 2025-03-04") and page.says("stage: loyal")
-    assert page.says("35.1%") and page.says("−0.051")
+    assert page.says("night: 2025-03-04", "35.1%", "−0.051")
+
+
+def test_each_group_of_people_is_set_against_the_best_baseline_and_what_came_true():
+    judged = json.loads(json.dumps(JUDGED))
+    churn = judged["targets"]["churn"]
+    value = churn["slices"][0]["value"]
+    bias = {"value": 0.0777, "low": 0.03, "high": 0.12}
+    churn["reliability"] = [{"by": "all", "value": "all", "n": 9, "predicted": 0.5, "observed": 0.4, "bias": bias}]
+    churn["reliability"].append(churn["reliability"][0] | {"by": "stage", "value": value})
+    cells = read(judged=judged).cells
+    at = cells.index(f"stage: {value}", cells.index("Against RFM logistic"))
+    assert cells[at : at + 7] == [f"stage: {value}", "better", "900", "90", "0.500", *cells[at + 5 : at + 7]]
+    assert cells[at + 5].startswith("−0.100") and cells[at + 6].startswith("+0.078")
+    stages = {s["value"]: cells[cells.index(f"stage: {s['value']}", at) + 1] for s in churn["slices"][:4]}
+    assert [*stages.values()] == ["better", UNPROVEN, "worse", ""]
 
 
 def test_silence_is_told_at_every_horizon_that_is_forecast():

@@ -14,6 +14,7 @@ from sklearn.base import ClassifierMixin
 from waymark import metrics, models
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
+from waymark.enough import PERSONS
 from waymark.errors import InputError
 from waymark.inputs import labels
 from waymark.leanings import tell_leanings
@@ -109,9 +110,10 @@ def evaluate(
             rows, target, model, card, others, end_of_case=end_of_case, n_bins=n_bins, fill=fill, columns=told
         )
         how = {"n_bootstrap": n_bootstrap, "coverage": interval, "seed": seed}
-        result[target] = _judge(trial, n_bootstrap, interval, seed) | {
+        judged = _judge(trial, n_bootstrap, interval, seed)
+        result[target] = judged | {
             "reliability": reliable(trial, catalogue, **how),
-            "slices": slices(trial, catalogue, seed),
+            "slices": slices(trial, catalogue, judged["best_baseline"], **how),
             "importance": importance(model, card),
             "reasons": tell_leanings(model, models.features_of(card), in_terms_of(card, trial.test), n_explained, seed),
         }
@@ -242,24 +244,44 @@ def reliable(
     trial: Trial, catalogue: Sequence[Feature], *, n_bootstrap: int, coverage: float, seed: int
 ) -> list[dict[str, Any]]:
     """Return what `in_the_large` says of the model: over all, in groups of the test rows, and on each night."""
-    groups = groups_of(trial.test, catalogue) | {"night": night_of(trial.test["cutoff_time"])}
+    groups = _groups(trial, catalogue) | {"night": night_of(trial.test["cutoff_time"])}
     p, persons = trial.predictions[trial.model], trial.test["person_id"]
     return in_the_large(trial.y, p, persons, groups, n_bootstrap=n_bootstrap, coverage=coverage, seed=seed)
 
 
-def slices(trial: Trial, catalogue: Sequence[Feature], seed: int) -> list[dict[str, Any]]:
-    """Judge the model in groups of the test rows, and apart on persons that training has seen and on new ones."""
-    judges = metrics.metrics_for(trial.target, trial.n_bins)
-    is_known = trial.test["person_id"].isin(trial.train["person_id"].unique())
-    groups = groups_of(trial.test, catalogue) | {"person": np.where(is_known, "seen in training", "new")}
-    p, out = trial.predictions[trial.model], []
-    for by, group in groups.items():
+def slices(
+    trial: Trial, catalogue: Sequence[Feature], best: str | None, *, n_bootstrap: int, coverage: float, seed: int
+) -> list[dict[str, Any]]:
+    """Judge the model in groups of the test rows: alone, and against the baseline `best` of all rows.
+
+    `difference` is in log loss, model minus baseline, with its interval; None of fewer persons than `enough.PERSONS`.
+    """
+    judges, how = metrics.metrics_for(trial.target, trial.n_bins), {"n_bootstrap": n_bootstrap, "coverage": coverage}
+    person, out = trial.test["person_id"].to_numpy(object), []
+    for by, group in _groups(trial, catalogue).items():
         for value in np.unique(group.astype(str)).tolist():
             rows = np.flatnonzero(group == value)
-            of_slice = {k.name: k(trial.y[rows], p[rows]) for k in judges}
-            noise = metrics.calibration_noise(p[rows], trial.n_bins, seed)
-            out.append({"by": by, "value": value, "n": len(rows), "metrics": of_slice, "ece_noise": noise})
+            y, p = trial.y[rows], {name: trial.predictions[name][rows] for name in (trial.model, best) if name}
+            n_persons = len(np.unique(person[rows].astype(str)))
+            difference = None
+            if best is not None and n_persons >= PERSONS:
+                compared = Comparison(y, p, person[rows], [metrics.log_loss], **how, seed=seed)
+                difference = compared.between(trial.model, best)["log_loss"]
+            own = p[trial.model]
+            found = {
+                **{"by": by, "value": value, "n": len(rows), "n_persons": n_persons},
+                "metrics": {k.name: k(y, own) for k in judges},
+                "ece_noise": metrics.calibration_noise(own, trial.n_bins, seed),
+                "difference": difference,
+            }
+            out.append(found)
     return out
+
+
+def _groups(trial: Trial, catalogue: Sequence[Feature]) -> dict[str, np.ndarray]:
+    """Return the groups of the test rows, also whether training has seen the person."""
+    is_known = trial.test["person_id"].isin(trial.train["person_id"].unique())
+    return groups_of(trial.test, catalogue) | {"person": np.where(is_known, "seen in training", "new")}
 
 
 def train_best_baselines(
@@ -303,36 +325,3 @@ def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, _DIGITS) + 0.0  # no negative nought
     return value
-
-
-def summary(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what `dvc metrics diff` compares: the model's metrics and its gain over the best baseline."""
-    out = {}
-    for target, found in evaluation["targets"].items():
-        model = next(m for m in found["models"].values() if m["role"] == "model")
-        best = found["best_baseline"]
-        out[target] = {name: estimate["value"] for name, estimate in model["metrics"].items()}
-        out[target] |= {f"ece_noise_{k}": v for k, v in model["ece_noise"].items()}
-        if best is not None:
-            loss = found["models"][best]["metrics"]["log_loss"]["value"]
-            gain = rounded(loss - out[target]["log_loss"])
-            out[target] |= {"best_baseline": best, "best_baseline_log_loss": loss, "gain_log_loss": gain}
-    return out
-
-
-def plots(evaluation: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of `reports/plots`: name -> CSV text."""
-    files = {}
-    for target, found in evaluation["targets"].items():
-        board = [
-            {"model": name, "role": entry["role"], "metric": metric, **estimate}
-            for name, entry in found["models"].items()
-            for metric, estimate in entry["metrics"].items()
-        ]
-        curve = [{"model": name, **row} for name, rows in found["calibration"].items() for row in rows]
-        files[f"leaderboard_{target}.csv"] = pd.DataFrame(board)
-        files[f"calibration_{target}.csv"] = pd.DataFrame(curve)[["model", "predicted", "observed", "n"]]
-        files[f"importance_{target}.csv"] = pd.DataFrame(
-            found["importance"], columns=["feature", "words", "gain_share"]
-        )
-    return {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in files.items()}

@@ -31,7 +31,7 @@ CONTENTS = {
     "horizons": "Every horizon",
     "realised": "Past nights",
     "leaks": "Leaks",
-    "slices": "By stage",
+    "slices": "For whom",
     "moves": "What moves it",
     "nights": "Against last night",
     "stages": "Who is where",

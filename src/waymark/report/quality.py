@@ -1,4 +1,4 @@
-"""How good the forecasts are: against the baselines, as probabilities, and by stage."""
+"""How good the forecasts are: against the baselines, as probabilities, and for whom."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from waymark.report.succession import by_whom, not_judged
 
 FIRST = "log_loss"  # what models are chosen by
 BETTER, WORSE, UNPROVEN = "better", "worse", "no proven difference"
-_SHOWN_SLICES = 12
+_SHOWN_SLICES = 8  # of a kind; the smaller ones are folded away
 _EXPLAINED = {
     "next_stage": "Which stage a person reaches next within the horizon, or that they stay.",
     "churn": "Whether a person shows no activity within the horizon.",
@@ -32,6 +32,12 @@ def judge(metric: str, difference: Any) -> str:
     if words.is_missing(low) or words.is_missing(high) or low <= 0 <= high:
         return UNPROVEN
     return BETTER if (high < 0) == (metric in words.LOWER_IS_BETTER) else WORSE
+
+
+def judgement(metric: str, difference: Any) -> Markup:
+    """Return what `judge` says as a badge."""
+    judged = judge(metric, difference)
+    return tag("span", judged, class_="badge" if judged == UNPROVEN else f"badge {judged}")
 
 
 def standing(target: Mapping[str, Any]) -> tuple[str, str]:
@@ -173,9 +179,7 @@ def _differences(title: str, target: Mapping[str, Any]) -> Markup:
         return note("There is no baseline to compare the model with.")
     rows = []
     for metric in (m for m in _metrics(target) if m in found):
-        judged = judge(metric, found[metric])
-        badge = tag("span", judged, class_="badge" if judged == UNPROVEN else f"badge {judged}")
-        rows.append((words.metric(metric), badge, with_range(found[metric], words.signed)))
+        rows.append((words.metric(metric), judgement(metric, found[metric]), with_range(found[metric], words.signed)))
     caption = f"{title}: model minus {words.model(best)}, the best baseline"
     return table(caption, ["Measure", "The model is", "Difference"], rows, text=2)
 
@@ -218,30 +222,44 @@ def _reliability(name: str, target: Mapping[str, Any]) -> Markup:
 
 
 def slices(judged: Mapping[str, Any]) -> Markup:
-    """Return the section on where the champions do well and where they do not."""
+    """Return the section on the groups of people for whom the champions do well, and for whom they do not."""
     parts = [
-        _slices_by(by_whom(name, target), by, [s for s in target["slices"] if s["by"] == by])
+        _slices(by_whom(name, target), target)
         for name, target in judged.get("targets", {}).items()
-        for by in dict.fromkeys(s["by"] for s in target.get("slices") or [])
+        if target.get("slices")
     ]
-    intro = note("Who forecasts tonight, on the test rows, told apart. Few rows make uncertain numbers.")
-    shown = parts or [note("No slices were measured.")]
-    return section("slices", "Where the model does well, and where not", intro, not_judged(judged), *shown)
+    intro = note(
+        "Who forecasts tonight, on the test rows of each group: against the baseline that is best over all rows, and "
+        "the mean forecast against what came true. A difference whose range (bootstrap over people) leaves out nought "
+        "is more than luck; of so many groups, one in twenty is not."
+    )
+    shown = parts or [note("No groups were judged.")]
+    return section("slices", "For whom the forecasts are good", intro, not_judged(judged), *shown)
 
 
-def _slices_by(title: str, by: str, found: Sequence[Mapping[str, Any]]) -> Markup:
-    metrics = list(dict.fromkeys(metric for s in found for metric in s.get("metrics", {})))
+def _slices(title: str, target: Mapping[str, Any]) -> Markup:
+    best = target.get("best_baseline")
+    bias = {(g["by"], g["value"]): g["bias"] for g in target.get("reliability") or ()}
+    shown, rest = [], []
+    for by in dict.fromkeys(s["by"] for s in target["slices"]):
+        found = sorted((s for s in target["slices"] if s["by"] == by), key=lambda s: (-s["n"], str(s["value"])))
+        rows = [_slice(s, bias.get((by, s["value"]))) for s in found]
+        shown += rows[:_SHOWN_SLICES]
+        rest += rows[_SHOWN_SLICES:]
+    against = f"Against {words.model(best)}" if best else ""
+    head = ["Group", against, "Rows", "People", "Log loss", "Less that of the baseline", "Mean forecast less outcome"]
+    more = details(f"{len(rest)} smaller ones", table(f"{title}: smaller groups", head, rest, text=2)) if rest else ""
+    return join([table(f"{title}: by group of people", head, shown, text=2), more])
 
-    def cell(s: Mapping[str, Any], metric: str) -> Any:
-        shown = words.number(words.bounds(s["metrics"].get(metric))[0])
-        return with_luck(shown, s.get("ece_noise")) if metric == "ece" else shown
 
-    rows = [
-        (s["value"], words.count(s["n"]), *(cell(s, m) for m in metrics))
-        for s in sorted(found, key=lambda s: (-s["n"], str(s["value"])))
-    ]
-    caption = f"{title}, by {words.plain(by)}"
-    head = [words.plain(by).capitalize(), "Rows", *map(words.metric, metrics)]
-    rest = rows[_SHOWN_SLICES:]
-    more = details(f"{len(rest)} smaller ones", table(f"{caption}: the smaller ones", head, rest)) if rest else ""
-    return join([table(caption, head, rows[:_SHOWN_SLICES]), more])
+def _slice(found: Mapping[str, Any], bias: Any) -> tuple:
+    difference = found.get("difference")
+    return (
+        f"{words.plain(found['by'])}: {found['value']}",
+        judgement(FIRST, difference) if difference else "",
+        words.count(found["n"]),
+        words.count(found.get("n_persons")),
+        words.number(found["metrics"].get(FIRST)),
+        with_range(difference, words.signed),
+        with_range(bias, words.signed),
+    )

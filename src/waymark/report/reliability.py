@@ -30,8 +30,6 @@ def in_the_large(judged: Mapping[str, Any]) -> Markup:
 
 
 def _in_the_large(title: str, found: Sequence[Mapping[str, Any]]) -> Markup:
-    overall, *groups = found
-    shown = [overall, *(g for g in groups if g["by"] in ("stage", "tenure", "night"))]
     rows = [
         (
             "all" if g["by"] == "all" else f"{words.plain(g['by'])}: {g['value']}",
@@ -40,11 +38,12 @@ def _in_the_large(title: str, found: Sequence[Mapping[str, Any]]) -> Markup:
             words.share(g["observed"]),
             with_range(g["bias"], words.signed),
         )
-        for g in shown
+        for g in found
+        if g["by"] in ("all", "night")
     ]
     head = ["Group", "Rows", "Mean forecast", "Came true", "Difference"]
     rest = rows[_SHOWN:]
-    more = details(f"{len(rest)} more groups", table(f"{title}: more groups", head, rest)) if rest else ""
+    more = details(f"{len(rest)} more nights", table(f"{title}: more nights", head, rest)) if rest else ""
     return join([table(f"{title}: mean forecast and what came true", head, rows[:_SHOWN]), more])
 
 

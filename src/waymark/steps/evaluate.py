@@ -2,7 +2,7 @@
 
 import logging
 
-from waymark import catalogue, config, evaluation, models, tables
+from waymark import catalogue, config, digest, evaluation, models, tables
 from waymark.console import timed
 from waymark.on_disk import filled_from, places
 from waymark.periods import Horizons
@@ -38,13 +38,13 @@ def main() -> None:
             fill=fill,
         )
         tables.write_json(found, tables.REPORTS / "evaluation.json")
-        tables.write_json(evaluation.summary(found), tables.REPORTS / "metrics.json")
+        tables.write_json(digest.summary(found), tables.REPORTS / "metrics.json")
         with tables.new_folder(tables.MODELS / "baseline") as folder:
             best = evaluation.train_best_baselines(found, features, targets, known, horizons, seed, fill)
             for target, baseline in best.items():
                 models.write(*baseline, folder / target)
         with tables.new_folder(tables.REPORTS / "plots") as folder:
-            for name, text in evaluation.plots(found).items():
+            for name, text in digest.plots(found).items():
                 tables.write_text(text, folder / name)
         facts.extend(f"{target}: {judged['verdict']}" for target, judged in found["targets"].items())
 
