@@ -20,7 +20,7 @@ SHAPING = [
     for m in (
         *("catalogue", "identity", "eventlog", "journeys", "points", "vocabulary", "tracks", "walks", "walking"),
         *("measures", "feature_rows", "feature_groups", "features", "clock", "splits", "targets", "forecast"),
-        *("persons", "exposure"),
+        *("persons", "lots", "exposure"),
     )
 ]
 

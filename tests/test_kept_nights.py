@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from by_hand import events
 from waymark import tables
-from waymark.eventlog import read_log
-from waymark.features import count_halvings, draw
-from waymark.ledger import link_identities
+from waymark.clock import TrainClock
+from waymark.eventlog import micro
+from waymark.features import count_halvings
+from waymark.lots import widest
 from waymark.steps import features_train
+from waymark.store.store import Store
 
 KEPT = tables.FEATURES / "train"
 
@@ -73,14 +74,48 @@ def test_above_the_limit_the_same_persons_are_left_out_on_every_night(project):
     )
 
 
-def test_who_is_drawn_of_fewer_is_drawn_of_more():
-    told = events(*(f"c{i} 2025-01-01 web view" for i in range(4000)))
-    log = read_log(told, link_identities(told))
-    assert draw(log, 0) is None
-    half, quarter = draw(log, 1), draw(log, 2)
-    assert not (quarter & ~half).any()
-    assert half.mean() == pytest.approx(0.5, abs=0.03)
-    assert quarter.mean() == pytest.approx(0.25, abs=0.03)
+def test_above_the_limit_whole_persons_are_drawn_whoever_they_were_on_a_night(project):
+    everybody = set(tables.read(KEPT)["person_id"])
+    choose(max_train_rows=1000)
+    features_train.main()
+    drawn = set(tables.read(KEPT)["person_id"])
+    [log] = Store().logs()
+    component = pd.Series(widest(log.identities, as_of()), index=log.identities.person_ids)
+    ids_of = {code: set(ids.index) & everybody for code, ids in component.groupby(component)}
+    several = [ids for ids in ids_of.values() if len(ids) > 1]
+    assert len(several) > 10  # who merged between two nights
+    assert {len(ids & drawn) / len(ids) for ids in several} == {0.0, 1.0}
+
+
+def as_of() -> int:
+    return micro(TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json")).as_of)
+
+
+def look(days_earlier: int) -> None:
+    """Let training look so many days earlier, at the same nights."""
+    clock = tables.read_json(tables.CLOCK / "train.json")
+    moved = pd.Timestamp(clock["as_of"]) - pd.Timedelta(days=days_earlier)
+    tables.write_json(clock | {"as_of": moved.isoformat()}, tables.CLOCK / "train.json")
+
+
+def test_who_merged_since_training_looked_last_is_drawn_anew_on_all_nights(project):
+    """What is kept of nights whose own past did not change comes to what is made of everything."""
+    everybody = files()
+    look(days_earlier=20)
+    features_train.main()
+    assert files() == everybody  # without a draw, a night hangs on its own past alone
+    choose(max_train_rows=1000)
+    features_train.main()
+    before = tables.read(KEPT)
+    features_train.main()
+    pd.testing.assert_frame_equal(tables.read(KEPT), before)
+    look(days_earlier=-20)
+    features_train.main()
+    grown = {file.name: file.read_bytes() for file in KEPT.iterdir()}
+    assert not before.equals(tables.read(KEPT))
+    shutil.rmtree(KEPT)
+    features_train.main()
+    assert {file.name: file.read_bytes() for file in KEPT.iterdir()} == grown
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import by_hand
 import planted_leaks
 from by_hand import SHOP
 from imports import SRC
@@ -85,6 +86,28 @@ def test_the_same_seed_finds_the_same():
     assert judged.__wrapped__("snapshots") == judged("snapshots")
 
 
+def of_half(checked: leak_subject.Subject) -> leak_subject.Subject:
+    """Return the tables as training makes them above `features.max_train_rows`."""
+    ids = leak_subject.drawn_ids(checked.events, checked.links, checked.rules, checked.clock.as_of, n_halvings=1)
+    tables = {name: getattr(checked, name) for name in ("features", "targets")}
+    return replace(checked, drawn=ids, **{name: rows[rows["person_id"].isin(ids)] for name, rows in tables.items()})
+
+
+@pytest.mark.parametrize("kind", ["snapshots", "every_event"])
+def test_where_training_drew_half_of_the_persons_it_is_no_leak_that_the_others_have_no_row(kind):
+    """Who was drawn and who was not become one person after training looked."""
+    clock = clean(kind).clock
+    day = f"{clock.as_of + pd.Timedelta(days=1):%Y-%m-%d}"
+    log_ins = by_hand.events(*(f"c{i}~d{i + 1} {day} web view" for i in range(0, planted_leaks.N_PERSONS, 2)))
+    everybody = subject(pd.concat([EVENTS, log_ins], ignore_index=True), kind=kind, clock=clock)
+    checked = of_half(everybody)
+    assert len(checked.features) == pytest.approx(len(everybody.features) / 2, rel=0.2)
+    assert found(checked) == {}
+    one_less = checked.features.drop(index=checked.features.sort_values("cutoff_time").index[-2])
+    for other in (replace(checked, drawn=None), replace(checked, features=one_less)):
+        assert {f.name for f in _stored(other, -1) if f.verdict == ALARM} == {"person_id"}
+
+
 # --- leaks planted as features --------------------------------------------------------------------------------------
 
 
@@ -114,9 +137,11 @@ def test_an_identity_with_hindsight_is_caught(registry):
         past = (log.event_time < cutoff) & (log.known_time < cutoff)
         return _sums(points, past, as_of=micro(planted_leaks.OPENED) + 1000 * int(DAY))
 
-    alarms = found(subject(EVENTS, "n_joined"))
-    assert alarms["hindsight_identity"] == {"n_joined"}
-    assert set().union(*alarms.values()) == {"n_joined"}
+    leaking = subject(EVENTS, "n_joined")
+    for checked in (leaking, of_half(leaking)):
+        alarms = found(checked)
+        assert alarms["hindsight_identity"] == {"n_joined"}
+        assert set().union(*alarms.values()) == {"n_joined"}
 
 
 def test_a_late_restatement_joined_by_event_time_only_is_caught(registry):
@@ -224,9 +249,9 @@ def test_stored_rows_of_other_events_are_caught(kind):
     assert {f.verdict for f in _stored(checked)} == {OK}
 
 
-def _stored(checked: leak_subject.Subject) -> list[Finding]:
-    """Return what is found of the stored rows at the third night."""
-    last = pd.Timestamp(np.sort(checked.features["cutoff_time"].unique())[2])
+def _stored(checked: leak_subject.Subject, night: int = 2) -> list[Finding]:
+    """Return what is found of the stored rows at a night, by default the third."""
+    last = pd.Timestamp(np.sort(checked.features["cutoff_time"].unique())[night])
     return list(leak_worlds.find_stale(leak_subject.sample(checked, 400), last, np.random.default_rng(0)))
 
 

@@ -176,6 +176,25 @@ def test_persons_of_training_and_test_may_be_kept_apart():
     assert set(snapshots(*lines, nights=nights, test=nights[1:])["fold"]) == {"train", "test"}
 
 
+def test_persons_kept_apart_are_kept_apart_from_whom_they_were_before_a_log_in():
+    """Of each the device has rows that train; by the night that tests, it is of a customer with an id of its own."""
+    lines = [
+        line
+        for i in range(40)
+        for line in (
+            f"~d{i} 2025-01-20 web view",
+            f"c{i} 2025-01-10 store order",
+            f"c{i}~d{i} 2025-02-{1 + i % 28:02} web login",
+        )
+    ]
+    nights = ("2025-02-01", "2025-03-10")
+    table = snapshots(*lines, nights=nights, test=nights[1:], split=by_hand.split(persons="disjoint", test_persons=0.5))
+    number = table["person_id"].str.extract(r"(\d+)$")[0]
+    assert len(table) > 100 and number.nunique() == 40
+    folds = table.groupby(number)["fold"].agg(lambda fold: frozenset(fold) - {"embargo"})
+    assert set(folds) == {frozenset({"train"}), frozenset({"test"})}
+
+
 def test_beyond_the_horizon_a_person_is_who_was_known_at_the_end_of_the_longest():
     lines = ["~phone 2025-03-05 web view", "ann~phone 2025-03-20 web login"]
     assert followed(ann(*lines, horizons_days=[50]))[0] == 32.0

@@ -18,7 +18,9 @@ from waymark.errors import InputError
 from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.feature_groups import feature_table
 from waymark.file_watch import opened_files
+from waymark.identity import Identities
 from waymark.journeys import StageMap
+from waymark.lots import lots
 from waymark.measures import Measure
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
 from waymark.vocabulary import Vocabulary, learn_vocabulary
@@ -116,14 +118,18 @@ def describe_past(
     return describe(points.keep(in_population(points, settings.population, points.cutoff)), settings, vocabulary)
 
 
-def draw(log: EventLog, n_halvings: int) -> np.ndarray | None:
-    """Draw a half of a half ... of all persons by a hash of their ids: bool, by person code; None where all are.
+def draw(identities: Identities, n_halvings: int, as_of: int) -> np.ndarray | None:
+    """Draw a half of a half ... of all persons by their `lots` as of a time (microseconds).
 
-    Whoever is of the half of a half is of the half, too.
+    Returns
+    -------
+    numpy.ndarray or None
+        bool, by the code of an identifier: who is drawn on any night up to `as_of`; None where all are. Whoever is of
+        the half of a half is of the half, too.
     """
     if not n_halvings:
         return None
-    return pd.util.hash_array(log.identities.person_ids, categorize=False) >> np.uint64(64 - n_halvings) == 0
+    return lots(identities, as_of, "whoever may help") >> np.uint64(64 - n_halvings) == 0
 
 
 def count_halvings(n_points: int, at_most: int | None) -> int:

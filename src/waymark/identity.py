@@ -131,15 +131,25 @@ class Identities:
 
     def are_hubs(self, cutoff: int) -> np.ndarray:
         """Say which anonymous ids had ever been linked to so many others that nothing makes them one person's again."""
-        n_ids, n = len(self.person_ids), np.searchsorted(self.linked_from, cutoff)
-        own, other = np.concatenate([self.high[:n], self.low[:n]]), np.concatenate([self.low[:n], self.high[:n]])
-        is_hub = np.bincount(own, minlength=n_ids) > hub_size(self.rules)
-        is_hub[: self.n_customers] = False
-        if is_hub.any():
-            asked = is_hub[own]
-            partners = np.unique(own[asked].astype(np.int64) * n_ids + other[asked]) // n_ids
-            is_hub &= np.bincount(partners, minlength=n_ids) > hub_size(self.rules)
-        return is_hub
+        return self.hubs_since < cutoff
+
+    @cached_property
+    def hubs_since(self) -> np.ndarray:
+        """When the link of each anonymous id was known that was to one too many, for good; else never: int64 micros."""
+        n_ids, since, most = len(self.person_ids), np.full(len(self.person_ids), NEVER), hub_size(self.rules)
+        own, other = np.append(self.high, self.low), np.append(self.low, self.high)
+        may_be = np.bincount(own, minlength=n_ids) > most
+        may_be[: self.n_customers] = False
+        asked = np.flatnonzero(may_be[own])
+        if len(asked):
+            asked = asked[np.argsort(asked % len(self.low), kind="stable")]  # links are in the order of time
+            _, first = np.unique(own[asked].astype(np.int64) * n_ids + other[asked], return_index=True)
+            partners = asked[np.sort(first)]  # each as it was first known
+            partners = partners[np.argsort(own[partners], kind="stable")]
+            hubs, begins, n = np.unique(own[partners], return_index=True, return_counts=True)
+            last = partners[begins[n > most] + most]
+            since[hubs[n > most]] = self.linked_from[last % len(self.low)]
+        return since
 
     def _grow(self, cutoff: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the components of the links that last, as parents, and both ends of the others that count.

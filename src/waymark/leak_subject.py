@@ -11,7 +11,8 @@ import pandas as pd
 from waymark.catalogue import Feature
 from waymark.clock import TrainClock
 from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, SplitConfig, TargetsConfig
-from waymark.features import build_training_features
+from waymark.eventlog import micro
+from waymark.features import build_training_features, draw
 from waymark.identity import index_identities
 from waymark.ledger import ANONYMOUS, CUSTOMER
 from waymark.persons import ever_linked
@@ -35,6 +36,7 @@ class Subject:
     targets_config: TargetsConfig
     split: SplitConfig
     rules: IdentityConfig | None = None
+    drawn: pd.Index | None = None  # the identifiers of those whom training drew; None: everybody's
 
     @property
     def world(self) -> World:
@@ -57,7 +59,9 @@ class Subject:
             self.rules,
             self.vocabulary,
         )
-        return rows[rows["cutoff_time"] <= cutoff]
+        rows = rows[rows["cutoff_time"] <= cutoff]
+        # Whom training drew is no knowledge of the cut-off's, and no other world draws anybody else.
+        return rows if self.drawn is None else rows[rows["person_id"].isin(self.drawn)]
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,15 @@ def sample(subject: Subject, n_persons: int) -> Sample:
     }
     is_whole = ~leads_out[person.index].groupby(person).any()
     return Sample(replace(subject, **kept), person, is_whole)
+
+
+def drawn_ids(
+    events: pd.DataFrame, links: pd.DataFrame, rules: IdentityConfig | None, as_of: pd.Timestamp, n_halvings: int
+) -> pd.Index | None:
+    """Return the identifiers of those whom training drew when it looked, of whole persons; None where it drew all."""
+    identities = index_identities(events, links, rules)
+    is_drawn = draw(identities, n_halvings, micro(as_of))
+    return None if is_drawn is None else pd.Index(identities.person_ids[is_drawn])
 
 
 def persons_of_ids(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityConfig | None = None) -> pd.Series:

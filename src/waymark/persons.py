@@ -66,16 +66,16 @@ def _night_after(times: np.ndarray) -> np.ndarray:
     return np.where(times == _NEVER, _NEVER, (np.minimum(times, _NEVER - 2 * _DAY) // _DAY + 1) * _DAY)
 
 
-def ever_linked(identities: Identities, max_persons_per_id: int | None = None) -> np.ndarray:
+def ever_linked(identities: Identities, max_persons_per_id: int | None = None, before: int = _NEVER) -> np.ndarray:
     """Return a code for each identifier, shared by all that any links join, whenever and whatever device is shared.
 
-    Ids that more than `max_persons_per_id` are linked to join nobody; None sets no limit.
+    The code is that of the oldest of them. Ids that more than `max_persons_per_id` are linked to join nobody; None sets
+    no limit. Links that were known only at `before` (microseconds) or later join nobody either.
     """
     most = max_persons_per_id or len(identities.person_ids) + 2
     everything = IdentityConfig(shared_devices="none", max_persons_per_id=most)
-    return replace(identities, linked_until=np.full_like(identities.linked_until, _NEVER), rules=everything).people(
-        _NEVER
-    )
+    lasting = replace(identities, linked_until=np.full_like(identities.linked_until, _NEVER), rules=everything)
+    return lasting.people(before)
 
 
 class _Groups(NamedTuple):

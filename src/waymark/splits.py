@@ -19,13 +19,9 @@ def cutoff_folds(cutoff_time: pd.Series, test_cutoffs: tuple[pd.Timestamp, ...])
     return np.where(cutoff_time.isin(list(test_cutoffs)), TEST, TRAIN).astype(object)
 
 
-def keep_persons_apart(fold: np.ndarray, person_id: pd.Series, test_share: float) -> np.ndarray:
-    """Return the folds with each person in one of them only; the other rows are not used.
-
-    Who tests is drawn by a hash of the id, of its own key: other draws by hash must not follow this one.
-    """
-    draw = pd.util.hash_array(person_id.to_numpy(object), hash_key="whoever may test") / 2.0**64
-    return np.where((draw < test_share) == (fold == TEST), fold, EMBARGO).astype(object)
+def keep_persons_apart(fold: np.ndarray, lot: np.ndarray, test_share: float) -> np.ndarray:
+    """Return the folds with all rows of a lot (`lots.lots`) in one of them only; the other rows are not used."""
+    return np.where((lot / 2.0**64 < test_share) == (fold == TEST), fold, EMBARGO).astype(object)
 
 
 @dataclass(frozen=True)

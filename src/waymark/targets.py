@@ -12,6 +12,7 @@ from waymark.errors import InputError
 from waymark.eventlog import EventLog, Grouped, group_by_person, micro, read_log
 from waymark.journeys import StageMap
 from waymark.kernels.jit import DAY, EVER
+from waymark.lots import lots
 from waymark.points import every_event
 from waymark.splits import (
     TRAIN,
@@ -111,7 +112,7 @@ def follow_nights(
     """Say what the persons of `log` did after the nights of `points`; those of others are left out.
 
     Nights before `train_until` are watched no longer than to it (all of them to `as_of` by default). Rows of
-    `schema.TARGETS` but for what `deal_nights` adds.
+    `schema.TARGETS` but for what `deal_nights` adds, and the `lot` of each person, which it deals by.
     """
     mine = points[points["person_id"].isin(log.identities.own_ids)]
     stage_map = StageMap(log, journey)
@@ -119,14 +120,18 @@ def follow_nights(
     for cutoff, rows in mine.groupby("cutoff_time", sort=True):
         until = train_until if train_until is not None and cutoff < train_until else as_of
         parts.append(_after_night(rows, cutoff, log, stage_map, micro(as_of), micro(until), settings))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    if not parts:
+        return pd.DataFrame()
+    lot = pd.Series(lots(log.identities, micro(as_of), "whoever may test"), index=log.identities.person_ids)
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(lot=lot.loc[rows["person_id"]].to_numpy())
 
 
 def deal_nights(targets: pd.DataFrame, test_cutoffs: tuple[pd.Timestamp, ...], split: SplitConfig) -> pd.DataFrame:
     """Deal out the rows of all persons (of `follow_nights`) to training and test, by night and perhaps by person."""
     fold = cutoff_folds(targets["cutoff_time"], test_cutoffs)
     if split.persons == "disjoint":
-        fold = keep_persons_apart(fold, targets["person_id"], split.test_persons)
+        fold = keep_persons_apart(fold, targets["lot"].to_numpy(), split.test_persons)
     rank = targets["cutoff_time"].rank(method="dense").astype("int64") - 1
     return targets.assign(fold=fold, split_rank=rank)[list(schema.TARGETS.columns)]
 

@@ -48,20 +48,23 @@ def main() -> None:
         vocabulary = choose_vocabulary((names for names, _ in counted), settings)
         known = [row.feature for row in feature_table(settings, vocabulary)]
         n_halvings = count_halvings(sum(n for _, n in counted), settings.max_train_rows)
-        rest = [journey, settings, store.rules], vocabulary.to_json(), n_halvings, code_version()
         known_by = store.facts
+        # Who is drawn hangs on who had become whom when training looks, on whatever night.
+        drawn = [n_halvings, known_by.version_as_of(clock.as_of)] if n_halvings else []
+        rest = [journey, settings, store.rules], vocabulary.to_json(), drawn, code_version()
         notes = {end: _note(known_by.version_as_of(end), *rest) for end in ends}
         with tables.new_folder(KEPT) as folder:
             missing = [end for end in ends if not _take_over(KEPT / _name(end), folder / _name(end), notes[end])]
-            work = partial(describe, store, missing, journey, settings, vocabulary, n_halvings)
+            work = partial(describe, store, missing, journey, settings, vocabulary, n_halvings, clock.as_of)
             outs = [Out(folder / _name(end), schema.FEATURES, notes[end]) for end in missing]
             if missing:
                 make_tables(engine, work, store.buckets, outs)
             n_rows = sum(tables.n_rows(file) for file in folder.iterdir())
         tables.write_json(catalogue.to_json(known), tables.FEATURES / "catalogue.json")
         tables.write_json(vocabulary.to_json(), tables.FEATURES / "vocabulary.json")
-        drawn = f" of one person in {2**n_halvings}" if n_halvings else ""
-        facts.append(f"{n_rows:,} rows{drawn} of {len(known)} features")
+        tables.write_json({"n_halvings": n_halvings}, tables.FEATURES / "draw.json")
+        of_whom = f" of one person in {2**n_halvings}" if n_halvings else ""
+        facts.append(f"{n_rows:,} rows{of_whom} of {len(known)} features")
         if len(missing) < len(ends):
             facts.append(f"{len(ends) - len(missing)} of {len(ends)} nights kept")
 
@@ -86,17 +89,18 @@ def describe(
     settings: FeaturesConfig,
     vocabulary: Vocabulary,
     n_halvings: int,
+    as_of: pd.Timestamp,
     bucket: int,
 ) -> Part:
-    """Return the features of the persons of a bucket at each of some nights."""
+    """Return the features of the persons of a bucket at each of some nights, of those who are drawn as of a time."""
     events = store.log(bucket)
-    drawn = draw(events, n_halvings)
+    drawn = draw(events.identities, n_halvings, micro(as_of))
     return Part(describe_past(events, end, journey, settings, vocabulary, drawn)[0] for end in ends)
 
 
-def _note(known: str, settings: Sequence[Section], vocabulary: Any, n_halvings: int, code: str) -> str:
+def _note(known: str, settings: Sequence[Section], vocabulary: Any, drawn: Any, code: str) -> str:
     """Return a hash of all that the features of a night hang on."""
-    said = [known, [s.model_dump(mode="json") for s in settings], vocabulary, n_halvings, code]
+    said = [known, [s.model_dump(mode="json") for s in settings], vocabulary, drawn, code]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

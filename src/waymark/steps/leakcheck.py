@@ -21,6 +21,9 @@ def main() -> None:
         nights = sorted((tables.FEATURES / "train").glob("*.parquet"))
         described = pd.concat([tables.read(night, ["person_id"]) for night in nights])["person_id"].unique()
         events, links = Store().sample(described.to_numpy(object), settings.n_persons)
+        clock = TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json"))
+        rules = config.load(config.IdentityConfig, "identity")
+        n_halvings = tables.read_json(tables.FEATURES / "draw.json")["n_halvings"]
         ids = pd.concat([leak_subject.ids_of(events), links["id_a"], links["id_b"]]).unique()
         subject = leak_subject.Subject(
             events=events,
@@ -29,12 +32,13 @@ def main() -> None:
             targets=pd.concat(_of(ids, tables.read_in_groups(tables.TARGETS)), ignore_index=True),
             catalogue=catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json")),
             vocabulary=Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
-            clock=TrainClock.from_json(tables.read_json(tables.CLOCK / "train.json")),
+            clock=clock,
             journey=config.load(config.JourneyConfig, "journey"),
             features_config=config.load(config.FeaturesConfig, "features"),
             targets_config=config.load(config.TargetsConfig, "targets"),
             split=config.load(config.SplitConfig, "split"),
-            rules=config.load(config.IdentityConfig, "identity"),
+            rules=rules,
+            drawn=leak_subject.drawn_ids(events, links, rules, clock.as_of, n_halvings),
         )
         found = leakcheck.leakcheck(subject, settings, config.value("seed"))
         result = findings.to_json(found)
