@@ -27,6 +27,7 @@ from waymark.eventlog import micro
 from waymark.keeping import make_kept
 from waymark.kept import MANIFEST
 from waymark.parts import Out, Part, make_tables
+from waymark.periods import Horizons
 from waymark.schema import Table
 from waymark.steps.journeys import OUTS, persons_and_visits
 from waymark.store.store import Store
@@ -216,6 +217,7 @@ def what_to_train(project, target="next_stage", **settings):
         {"start_order": 3, "n_estimators": 60} | settings,
         ["stage", "counts", "recency"],
         7,
+        Horizons(30, (7, 30, 90)),
     )
 
 
@@ -241,6 +243,8 @@ def test_workers_grow_the_same_trees_each_time_and_as_good_ones_as_we(small_proj
     there, _ = models.load(tmp_path / "a")
     assert type(there) is type(here)
     assert type(there.trees_) is type(here.trees_)
+    if target == "churn":
+        np.testing.assert_array_equal(there.pace_, here.pace_)
     assert log_loss(there, small_project, target) == pytest.approx(log_loss(here, small_project, target), abs=0.05)
 
 
@@ -248,7 +252,7 @@ def test_workers_grow_the_same_trees_each_time_and_as_good_ones_as_we(small_proj
 def test_trees_are_begun_anew_where_a_worker_is_killed(small_project, workers, tmp_path, caplog):
     from waymark.growing import Together
 
-    folder, *what = what_to_train(small_project, n_estimators=2000, early_stopping_rounds=0)
+    folder, *what, _ = what_to_train(small_project, n_estimators=2000, early_stopping_rounds=0)
     what[5] = ["stage", "counts", "recency", "gaps", "decays"]
     files = sorted(folder.glob("*.parquet"))
     rows = pd.concat(

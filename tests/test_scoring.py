@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit
 
 import planted
-from waymark import models, recoding, schema, scoring, tables
+from waymark import forecast, models, recoding, schema, scoring, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.periods import Horizons
 from waymark.replay import differences
@@ -85,7 +85,28 @@ def test_so_does_bg_nbd_and_it_says_why(trained):
     np.testing.assert_allclose(expit(of_silence["log_odds"]), made["p_silent_14d"], rtol=1e-9)
 
 
-def test_a_model_of_one_horizon_tells_no_day_of_return(trained):
+@pytest.mark.parametrize("name", sorted({*models.MODELS} - {"repeat_last", "hazard", "bg_nbd"}))
+def test_every_model_of_one_horizon_forecasts_the_others_at_the_pace_of_all(trained, tmp_path, name):
+    features, targets = planted.tables()
+    settings = {"n_estimators": 20} if name == "lightgbm" else {}
+    of = planted.CATALOGUE, "churn", name, settings, planted.GROUPS, 7
+    model, card = models.train(features, targets, *of, horizons=Horizons(14, (7, 14, 60)))
+    models.write(model, card, tmp_path)
+    made = predictions({**trained, "churn": models.load(tmp_path)})
+    silent = made[["p_silent_7d", "p_silent_14d", "p_silent_60d"]].to_numpy()
+    assert (np.diff(silent, axis=1) < 0).all()
+    np.testing.assert_allclose(silent[:, 1], model.predict_proba(tonight())[:, 1], rtol=1e-12)
+    stages = [c for c in made if c.startswith("p_next_")]
+    for days in (7, 14, 60):
+        np.testing.assert_allclose(forecast.at_horizon(made, days).sum(axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(made[["p_silent_14d", "p_stay", *stages]].sum(axis=1), 1, atol=1e-12)
+    days = made[["return_days_low", "return_days", "return_days_high"]].to_numpy()
+    assert (np.diff(days, axis=1) > 0).all() and (days > 0).all() and (days < 60).all()
+    assert not len(predictions({**trained, "churn": (model, {**card, "version": "v"})}, tonight().iloc[:0]))
+
+
+def test_a_model_that_was_never_told_of_horizons_tells_no_day_of_return(trained):
+    """Such as a champion that was kept before there were paces."""
     made = predictions(trained)
     assert [c for c in made if c.startswith("p_silent_")] == ["p_silent_14d"]
     assert made["return_days"].isna().all()

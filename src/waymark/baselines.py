@@ -12,9 +12,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
 from waymark.inputs import labels, select
+from waymark.pace import Paced
 
 
-class BackOff(ClassifierMixin, BaseEstimator):
+class BackOff(Paced, ClassifierMixin, BaseEstimator):
     """Class shares by context, each context blended with the wider one it refines.
 
     The context of a row is the values of its first 0, 1, 2, ... columns. With n rows of class shares q_c in a

@@ -21,6 +21,7 @@ from waymark.baselines import BackOff, prequential
 from waymark.calibration import fit_slope, gain_over, loss_at
 from waymark.forest import stretch
 from waymark.inputs import labels, select
+from waymark.pace import Paced
 
 
 class Rows(NamedTuple):
@@ -55,7 +56,7 @@ class Task(NamedTuple):
 Grow = Callable[[Task], Booster]
 
 
-class Boosting(ClassifierMixin, BaseEstimator):
+class Boosting(Paced, ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees (LightGBM) that come out the same, byte for byte, on every run.
 
     Parameters
@@ -346,7 +347,7 @@ def _scores(log_p: np.ndarray | None) -> np.ndarray | None:
     return log_p[:, 1] - log_p[:, 0]
 
 
-class Logistic(ClassifierMixin, BaseEstimator):
+class Logistic(Paced, ClassifierMixin, BaseEstimator):
     """Multinomial logistic regression on signed logarithms and one-hot categories.
 
     A number x enters as sign(x) log(1 + |x|), standardised, a missing one as the median beside a flag. A category that

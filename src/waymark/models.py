@@ -25,6 +25,7 @@ from waymark.errors import InputError
 from waymark.estimators import Boosting, Grow, Logistic
 from waymark.hazard import Hazard
 from waymark.on_disk import Fill, as_they_are
+from waymark.pace import Paced
 from waymark.periods import Horizons, silent_within
 
 FILES = ("model.skops", "model.json")  # of a kept model
@@ -276,7 +277,7 @@ def train(
     Parameters
     ----------
     horizons
-        Those of hazard and bg_nbd.
+        Those of churn: given them, each model of it has a `curve` over all of them.
     grow_for
         Grows the trees of lightgbm elsewhere; see `fit`.
     fill
@@ -293,6 +294,8 @@ def train(
     _check_enough(rows["label"], target)
     rows = fill(rows, model.columns)
     columns = fit(model, rows, grow_for).feature_names_in_.tolist()
+    if target == "churn" and horizons is not None and isinstance(model, Paced):
+        model.learn_pace(rows, horizons)
     return model, {
         "target": target,
         "name": name,

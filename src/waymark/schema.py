@@ -283,8 +283,8 @@ PREDICTIONS = Table(
         "stage_since": TIME,  # since when
         "p_stay": "float64",  # probability of being active and reaching no other stage within the horizon
         "next_stage": "string",  # the likeliest of stay, the next stages and silent
-        # Of whoever returns within the longest horizon: half do by this day after the cut-off; null where the model of
-        # churn knows one horizon only.
+        # Of whoever returns within the longest horizon: half do by this day after the cut-off; null where the champion
+        # is of a version that knew one horizon only.
         "return_days": "float64",
         "return_days_low": "float64",  # one in ten do by this day
         "return_days_high": "float64",  # nine in ten do by this day

@@ -46,5 +46,5 @@ def train(
     start_columns = models.make(name, settings, catalogue, seed, groups, target).start_columns
     with started(engine) as there:
         workers = Together(there, files, engine.workers)
-        model, card = models.train(places(files, start_columns), *what, workers.grow_for)
+        model, card = models.train(places(files, start_columns), *what, workers.grow_for, horizons)
         return model, card | {"engine": {"kind": "dask", "training": "dask", "workers": workers.n}}
