@@ -14,6 +14,7 @@ from skill.__main__ import main
 from skill.judging import compare
 from skill.logs import Points, settings_of
 from skill.protocols import Ahead, Goal, Kept
+from speed.measuring import Cost
 
 TRUTH = np.random.default_rng(0).random(600)
 Y = (np.random.default_rng(1).random(600) < TRUTH).astype(int)
@@ -153,7 +154,22 @@ def test_what_was_found_before_is_not_run_again(monkeypatch, tmp_path, capsys):
     assert "| ours, were it right |  |  | 0.6000 [0.5000, 0.7000] | 0.6000 [0.5000, 0.7000] |" in page
 
 
-COST = cost.measure(500)
+def test_each_part_of_the_cost_runs_on_what_those_before_it_left():
+    def here(part, folder, n):
+        cost.PARTS[part](folder, n)
+        return Cost(1.5, 2.0, 300.0)
+
+    found = cost.measure(1000, here)
+    assert list(found["parts"]) == [*cost.PARTS][1:]
+    assert found["parts"]["score both"] == {"cpu_seconds": 1.5, "peak_mb": 300.0}
+
+
+COST = {
+    "n_points": 500,
+    "n_features": 60,
+    "n_explained": 100,
+    "parts": {"train churn (hazard)": {"cpu_seconds": 1.0, "peak_mb": 200.0}},
+}
 FULL = FOUND | {
     "models": {
         name: {"accuracy": 0.5, "auc": 0.5, "log_loss": 0.5, "ece": 0.1}

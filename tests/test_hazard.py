@@ -14,6 +14,8 @@ import planted
 from waymark import models
 from waymark.calibration import Line, fit_line, gain
 from waymark.hazard import PERIOD_COLUMNS, SILENCE, Hazard
+from waymark.on_disk import as_they_are
+from waymark.period_rows import points_of
 from waymark.periods import Curve, Horizons, expand, lay_edges, n_periods
 
 FEATURES, TARGETS = planted.tables()
@@ -57,6 +59,15 @@ def test_a_point_has_a_row_for_each_period_watched_until_it_returned(back, obser
     assert found.point.tolist() == [1] * len(rows)
     assert list(zip(found.period.tolist(), found.has_returned.tolist(), strict=True)) == rows
     assert n_periods(np.array([back]), np.array([observed]), EDGES).tolist() == [len(rows)]
+
+
+def test_whoever_was_drawn_by_their_name_before_is_drawn_by_it_anew():
+    names = np.array([f"anonymous:{i}" for i in range(20_000)], object)
+    names = names[pd.util.hash_array(names) >> np.uint64(60) == 0]  # as `features` draws them
+    y = pd.DataFrame({"return_days": np.nan, "observed_days": np.full(len(names), 7.0)})
+    points = points_of(y, y, names, None, as_they_are)
+    assert points.draw(np.array(EDGES), len(EDGES) * len(names)).all()
+    assert points.draw(np.array(EDGES), len(EDGES) * len(names) // 2).mean() == pytest.approx(0.5, abs=0.06)
 
 
 # --- the curve ------------------------------------------------------------------------------------------------------

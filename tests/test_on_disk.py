@@ -9,9 +9,9 @@ import pytest
 import planted
 from waymark import evaluation, models, schema, tables
 from waymark.estimators import Rows, Task, grow, pieces
-from waymark.hazard import InPeriods
 from waymark.inputs import select
 from waymark.on_disk import filled_from, places, read_rows
+from waymark.period_rows import InPeriods
 from waymark.periods import Horizons
 
 FEATURES, TARGETS = planted.tables()

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from waymark import models
+from waymark import estimators, hazard, hazard_trials, models
 from waymark.bgnbd import BGNBD, p_none
 from waymark.calibration import Line
 from waymark.explanations import explain
 from waymark.hazard import SILENCE, Hazard
+from waymark.hazard_trials import gains_in_time
+from waymark.on_disk import as_they_are
+from waymark.period_rows import points_of
 from waymark.rhythm import Rhythm
 
 COLUMNS = ("f_n", "f_since_first", "f_since_last")
@@ -83,16 +86,50 @@ def test_where_histories_tell_nothing_they_start_from_everybody():
 
 
 def test_it_takes_both_proofs_of_other_persons_and_of_the_newest_nights(monkeypatch):
-    monkeypatch.setattr(Hazard, "_gains_in_time", lambda *_: False)
+    monkeypatch.setattr(hazard_trials, "gains_in_time", lambda *_: False)
     assert Hazard(history_columns=COLUMNS, **SETTINGS).fit(X, Y, PERSONS, DAYS).rhythm_ is None
+
+
+def rows_tried_and_grown(monkeypatch, **settings):
+    """Return a hazard that tries some of its persons only, and how many rows each of its growths of trees had."""
+    sizes = []
+    grow_task = estimators.grow
+
+    def counted(take, task):
+        sizes.append(len(task.rows.at) + (0 if task.judges is None else len(task.judges.at)))
+        return grow_task(take, task)
+
+    monkeypatch.setattr(hazard, "grow", counted)
+    monkeypatch.setattr(hazard_trials, "grow", counted)
+    monkeypatch.setattr(hazard_trials, "TRIAL_ROWS", 34_000)
+    return Hazard(history_columns=COLUMNS, **SETTINGS | settings).fit(X, Y, PERSONS, DAYS), sizes
+
+
+def test_what_is_tried_has_so_many_rows_at_most_and_comes_to_the_same(monkeypatch, started):
+    model, sizes = rows_tried_and_grown(monkeypatch)
+    every = max(sizes)
+    assert every > 65_000
+    assert sizes[-2:] == [every, every]  # how many rounds, and those: of all rows
+    assert max(sizes[:-2]) < 38_000
+    assert len(sizes) == 8  # two starts tried; and twice on the newest nights, each tried and grown
+    assert model.n_rounds_ == started.n_rounds_
+    np.testing.assert_allclose(model.start_, started.start_)
+    np.testing.assert_allclose(model.rhythm_.shifts, started.rhythm_.shifts)
+
+
+def test_trees_that_some_do_not_want_to_stop_are_not_tried_on_all(monkeypatch):
+    model, sizes = rows_tried_and_grown(monkeypatch, n_estimators=5)
+    assert model.n_rounds_ == 5
+    assert sizes[-1] > 65_000
+    assert max(sizes[:-1]) < 38_000
 
 
 @pytest.mark.parametrize("nothing_is_known_of", ["what came before", "what came after"])
 def test_without_a_return_before_the_newest_nights_or_after_nothing_is_proven(nothing_is_known_of, started):
     is_blank = (DAYS < 110) == (nothing_is_known_of == "what came before")
     blank = Y.assign(return_days=Y["return_days"].where(~is_blank))
-    assert not started._gains_in_time(X, blank, PERSONS, DAYS)
-    assert not started._gains_in_time(X, Y, PERSONS, np.full(len(X), 5.0))
+    assert not gains_in_time(started, points_of(X, blank, PERSONS, DAYS, as_they_are))
+    assert not gains_in_time(started, points_of(X, Y, PERSONS, np.full(len(X), 5.0), as_they_are))
 
 
 def test_a_score_is_the_start_and_what_the_trees_say(started):

@@ -97,15 +97,17 @@ def _limits(title: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def _cost(cost: Mapping[str, Any]) -> list[str]:
-    points = f"{cost['n_points']:,} made-up points with {cost['n_features']} features, one thread"
+    n = f"{cost['n_points']:,}"
     return [
         "## Time and memory",
         "",
-        f"{points}; at most {cost['peak_mb']:,.0f} MB.",
+        f"{n} made-up points with {cost['n_features']} features train, and as many persons are scored, with reasons "
+        f"for {min(cost['n_explained'], cost['n_points']):,} of them; one thread, each part a process of its own that "
+        "reads from disk.",
         "",
-        "| what | CPU seconds |",
-        "| --- | ---: |",
-        *(f"| {what} | {seconds:,.1f} |" for what, seconds in cost["cpu_seconds"].items()),
+        "| what | CPU seconds | peak MB |",
+        "| --- | ---: | ---: |",
+        *(f"| {what} | {c['cpu_seconds']:,.1f} | {c['peak_mb']:,.0f} |" for what, c in cost["parts"].items()),
         "",
     ]
 

@@ -14,6 +14,7 @@ from waymark.inputs import labels, select
 from waymark.periods import Curve, lay_edges
 
 _SUREST, _TINY = 1e4, 1e-12
+_BATCH = 1 << 16  # rows
 _BOUND = 12.0  # of the logarithms of the parameters: beyond, the likelihood is flat to its last digits
 
 
@@ -111,6 +112,12 @@ class BGNBD(ClassifierMixin, BaseEstimator):
         Periods end so many days from now, ascending; the first starts now. NaN for who has been active on no day so
         far. What is all but certain is not quite: one in `_SUREST` is left.
         """
+        out = np.empty((len(X), len(ends)))
+        for i in range(0, len(X), _BATCH):  # some arrays of the size of the result are needed on the way
+            out[i : i + _BATCH] = self._scores(X.iloc[i : i + _BATCH], ends)
+        return out
+
+    def _scores(self, X: pd.DataFrame, ends: np.ndarray) -> np.ndarray:
         x, t_x, T = self.histories(X)
         r, alpha, _, _ = self.parameters
         alive = p_alive(self.parameters, np.maximum(x, 0), t_x, T)[:, None]

@@ -292,8 +292,9 @@ def train(
     model = make(name, settings, catalogue, seed, groups, target, horizons)
     rows = training_rows(features, targets, target, model)
     _check_enough(rows["label"], target)
-    rows = fill(rows, model.columns)
-    columns = fit(model, rows, grow_for).feature_names_in_.tolist()
+    if not isinstance(model, Hazard):  # which reads them when it has drawn its rows
+        rows = fill(rows, model.columns)
+    columns = fit(model, rows, grow_for, fill).feature_names_in_.tolist()
     if target == "churn" and horizons is not None and isinstance(model, Paced):
         model.learn_pace(rows, horizons)
     return model, {
@@ -310,16 +311,19 @@ def train(
     }
 
 
-def fit(model: ClassifierMixin, rows: pd.DataFrame, grow_for: GrowFor | None = None) -> ClassifierMixin:
+def fit(
+    model: ClassifierMixin, rows: pd.DataFrame, grow_for: GrowFor | None = None, fill: Fill = as_they_are
+) -> ClassifierMixin:
     """Fit `model` to rows of `labelled`; a setting that its library refuses is an `InputError`.
 
-    `grow_for` returns what grows trees on some columns of some rows. Then `rows` need not have those columns.
+    `fill` adds the features that the rows of a hazard lack. `grow_for` returns what grows trees on some columns of some
+    rows, which need not have them then.
     """
     facts = {"groups": rows["person_id"], "times": rows["split_rank"]}
     try:
         if isinstance(model, Hazard):
             days = (rows["cutoff_time"] - _EPOCH) / pd.Timedelta(days=1)
-            return model.fit(rows, rows[list(_FOLLOWED)], groups=rows["person_id"], days=days.to_numpy())
+            return model.fit(rows, rows[list(_FOLLOWED)], groups=rows["person_id"], days=days.to_numpy(), fill=fill)
         if grow_for is not None:
             return model.fit_by(grow_for(model.columns, rows), rows, rows["label"], **facts)
         return model.fit(rows, rows["label"], **{k: v for k, v in facts.items() if has_fit_parameter(model, k)})

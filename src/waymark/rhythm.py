@@ -117,3 +117,11 @@ def fit_rhythm(
         slope = np.bincount(period, weight * (y - p), len(ends)) - _PRIOR * 0.25 * shifts
         shifts = shifts + slope / (np.bincount(period, weight * p * (1 - p), len(ends)) + _PRIOR * 0.25)
     return Rhythm(model, line, shifts)
+
+
+def start_odds(everybody: np.ndarray, rhythm: Rhythm | None, X: pd.DataFrame, ends: np.ndarray) -> np.ndarray:
+    """Return the log-odds of return that trees start from, (n, n_ends): everybody's where `rhythm` says nothing."""
+    if rhythm is None:
+        return np.broadcast_to(everybody, (len(X), len(everybody)))
+    own = rhythm.starts(X, ends)
+    return np.where(np.isnan(own), everybody, own)
