@@ -127,6 +127,14 @@ def test_the_verdict_speaks_only_of_what_is_proven(difference, sentence):
     assert evaluation.verdict("m", None, None) == "m was compared with no baseline"
 
 
+def test_each_outcome_is_judged_but_the_end_only_where_it_is_scored():
+    assert FOUND["targets"]["churn"]["outcomes"] == []
+    assert [o["outcome"] for o in FOUND["targets"]["next_stage"]["outcomes"]] == ["cart", "order", "stay"]
+    scored = judge(MODELS, end_of_case="scored")["targets"]["next_stage"]
+    assert [o["outcome"] for o in scored["outcomes"]] == scored["classes"] == ["cart", "end", "order", "stay"]
+    assert sum(o["observed"] for o in scored["outcomes"]) == pytest.approx(1)
+
+
 def test_slices_part_the_test_rows():
     for target in FOUND["targets"].values():
         for by in ("stage", "tenure", "activities", "person"):

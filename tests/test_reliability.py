@@ -7,7 +7,7 @@ import pytest
 import planted
 from waymark import models
 from waymark.periods import Horizons
-from waymark.reliability import at_every_horizon, in_the_large, night_of
+from waymark.reliability import at_every_horizon, in_the_large, night_of, of_each_outcome
 
 HOW = {"n_bootstrap": 100, "coverage": 0.95, "seed": 1}
 
@@ -47,6 +47,32 @@ def test_rows_of_one_person_are_one_witness():
     alone = judged(y, silent, np.arange(400).astype(str))["all", "all"]["bias"]
     of_few = judged(np.repeat(y[:20], 20), silent, np.repeat(np.arange(20), 20).astype(str))["all", "all"]["bias"]
     assert of_few["high"] - of_few["low"] > 3 * (alone["high"] - alone["low"])
+
+
+def test_an_outcome_that_is_never_the_likeliest_is_judged_too():
+    """A third of what is said of `seldom` belongs to `rare`; of what is the likeliest all is right."""
+    rng = np.random.default_rng(0)
+    truth = np.column_stack([0.6 + 0.2 * rng.random(6000), np.zeros((6000, 2))])
+    truth[:, 1] = 0.3 * (1 - truth[:, 0])
+    truth[:, 2] = 1 - truth.sum(axis=1)
+    y = (rng.random(6000)[:, None] > truth.cumsum(axis=1)).sum(axis=1)
+    told = truth + np.outer(truth[:, 2], [0, 1 / 3, -1 / 3])
+    persons = (np.arange(6000) // 2).astype(str)
+    assert judged_top(y, told, persons)["low"] < 0 < judged_top(y, told, persons)["high"]
+    often, rare, seldom = of_each_outcome(y, told, ("often", "rare", "seldom"), persons, n_bins=5, **HOW)
+    assert often["bias"]["low"] < 0 < often["bias"]["high"]
+    assert rare["bias"]["low"] > 0.05 and seldom["bias"]["high"] < -0.05
+    assert often["ece"]["value"] < often["ece_noise"]["high"] and rare["ece"]["low"] > rare["ece_noise"]["high"]
+    for k, one in enumerate((often, rare, seldom)):
+        assert one["predicted"] == pytest.approx(told[:, k].mean())
+        assert one["observed"] == pytest.approx((y == k).mean())
+        assert one["bias"]["value"] == pytest.approx(one["predicted"] - one["observed"])
+        assert sum(b["n"] for b in one["bins"]) == 6000
+
+
+def judged_top(y, p, persons):
+    [overall] = in_the_large(y, p, persons, {}, **HOW)
+    return overall["bias"]
 
 
 def test_of_many_nights_the_months_are_told():

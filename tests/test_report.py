@@ -567,6 +567,23 @@ def test_mean_forecasts_stand_beside_what_came_true():
     assert page.says("night: 2025-03-04", "35.1%", "−0.051")
 
 
+def test_each_next_stage_is_set_beside_how_often_it_came():
+    judged = json.loads(json.dumps(JUDGED))
+    bias = {"value": -0.0512, "low": -0.07, "high": -0.03}
+    whole = {"by": "all", "value": "all", "n": 1200, "predicted": 0.8, "observed": 0.79, "bias": bias}
+    outcome = {"outcome": "purchase", "predicted": 0.111, "observed": 0.162, "bias": bias}
+    outcome |= {"ece": {"value": 0.0612, "low": 0.04, "high": 0.08}, "ece_noise": {"mean": 0.0144, "high": 0.0212}}
+    outcome["bins"] = [{"bin": 0, "predicted": 0.0333, "observed": 0.0777, "n": 1200}]
+    stay = outcome | {"outcome": "stay", "observed": 0.5}
+    judged["targets"]["next_stage"] |= {"reliability": [whole], "outcomes": [outcome, stay]}
+    page = read(judged=judged)
+    at = page.cells.index("the likeliest")
+    assert page.cells[at + 6 : at + 24 : 6] == ["stays in stage", "purchase", "Outcome"]  # the most frequent first
+    assert page.cells[at + 12 : at + 16] == ["purchase", "1,200", "11.1%", "16.2%"]
+    assert page.cells[at + 17] == "0.0610.040 to 0.080by luck alone 0.014, seldom above 0.021"
+    assert page.says("Each outcome by size of its forecast") and "7.8%" in page.cells
+
+
 def test_each_group_of_people_is_set_against_the_best_baseline_and_what_came_true():
     judged = json.loads(json.dumps(JUDGED))
     churn = judged["targets"]["churn"]

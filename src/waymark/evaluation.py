@@ -22,7 +22,7 @@ from waymark.models import END
 from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons
 from waymark.recoding import in_terms_of
-from waymark.reliability import at_every_horizon, in_the_large, night_of
+from waymark.reliability import at_every_horizon, in_the_large, night_of, of_each_outcome
 from waymark.slices import groups_of
 
 _DIGITS = 6  # what is written; sums may differ beyond from machine to machine
@@ -113,6 +113,7 @@ def evaluate(
         judged = _judge(trial, n_bootstrap, interval, seed)
         result[target] = judged | {
             "reliability": reliable(trial, catalogue, **how),
+            "outcomes": outcomes(trial, **how),
             "slices": slices(trial, catalogue, judged["best_baseline"], **how),
             "importance": importance(model, card),
             "reasons": tell_leanings(model, models.features_of(card), in_terms_of(card, trial.test), n_explained, seed),
@@ -247,6 +248,17 @@ def reliable(
     groups = _groups(trial, catalogue) | {"night": night_of(trial.test["cutoff_time"])}
     p, persons = trial.predictions[trial.model], trial.test["person_id"]
     return in_the_large(trial.y, p, persons, groups, n_bootstrap=n_bootstrap, coverage=coverage, seed=seed)
+
+
+def outcomes(trial: Trial, *, n_bootstrap: int, coverage: float, seed: int) -> list[dict[str, Any]]:
+    """Return what `of_each_outcome` says of the model, where there are more than two; of two, one tells the other.
+
+    The end of a case is left out where it is not judged.
+    """
+    p, persons = trial.predictions[trial.model], trial.test["person_id"]
+    how = {"n_bins": trial.n_bins, "n_bootstrap": n_bootstrap, "coverage": coverage, "seed": seed}
+    found = of_each_outcome(trial.y, p, trial.classes, persons, **how) if len(trial.classes) > 2 else []
+    return [o for o in found if o["outcome"] != END or o["observed"] > 0]
 
 
 def slices(

@@ -1,4 +1,4 @@
-"""Whether forecasts come true as often as they say: over all, in groups of people, on each night, at every horizon."""
+"""Whether forecasts come true as often as they say: over all, by outcome, in groups, on each night, at horizons."""
 
 from __future__ import annotations
 
@@ -74,6 +74,49 @@ def in_the_large(
         low, high = metrics.interval(bias, samples[:, i], coverage)
         bounded = {"value": bias, "low": low, "high": high}
         out.append({"by": by, "value": value, "n": round(float(n[i])), **means, "bias": bounded})
+    return out
+
+
+def of_each_outcome(
+    y: np.ndarray,
+    p: np.ndarray,
+    classes: Sequence[str],
+    persons: Sequence,
+    *,
+    n_bins: int,
+    n_bootstrap: int,
+    coverage: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Judge the probability of each outcome by itself, against that of all others together.
+
+    Parameters
+    ----------
+    y, p, classes
+        As metrics take them, and the names of the classes.
+    persons, n_bins, n_bootstrap, coverage, seed
+        As `in_the_large` and `metrics.calibration_error` take them.
+
+    Returns
+    -------
+    list
+        For each of `classes` `outcome`, `predicted` (the mean forecast), `observed`, `bias` and `ece` with intervals,
+        `ece_noise`, and `bins`, rows of `metrics.calibration_table`.
+
+    References
+    ----------
+    Kull, Perello-Nieto, Kaengsepp, Silva Filho, Song, Flach (2019), Beyond temperature scaling, NeurIPS 32: classwise
+    calibration, section 2.
+    """
+    judges, out = [metrics.bias, metrics.calibration_error(n_bins)], []
+    for k, name in enumerate(classes):
+        came, forecast = (y == k).astype(int), np.column_stack([1 - p[:, k], p[:, k]])
+        compared = Comparison(
+            came, {name: forecast}, persons, judges, n_bootstrap=n_bootstrap, coverage=coverage, seed=seed
+        )
+        found = {"outcome": name, "predicted": float(p[:, k].mean()), "observed": float(came.mean())}
+        found |= compared.of(name) | {"ece_noise": metrics.calibration_noise(forecast, n_bins, seed)}
+        out.append(found | {"bins": metrics.calibration_table(came, forecast, n_bins).to_dict("records")})
     return out
 
 

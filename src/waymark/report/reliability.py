@@ -1,4 +1,4 @@
-"""Whether the percentages can be believed: by group and night, and at every horizon."""
+"""Whether the percentages can be believed: of each outcome, by night, and at every horizon."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,43 +8,60 @@ from waymark.report.markup import Markup, details, join, note, section, table
 from waymark.report.quality import FIRST, UNPROVEN, judge, with_luck, with_range
 from waymark.report.succession import by_whom, not_judged
 
-_SHOWN = 12
+_SHOWN = 16
 _MEASURES = ("log_loss", "auc", "ece")
 
 
 def in_the_large(judged: Mapping[str, Any]) -> Markup:
-    """Return the section that sets mean forecasts of the champions beside what came true, by group and night."""
+    """Return the section that sets mean forecasts of the champions beside what came true, by outcome and night."""
     key, title = "honest", "Do the forecasts come true as often as they say?"
     parts = [
-        _in_the_large(by_whom(name, target), target["reliability"])
+        _in_the_large(by_whom(name, target), target["reliability"], target.get("outcomes") or [])
         for name, target in judged.get("targets", {}).items()
         if target.get("reliability")
     ]
     intro = note(
-        "Of those who forecast tonight: "
-        "the mean forecast beside the share that came true, of all test rows and of groups of them: of silence, and of "
-        "whatever next stage is the likeliest for each. The range is from samples of people. Where it leaves out "
-        "nought, the forecasts of that group were too high, or too low, by more than luck."
+        "Of those who forecast tonight: the mean forecast beside the share that came true. Of the next stage, each "
+        "outcome is judged by itself, on all test rows; over all and on each night it is whatever is the likeliest for "
+        "each person. The range is from samples of people. Where it leaves out nought, those forecasts were too high, "
+        "or too low, by more than luck."
     )
     return section(key, title, intro, not_judged(judged), *(parts or [note("It was not measured.")]))
 
 
-def _in_the_large(title: str, found: Sequence[Mapping[str, Any]]) -> Markup:
-    rows = [
-        (
-            "all" if g["by"] == "all" else f"{words.plain(g['by'])}: {g['value']}",
-            words.count(g["n"]),
-            words.share(g["predicted"]),
-            words.share(g["observed"]),
-            with_range(g["bias"], words.signed),
-        )
-        for g in found
-        if g["by"] in ("all", "night")
+def _in_the_large(title: str, found: Sequence[Mapping[str, Any]], outcomes: Sequence[Mapping[str, Any]]) -> Markup:
+    overall, *others = found
+    ranked = sorted(outcomes, key=lambda o: (-o["observed"], o["outcome"]))
+    named = [
+        ("the likeliest" if outcomes else "all", overall),
+        *((words.outcome(o["outcome"]), o | {"n": overall["n"]}) for o in ranked),
+        *((f"night: {g['value']}", g) for g in others if g["by"] == "night"),
     ]
-    head = ["Group", "Rows", "Mean forecast", "Came true", "Difference"]
+    rows = [_one(name, one) for name, one in named]
+    head = ["Forecast", "Rows", "Mean forecast", "Came true", "Difference", "Calibration error"]
+    n = len(head) if outcomes else len(head) - 1  # nothing but outcomes has the last
+    head, rows = head[:n], [row[:n] for row in rows]
     rest = rows[_SHOWN:]
-    more = details(f"{len(rest)} more nights", table(f"{title}: more nights", head, rest)) if rest else ""
-    return join([table(f"{title}: mean forecast and what came true", head, rows[:_SHOWN]), more])
+    more = details(f"{len(rest)} more", table(f"{title}: the others", head, rest)) if rest else ""
+    return join([table(f"{title}: mean forecast and what came true", head, rows[:_SHOWN]), more, _bins(title, ranked)])
+
+
+def _one(name: str, found: Mapping[str, Any]) -> tuple:
+    error = with_luck(with_range(found["ece"], words.number), found["ece_noise"]) if "ece" in found else ""
+    shares = (words.share(found[key]) for key in ("predicted", "observed"))
+    return name, words.count(found["n"]), *shares, with_range(found["bias"], words.signed), error
+
+
+def _bins(title: str, outcomes: Sequence[Mapping[str, Any]]) -> Markup | str:
+    rows = [
+        (words.outcome(o["outcome"]), words.share(b["predicted"]), words.share(b["observed"]), words.count(b["n"]))
+        for o in outcomes
+        for b in o["bins"]
+    ]
+    if not rows:
+        return ""
+    head = ["Outcome", "Mean forecast", "Came true", "Forecasts"]
+    return details("Each outcome by size of its forecast", table(f"{title}: each outcome by size", head, rows))
 
 
 def horizons(judged: Mapping[str, Any]) -> Markup:
