@@ -222,6 +222,16 @@ def test_a_wrong_choice_ends_in_one_sentence_with_the_choices(chosen, words):
         assert word in message
 
 
+@pytest.mark.parametrize("part", [{"settings": {}}, {"churn": {"name": "lightgbm", "settings": {}}}])
+def test_trees_that_workers_grow_are_not_asked_to_be_calibrated(part):
+    estimator = part.get("churn", part)
+    estimator["settings"]["calibration_share"] = 0.25
+    words = "calibration_share of lightgbm needs engine.training=local, not dask"
+    assert words in refusal(model="lightgbm", engine="dask", set={"model": part})
+    here = compose(model="lightgbm", engine="dask", set={"model": part, "engine": {"training": "local"}})
+    assert here["engine"]["training"] == "local"
+
+
 def test_all_wrong_settings_are_named_at_once():
     """Unknown names with those there are, wrong types, bad ranges, words that are not among the choices."""
     message = refusal(

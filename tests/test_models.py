@@ -13,6 +13,7 @@ from sklearn.base import clone
 import planted
 from waymark import config, models
 from waymark.errors import InputError
+from waymark.estimators import Boosting
 from waymark.targets import END
 
 FEATURES, TARGETS = planted.tables()
@@ -260,3 +261,32 @@ def test_every_file_of_settings_makes_its_model(path):
     assert path.stem in (cfg.name, cfg.of("churn").name)
     for target in ("next_stage", "churn"):
         models.make(cfg.of(target).name, cfg.of(target).settings, planted.CATALOGUE, 7, target=target)
+
+
+# --- persons with many points ---------------------------------------------------------------------------------------
+
+OWNERS = np.array(["heavy"] * 300 + [f"p{k}" for k in range(300)])
+LOTTERY = pd.DataFrame({"f_a": np.random.default_rng(0).random(600).astype("float32")})
+CAME = np.where(OWNERS == "heavy", "cart", "order")
+FEW = {"n_estimators": 20, "early_stopping_rounds": 0}
+
+
+@pytest.mark.parametrize(("power", "weight"), [(0.0, 300.0), (0.5, 300**0.5), (1.0, 1.0)])
+def test_a_person_of_many_points_counts_as_the_power_says(power, weight):
+    model = Boosting(person_power=power, **FEW).fit(LOTTERY, CAME, groups=OWNERS)
+    share = model.predict_proba(LOTTERY)[:, model.classes_.tolist().index("cart")].mean()
+    assert share == pytest.approx(weight / (weight + 300), abs=0.01)
+
+
+def test_a_power_is_a_weight_like_any_other_wherever_trees_grow():
+    weight = np.where(OWNERS == "heavy", 300.0**-0.5, 1.0)
+    weight /= weight.mean()
+    one = Boosting(person_power=0.5, **FEW).fit(LOTTERY, CAME, groups=OWNERS)
+    two = Boosting(**FEW).fit(LOTTERY, CAME, sample_weight=weight, groups=OWNERS)
+    np.testing.assert_array_equal(one.predict_proba(LOTTERY), two.predict_proba(LOTTERY))
+    both = Boosting(person_power=0.5, **FEW).fit(LOTTERY, CAME, sample_weight=1 / weight, groups=OWNERS)
+    plain = Boosting(**FEW).fit(LOTTERY, CAME, groups=OWNERS)
+    np.testing.assert_allclose(both.predict_proba(LOTTERY), plain.predict_proba(LOTTERY), atol=1e-6)
+    asked = []
+    Boosting(person_power=0.5, **FEW).fit_by(asked.append, LOTTERY[[]], CAME, groups=OWNERS)
+    np.testing.assert_array_equal(asked[0].rows.weight, weight)

@@ -667,6 +667,13 @@ class Settings(Section):
             raise ValueError("targets.end_of_case needs features.points=every_event")
         return self
 
+    @model_validator(mode="after")
+    def _workers_do_not_calibrate(self) -> "Settings":
+        together = [self.model.of(t) for t in ("next_stage", "churn")] if self.engine.training == "dask" else []
+        if any(e.name == "lightgbm" and e.settings.get("calibration_share") for e in together):
+            raise ValueError("calibration_share of lightgbm needs engine.training=local, not dask")
+        return self
+
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -81,6 +81,9 @@ class Boosting(Paced, ClassifierMixin, BaseEstimator):
         grown from what came before them, on persons that those have not seen. That is done if it lowers the log loss of
         the newest half of the rows and the other half of those persons, proven by a bootstrap over persons. 0 leaves
         them as they are; `fit_by` does so, too.
+    person_power
+        Given `groups`, each row of a group with n rows in the fit has the weight n ** -person_power, on average 1: 0
+        counts rows, 1 groups.
     learning_rate, num_leaves, max_depth, min_child_samples, colsample_bytree, subsample, \
 subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_l2, path_smooth
         As LightGBM has them.
@@ -102,6 +105,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         n_estimators: int = 200,
         early_stopping_rounds: int = 15,
         calibration_share: float = 0.0,
+        person_power: float = 0.0,
         learning_rate: float = 0.1,
         num_leaves: int = 8,
         max_depth: int = -1,
@@ -127,6 +131,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         self.n_estimators = n_estimators
         self.early_stopping_rounds = early_stopping_rounds
         self.calibration_share = calibration_share
+        self.person_power = person_power
         self.learning_rate = learning_rate
         self.num_leaves = num_leaves
         self.max_depth = max_depth
@@ -172,7 +177,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         """Do as `fit` does where `grow` has the features of the rows; of them, X holds `start_columns` alone."""
         self.columns_of(X)
         self.classes_, codes = np.unique(labels(y), return_inverse=True)
-        weight = None if sample_weight is None else np.asarray(sample_weight, float)
+        weight = self._weigh(sample_weight, groups)
         start = None
         if self.has_start:
             table = BackOff(self.start_columns, self.start_order).fit(X, y, weight, groups)
@@ -185,6 +190,16 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
         self.slope_ = 1.0
         self.n_rounds_, self.trees_ = self.grow_rows(grow, rows, None if groups is None else self.held_out(groups))
         return self
+
+    def _weigh(self, sample_weight: np.ndarray | None, groups: Sequence | None) -> np.ndarray | None:
+        """Return how much each row counts; None where all count the same."""
+        weight = None if sample_weight is None else np.asarray(sample_weight, float)
+        if groups is None or not self.person_power:
+            return weight
+        codes = pd.factorize(np.asarray(groups, object))[0]
+        shares = np.bincount(codes)[codes] ** -float(self.person_power)
+        shares /= shares.mean()
+        return shares if weight is None else shares * weight
 
     def _find_slope(
         self, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None, groups: np.ndarray, times: np.ndarray
@@ -234,7 +249,7 @@ subsample_freq, reg_alpha, reg_lambda, min_split_gain, max_bin, cat_smooth, cat_
 
     def _settings(self, n_rounds: int) -> dict[str, Any]:
         ours = ("columns", "categorical", "start_columns", "start_order", "early_stopping_rounds", "n_estimators")
-        ours = (*ours, "calibration_share")
+        ours = (*ours, "calibration_share", "person_power")
         settings = {k: v for k, v in self.get_params().items() if k not in ours}
         return {"n_estimators": n_rounds, **settings, "deterministic": True, "force_col_wise": True, "verbose": -1}
 
