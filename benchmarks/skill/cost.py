@@ -22,6 +22,7 @@ from waymark.catalogue import Feature
 from waymark.clock import ScoreClock
 from waymark.config import EngineConfig
 from waymark.periods import Horizons
+from waymark.recoding import with_features
 
 N_FEATURES, N_NIGHTS = 60, 10
 N_EXPLAINED = 100_000  # of those who are scored: the default of conf/scoring
@@ -81,7 +82,7 @@ def score(folder: Path, n_points: int) -> None:
     """Forecast with both models, with reasons for some, as the step does."""
     clock = ScoreClock(FIRST_NIGHT, FIRST_NIGHT, "made up")
     known = catalogue.from_json(tables.read_json(folder / "catalogue.json"))
-    next_stage, churn = (scoring.with_features(models.load(folder / target), known) for target in LEARNERS)
+    next_stage, churn = (with_features(models.load(folder / target), known) for target in LEARNERS)
     file, runs = folder / "score.parquet", dict.fromkeys(LEARNERS, "")
     told = scoring.least_certain(tables.read_in_groups(file), churn, N_EXPLAINED)
     for i, rows in enumerate(tables.read_in_groups(file)):
