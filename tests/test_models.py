@@ -229,22 +229,6 @@ def test_a_wrong_name_or_setting_ends_in_one_sentence(name, settings, message):
         fitted(name, settings)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"churn_status": "immature"},
-            "churn has no training row whose horizon has passed; shorten .* may keep longer ones",
-        ),
-        ({"is_silent": True}, "all 450 training rows of churn are 'silent'"),
-        ({"fold": ["train"] * 30 + ["test"] * 570}, "churn has 30 training rows, and at least 50 are needed"),
-    ],
-)
-def test_too_little_to_learn_from_ends_in_one_sentence(change, message):
-    with pytest.raises(InputError, match=message):
-        trained("churn", targets=TARGETS.assign(**change))
-
-
 def test_an_unknown_target_is_named():
     with pytest.raises(InputError, match="no target 'chrun'; there are next_stage, churn"):
         trained("chrun")

@@ -297,6 +297,23 @@ def match(candidate, champion, rows=ROWS, **settings):
     return promotion.decide(found, PromoteConfig(**{"n_bootstrap": 200} | settings), 10, 7)
 
 
+def test_what_rests_on_few_persons_is_no_proof():
+    better, worse = says("true", "lightgbm"), says("half", "recency")
+    assert match(better, worse, min_persons=300)["champion"] == CANDIDATE
+    decided = match(better, worse, min_persons=301)
+    assert decided["champion"] == CHAMPION
+    assert "but that rests on 300 persons, and a proof needs 301 at least" in decided["verdict"]
+    one = match(says("better", "lightgbm"), worse, rows=ROWS.assign(person_id="p1"))
+    assert one["champion"] == CHAMPION and pair(one, CANDIDATE, CHAMPION)["log_loss"]["high"] < 0
+
+
+def test_class_shares_in_the_place_of_a_model_do_not_challenge_the_models_that_come_later():
+    champion = (CHAIN[0], CHAIN[1] | {"not_modelled": "all 3 rows to learn from are 'stay'"})
+    decided = decide({CANDIDATE: TREES, CHAMPION: champion, BASELINE: BACK_OFF})
+    assert decided["absent"] == {CHAMPION: "it is class shares, in the place of a model"}
+    assert CHAMPION not in decided["contenders"] and decided["champion"] in (CANDIDATE, BASELINE)
+
+
 def test_of_equals_the_simpler_one_is_champion():
     simple, trees = says("nearly", "recency"), says("true", "lightgbm")
     decided = match(simple, trees)
@@ -322,7 +339,7 @@ def test_a_group_that_is_clearly_worse_guards_the_champion():
     assert [g["group"] for g in found["groups"] if g["is_worse"]] == ["rare"]
     assert decided["champion"] == CHAMPION
     assert "clearly worse where stage is rare, by 0." in decided["verdict"]
-    small = match(says("mixed", "lightgbm"), says("half", "recency"), rows=rows, min_persons=250)
+    small = match(says("mixed", "lightgbm"), says("half", "recency"), rows=rows, min_persons=250)  # of 300
     assert small["champion"] == CANDIDATE and pair(small, CANDIDATE, CHAMPION)["groups"] == []
 
 

@@ -31,6 +31,8 @@ class BackOff(Paced, ClassifierMixin, BaseEstimator):
         Use at most so many of them. A column that splits no context is left out.
     smoothing
         s, in rows. None: the number of distinct classes seen in the context (Witten-Bell).
+    classes
+        Classes that there may be, whether or not the rows of the fit have them.
 
     References
     ----------
@@ -38,11 +40,18 @@ class BackOff(Paced, ClassifierMixin, BaseEstimator):
     Chen, Goodman (1999), An empirical study of smoothing techniques for language modeling.
     """
 
-    def __init__(self, columns: tuple[str, ...] | None = None, order: int = 5, smoothing: float | None = None) -> None:
+    def __init__(
+        self,
+        columns: tuple[str, ...] | None = None,
+        order: int = 5,
+        smoothing: float | None = None,
+        classes: tuple[str, ...] = (),
+    ) -> None:
         """Keep the arguments."""
         self.columns = columns
         self.order = order
         self.smoothing = smoothing
+        self.classes = classes
 
     def fit(
         self,
@@ -54,7 +63,9 @@ class BackOff(Paced, ClassifierMixin, BaseEstimator):
         """Count the classes of every context, from the widest to the longest; `groups` says whose row it is."""
         self.feature_names_in_ = np.array((self.columns or ())[: self.order], dtype=str)
         self.n_features_in_ = len(self.feature_names_in_)
-        self.classes_, codes = np.unique(labels(y), return_inverse=True)
+        label = labels(y)
+        self.classes_ = np.unique(np.append(label, labels(self.classes)) if self.classes else label)
+        codes = np.searchsorted(self.classes_, label)
         weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, float)
         group = np.arange(len(codes)) if groups is None else pd.factorize(np.asarray(groups, object))[0]
         values = _codes(X, self.feature_names_in_)
@@ -81,14 +92,14 @@ class BackOff(Paced, ClassifierMixin, BaseEstimator):
         n_classes = wider.shape[1]
         counts = np.bincount(context * n_classes + codes, weight, len(wider) * n_classes).reshape(-1, n_classes)
         total = counts.sum(axis=1, keepdims=True)
-        n_groups, n_rows = group.max() + 1, np.bincount(context, minlength=len(wider))
+        n_groups, n_rows = group.max(initial=0) + 1, np.bincount(context, minlength=len(wider))
         groups = np.bincount(np.unique(context * n_groups + group) // n_groups, minlength=len(wider))
         evidence = total * (groups / np.maximum(n_rows, 1))[:, None]
         if self.smoothing is None:
             pull = (counts > 0).sum(axis=1, keepdims=True).astype(float)
         else:
             pull = np.full((len(counts), 1), float(self.smoothing))
-        shares = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+        shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
         return (evidence * shares + pull * wider) / (evidence + pull)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:

@@ -19,6 +19,11 @@ def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
     yield from tqdm(items, desc=what, total=total, disable=None, leave=False, file=sys.stderr)
 
 
+def cut(text: str, most: int = 60) -> str:
+    """Return `text`, or of a longer one than `most` letters its beginning."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 @contextmanager
 def timed(log: logging.Logger, what: str) -> Iterator[list[str]]:
     """Log `what`, what the body appended to the yielded list, and the seconds it took."""

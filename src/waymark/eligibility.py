@@ -66,7 +66,10 @@ def contest(
             for role in (CANDIDATE, BASELINE)
             if role in found and found[role][1]["version"] == present.version
         }
-        if why := _why_set_aside(present, champion, catalogue, tonight):
+        why = _why_set_aside(present, champion, catalogue, tonight)
+        if "not_modelled" in champion:
+            why = "it is class shares, in the place of a model"
+        if why is not None:
             absent, present = {CHAMPION: why}, None
         elif present.training != tonight.training:
             # Of the same training, the split kept the test rows apart. Of another, time has to.
@@ -89,6 +92,16 @@ def contest(
         )
     }
     return Contest(target, rows, catalogue, found, refused, absent, is_spared)
+
+
+def able_champion(
+    succession: Succession, contenders: Mapping[str, Model], catalogue: Sequence[Feature], tonight: Reign
+) -> Mapping[str, Any] | None:
+    """Return the card of the champion where there is one that can forecast what is asked tonight."""
+    if succession.present is None:
+        return None
+    card = contenders[CHAMPION][1]
+    return None if _why_set_aside(succession.present, card, catalogue, tonight) else card
 
 
 def _why_set_aside(present: Reign, card: Mapping[str, Any], catalogue: Sequence[Feature], tonight: Reign) -> str | None:

@@ -3,8 +3,50 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+
+from waymark.errors import InputError
 
 TO_LEARN, TO_JUDGE, PERSONS, OF_A_CLASS = 50, 20, 10, 5
+_ADVICE = {
+    "next_stage": "deliver more history, or see whether the rules in conf/journey/ name the event types there are",
+    "churn": "deliver more history, or change targets.horizon_days (targets.horizons_days may keep longer ones)",
+}
+
+
+def not_modelled(targets: pd.DataFrame, end_of_case: str) -> dict[str, str]:
+    """Return why targets cannot be modelled, by target; those that can be are left out.
+
+    Parameters
+    ----------
+    targets
+        Rows of `schema.TARGETS`.
+    end_of_case
+        `scored` judges rows whose truth is the end of a case; else they only train.
+    """
+    labels = {
+        "next_stage": targets["next_stage"],
+        "churn": targets["is_silent"].map({True: "silent", False: "active"}),
+    }
+    is_end = targets["next_stage"] == "end"
+    unjudged = {"next_stage": is_end & (end_of_case != "scored"), "churn": is_end & False}
+    found = {}
+    for target, label in labels.items():
+        is_known = targets[f"{target}_status"] == "mature"
+        train = is_known & (targets["fold"] == "train")
+        test = is_known & (targets["fold"] == "test") & ~unjudged[target]
+        sides = (label[train], label[test], targets.loc[train, "person_id"], targets.loc[test, "person_id"])
+        if missing := shortage(*(side.to_numpy(object) for side in sides)):
+            found[target] = f"{missing}; {_ADVICE[target]}"
+    return found
+
+
+def check(targets: pd.DataFrame, end_of_case: str) -> list[str]:
+    """Say which targets cannot be modelled, a sentence each; raise `InputError` where none can."""
+    said = [f"{target} cannot be modelled: {why}" for target, why in not_modelled(targets, end_of_case).items()]
+    if len(said) == len(_ADVICE):
+        raise InputError(". ".join(said))
+    return said
 
 
 def shortage(train: np.ndarray, test: np.ndarray, train_persons: np.ndarray, test_persons: np.ndarray) -> str | None:

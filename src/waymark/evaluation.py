@@ -14,7 +14,7 @@ from sklearn.base import ClassifierMixin
 from waymark import metrics, models
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
-from waymark.enough import PERSONS
+from waymark.enough import PERSONS, not_modelled
 from waymark.errors import InputError
 from waymark.inputs import labels
 from waymark.leanings import tell_leanings
@@ -23,6 +23,7 @@ from waymark.on_disk import Fill, as_they_are
 from waymark.periods import Horizons
 from waymark.recoding import in_terms_of
 from waymark.reliability import at_every_horizon, in_the_large, night_of, of_each_outcome
+from waymark.shares import train_shares
 from waymark.slices import groups_of
 
 _DIGITS = 6  # what is written; sums may differ beyond from machine to machine
@@ -96,10 +97,14 @@ def evaluate(
     Returns
     -------
     dict
-        Plain values for JSON; a number that does not exist is None.
+        Plain values for JSON; a number that does not exist is None. `targets` has what was found of each; of what
+        cannot be modelled `not_modelled` says why.
     """
+    lacking = not_modelled(targets, end_of_case)
     result = {}
     for target, (model, card) in trained.items():
+        if target in lacking:
+            continue
         rows = models.labelled(features, targets, target)
         others = {
             name: models.make(name, {}, catalogue, seed, target=target, horizons=horizons)
@@ -123,12 +128,14 @@ def evaluate(
             result[target]["horizons"] = at_every_horizon(
                 features, targets, catalogue, (model, card), rivals, horizons, n_bins=n_bins, fill=fill, **how
             )
-    return rounded({"targets": result})
+    return rounded({"targets": result, "not_modelled": {k: why for k, why in lacking.items() if k in trained}})
 
 
 def check_current(targets: pd.DataFrame, trained: Mapping[str, tuple[ClassifierMixin, Mapping[str, Any]]]) -> None:
     """Raise `InputError` where a model was trained on other rows than those there are now."""
     for target, (model, card) in trained.items():
+        if "not_modelled" in card:
+            continue
         n = models.n_training_rows(targets, target, model)
         if n != card["n_train_rows"]:
             raise InputError(
@@ -156,14 +163,6 @@ def hold_trial(
     train, test = rows[rows["fold"] == "train"], rows[rows["fold"] == "test"]
     if target == "next_stage" and end_of_case != "scored":
         test = test[test["label"] != END]
-    if test.empty:
-        raise InputError(f"{target} has no test row whose horizon has passed; see split and targets.horizon_days")
-    if train["label"].nunique() < 2:  # a hazard can be trained on the others, but nothing is fitted beside it
-        only = f"are all {train['label'].iloc[0]!r}" if len(train) else "are none"
-        raise InputError(
-            f"{target} cannot be judged: the training rows whose horizon has passed {only}; shorten"
-            " targets.horizon_days or bring more history"
-        )
     classes = tuple(np.union1d(labels(train["label"]), labels(test["label"])).tolist())
     train, test = fill(train, models.columns_of(others.values())), fill(test, columns)
     fitted = {name: models.fit(other, train) for name, other in others.items() if name != card["name"]}
@@ -307,7 +306,7 @@ def train_best_baselines(
 ) -> dict[str, tuple[ClassifierMixin, dict[str, Any]]]:
     """Return the best baseline of each target with its card, to be kept beside the model; none where none was judged.
 
-    Parameters are those of `evaluate`, and what it returned.
+    Of what is not modelled, the class shares. Parameters are those of `evaluate`, and what it returned.
     """
     best = {target: found["best_baseline"] for target, found in evaluation["targets"].items()}
     groups = [feature.group for feature in catalogue]
@@ -315,7 +314,7 @@ def train_best_baselines(
         target: models.train(features, targets, catalogue, target, name, {}, groups, seed, horizons=horizons, fill=fill)
         for target, name in best.items()
         if name is not None
-    }
+    } | {t: train_shares(targets, t, seed, why, horizons) for t, why in evaluation["not_modelled"].items()}
 
 
 def importance(model: ClassifierMixin, card: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -67,6 +67,11 @@ class StageMap:
             n_counters=len(counted) + 1,
         )
 
+    @cached_property
+    def is_unnamed(self) -> np.ndarray:
+        """Which kinds of events the customer did and no rule names, (n_kinds,) bool: they change no stage."""
+        return self.log.kinds.is_customer & (np.diff(self._rules.first) == 0)
+
     def stage_codes(self, grouped: Grouped | Columns) -> np.ndarray:
         """Return the stage code after each event of `grouped`: that of the first rule that matches, else as before.
 

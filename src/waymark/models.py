@@ -112,7 +112,7 @@ MODELS: Mapping[str, tuple[type, Callable[[Sequence[Feature], Sequence[Feature]]
     "hazard": (Hazard, lambda used, every: _of_hazard(used)),
 }
 _FIXED = {
-    *("columns", "categorical", "start_columns", "history_columns", "names", "repeat"),
+    *("columns", "categorical", "start_columns", "history_columns", "names", "repeat", "classes"),
     *("horizon_days", "horizons_days", "random_state"),
 }
 _OF_CHURN = ("hazard", "bg_nbd")  # what comes next they cannot tell
@@ -291,7 +291,6 @@ def train(
     """
     model = make(name, settings, catalogue, seed, groups, target, horizons)
     rows = training_rows(features, targets, target, model)
-    _check_enough(rows["label"], target)
     if not isinstance(model, Hazard):  # which reads them when it has drawn its rows
         rows = fill(rows, model.columns)
     columns = fit(model, rows, grow_for, fill).feature_names_in_.tolist()
@@ -330,16 +329,6 @@ def fit(
     except (LightGBMError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the model cannot be fitted with model.settings: {reason}") from error
-
-
-def _check_enough(label: pd.Series, target: str) -> None:
-    advice = "shorten targets.horizon_days (targets.horizons_days may keep longer ones) or bring more history"
-    if label.empty:
-        raise InputError(f"{target} has no training row whose horizon has passed; {advice}")
-    if (label == label.iloc[0]).all():
-        raise InputError(f"all {len(label)} training rows of {target} are {label.iloc[0]!r}; {advice}")
-    if len(label) < 50:
-        raise InputError(f"{target} has {len(label)} training rows, and at least 50 are needed; {advice}")
 
 
 def write(model: ClassifierMixin, card: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def decide(contest: Contest, settings: PromoteConfig, n_bins: int, seed: int) ->
     dict
         Plain values for JSON: `champion` is the role that won, `verdict` says so in a sentence, `contenders` holds
         the measures of each and `comparisons` the differences of pairs, challenger minus rival, also by group of rows.
+        Where the rows are of too few persons, none of them proves anything.
     """
     measured, comparisons = _compare(contest, settings, n_bins, seed)
     answers = {(c["challenger"], c["rival"]): c for c in comparisons}
@@ -90,6 +91,36 @@ def decide(contest: Contest, settings: PromoteConfig, n_bins: int, seed: int) ->
             "comparisons": comparisons,
         }
     )
+
+
+def decide_unmodelled(card: Mapping[str, Any], champion: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Say who is champion of a target that cannot be modelled tonight, where nobody can be judged.
+
+    Parameters
+    ----------
+    card
+        Of the class shares that take the place of a candidate.
+    champion
+        The card of the champion, where there is one that can forecast what is asked.
+
+    Returns
+    -------
+    dict
+        As `decide` returns it, without any comparison. A model that won its place stays; class shares follow others.
+    """
+    is_kept = champion is not None and ("not_modelled" not in champion or champion["version"] == card["version"])
+    who = f"the champion {champion['name']} stays" if is_kept else f"the candidate {card['name']} becomes"
+    return {
+        "champion": CHAMPION if is_kept else CANDIDATE,
+        "verdict": f"{who} champion: not modelled, {card['not_modelled']}",
+        "n_rows": 0,
+        "n_persons": 0,
+        "first_cutoff": None,
+        "last_cutoff": None,
+        "contenders": {},
+        "absent": {} if champion is None else {CHAMPION: f"not modelled: {card['not_modelled']}"},
+        "comparisons": [],
+    }
 
 
 def _compare(
@@ -126,6 +157,9 @@ def _compare(
             is_off = measured[challenger]["ece"]["low"] > settings.max_ece and overall["ece"]["low"] > 0
             is_simpler = _rank(contest.card(challenger)) < _rank(contest.card(rival))
             is_accepted, answer = _answer(overall, groups, is_simpler, is_off, margin)
+            if is_accepted and (n_persons := rows["person_id"].nunique()) < settings.min_persons:
+                few = f"that rests on {n_persons} persons, and a proof needs {settings.min_persons} at least"
+                is_accepted, answer = False, f"{answer}, but {few}"
             pair = {"challenger": challenger, "rival": rival, "is_accepted": is_accepted, "answer": answer}
             found.append(pair | overall | {"groups": groups})
     return measured, found

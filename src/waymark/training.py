@@ -13,9 +13,11 @@ from waymark import models
 from waymark.catalogue import Feature
 from waymark.config import EngineConfig
 from waymark.engine import started
+from waymark.enough import not_modelled
 from waymark.estimators import Boosting
 from waymark.on_disk import filled_from, places
 from waymark.periods import Horizons
+from waymark.shares import train_shares
 
 
 def train(
@@ -29,12 +31,19 @@ def train(
     groups: Sequence[str],
     seed: int,
     horizons: Horizons | None = None,
+    end_of_case: str = "candidate",
 ) -> tuple[ClassifierMixin, dict[str, Any]]:
     """Do as `models.train` does, with the tables of the folder `features`; the card says which engine trained.
 
     With `training: dask`, workers read the features of LightGBM's rows from the folder, each a share of them; here are
     only the labels, and what the trees start from. Other models are trained here; so is hazard, whose rows are bounded.
+
+    Where too little is known of the target, its class shares take the place of a model (`shares.train_shares`);
+    `end_of_case` says which rows would be judged.
     """
+    if why := not_modelled(targets, end_of_case).get(target):
+        model, card = train_shares(targets, target, seed, why, horizons)
+        return model, card | {"engine": {"kind": "local"}}
     files = sorted(features.glob("*.parquet"))
     what = (targets, catalogue, target, name, settings, groups, seed)
     if engine.training == "local" or not issubclass(models.MODELS[name][0], Boosting):

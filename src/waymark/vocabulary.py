@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from waymark.config import FeaturesConfig
+from waymark.console import cut
 from waymark.eventlog import OTHER, EventLog, group_by_person
 from waymark.journeys import StageMap
 
 ARROW = " > "
+_SHOWN = 5  # event types named in a sentence
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def count_names(log: EventLog, stage_map: StageMap, as_of: int) -> Counts:
     attributes = {name: _counted(names, codes[grouped.index]) for name, (codes, names) in log.attributes.items()}
     return {
         "types": _counted(log.event_types, types),
+        "unnamed types": _counted(log.event_types, types[stage_map.is_unnamed[events.kind]]),
         "valued": _counted(log.event_types, valued),
         "channels": _counted(log.channels, channels),
         "stages": dict(zip(stage_map.stages, visits.tolist(), strict=True)),
@@ -101,6 +104,22 @@ def choose_vocabulary(counts: Iterable[Counts], settings: FeaturesConfig) -> Voc
         numbers=tuple(sorted(total["numbers"])),
         valued_types=most("valued", settings.max_counted),
     )
+
+
+def tell_unnamed(counts: Iterable[Counts]) -> list[str]:
+    """Say in a sentence which event types of customers no rule of the journey names; return none where there are none.
+
+    They count as activity, and change no stage.
+    """
+    total: Counter[str] = Counter()
+    for of_log in counts:
+        total.update(of_log["unnamed types"])
+    if not total:
+        return []
+    types = sorted(total, key=lambda name: (-total[name], name))
+    named = ", ".join(f"{cut(name)} ({total[name]:,} events)" for name in types[:_SHOWN])
+    more = f" and {len(types) - _SHOWN} more types" if len(types) > _SHOWN else ""
+    return [f"no rule in conf/journey/ names {named}{more}"]
 
 
 def most_frequent(counts: Mapping[str, int], at_most: int) -> tuple[str, ...]:

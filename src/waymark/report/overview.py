@@ -66,8 +66,10 @@ def summary(outlook: Outlook, cutoff_time: datetime) -> str:
 
 def verdicts(evaluation: Mapping[str, Any]) -> str:
     """Say whether the models beat the best baselines."""
-    targets = evaluation.get("targets", {}).items()
-    return " ".join(f"{words.target(name)}: {t['verdict'].rstrip('.')}." for name, t in targets if t.get("verdict"))
+    targets, missing = evaluation.get("targets", {}), evaluation.get("not_modelled", {})
+    said = {name: t["verdict"].rstrip(".") for name, t in targets.items() if t.get("verdict")}
+    said |= {name: f"not modelled: {why}" for name, why in missing.items()}
+    return " ".join(f"{words.target(name)}: {text}." for name, text in said.items())
 
 
 def champions(promotion: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def judgement(metric: str, difference: Any) -> Markup:
 def standing(target: Mapping[str, Any]) -> tuple[str, str]:
     """Return how a model stands against its best baseline: in a word, and in a few more."""
     if target.get("missing"):
-        return "Not judged", "too few test rows are newer than what it learnt from"
+        return "Not judged", "too few test rows to judge it by"
     best = target.get("best_baseline")
     difference = target.get("differences", {}).get(best, {}).get(FIRST)
     if difference is None:

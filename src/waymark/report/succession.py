@@ -62,7 +62,7 @@ def _target(title: str, decided: Mapping[str, Any]) -> Markup:
         [
             tag("h3", title),
             paragraph(decided["verdict"][0].upper(), decided["verdict"][1:], "."),
-            table(f"{title}: who was compared, on {on}", head, rows, text=4),
+            table(f"{title}: who was compared, on {on}", head, rows, text=4) if rows else "",
             _groups(title, decided["comparisons"]),
             _reigns(title, decided["reigns"]),
         ]

@@ -47,6 +47,7 @@ def main() -> None:
             for name, text in digest.plots(found).items():
                 tables.write_text(text, folder / name)
         facts.extend(f"{target}: {judged['verdict']}" for target, judged in found["targets"].items())
+        facts.extend(f"{target} not modelled: {why}" for target, why in found["not_modelled"].items())
 
 
 if __name__ == "__main__":

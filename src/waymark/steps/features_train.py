@@ -27,7 +27,7 @@ from waymark.features import NO_CUTOFF, count_halvings, count_points, describe_p
 from waymark.journeys import StageMap
 from waymark.parts import Out, Part, make_tables
 from waymark.store.store import Store
-from waymark.vocabulary import Counts, Vocabulary, choose_vocabulary, count_names
+from waymark.vocabulary import Counts, Vocabulary, choose_vocabulary, count_names, tell_unnamed
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ def main() -> None:
         tables.write_json({"n_halvings": n_halvings}, tables.FEATURES / "draw.json")
         of_whom = f" of one person in {2**n_halvings}" if n_halvings else ""
         facts.append(f"{n_rows:,} rows{of_whom} of {len(known)} features")
+        facts.extend(tell_unnamed(names for names, _ in counted))
         if len(missing) < len(ends):
             facts.append(f"{len(ends) - len(missing)} of {len(ends)} nights kept")
 

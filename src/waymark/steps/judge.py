@@ -31,7 +31,7 @@ def _judge(target: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
         champions.reign_of(target),
         tables.read_json(tables.REPORTS / "promotion.json")[target],
         tables.read_json(tables.MODELS / target / "model.json")["version"],
-        tables.read_json(tables.REPORTS / "evaluation.json")["targets"][target],
+        _found(tables.read_json(tables.REPORTS / "evaluation.json"), target),
         earlier,
         tables.read(tables.TARGETS),
         lambda targets: _evaluate(target, targets),
@@ -57,7 +57,13 @@ def _evaluate(target: str, targets: pd.DataFrame) -> dict[str, Any]:
         seed=config.value("seed"),
         fill=filled_from(files),
     )
-    return found["targets"][target]
+    return _found(found, target)
+
+
+def _found(evaluated: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """Return what was found of a target, or why nothing was."""
+    why = evaluated["not_modelled"].get(target)
+    return {"missing": f"not modelled: {why}"} if why else evaluated["targets"][target]
 
 
 if __name__ == "__main__":

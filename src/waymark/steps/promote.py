@@ -48,22 +48,26 @@ def _decide(target: str, features: pd.DataFrame, targets: pd.DataFrame) -> dict[
     succession = champions.read(target).before(versions)
     if succession.present is not None:
         found[CHAMPION] = models.load(champions.folder_of(target, succession.present.version))
-    contest = eligibility.contest(
-        target,
-        promotion.test_rows(features, targets, target, asked.end_of_case),
-        known,
-        found,
-        succession,
-        reigns[CANDIDATE],
-        tables.read_json(tables.REPORTS / "leakcheck.json")["findings"],
-        trained_until={
-            role: models.newest_training_cutoff(targets, target, model) for role, (model, _) in found.items()
-        },
-        horizon_days=asked.horizon_days,
-        min_persons=promote.min_persons,
-    )
-    n_bins = config.load(config.EvaluateConfig, "evaluate").n_calibration_bins
-    decided = promotion.decide(contest, promote, n_bins, config.value("seed"))
+    if "not_modelled" in found[CANDIDATE][1]:
+        champion = eligibility.able_champion(succession, found, known, reigns[CANDIDATE])
+        decided = promotion.decide_unmodelled(found[CANDIDATE][1], champion)
+    else:
+        contest = eligibility.contest(
+            target,
+            promotion.test_rows(features, targets, target, asked.end_of_case),
+            known,
+            found,
+            succession,
+            reigns[CANDIDATE],
+            tables.read_json(tables.REPORTS / "leakcheck.json")["findings"],
+            trained_until={
+                role: models.newest_training_cutoff(targets, target, model) for role, (model, _) in found.items()
+            },
+            horizon_days=asked.horizon_days,
+            min_persons=promote.min_persons,
+        )
+        n_bins = config.load(config.EvaluateConfig, "evaluate").n_calibration_bins
+        decided = promotion.decide(contest, promote, n_bins, config.value("seed"))
     winner = decided["champion"]
     after = champions.settle(target, succession, reigns.get(winner), places.get(winner), promote.keep)
     return decided | {"reigns": [reign.told() for reign in after.reigns]}

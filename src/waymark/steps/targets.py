@@ -18,6 +18,7 @@ from waymark.config import (
 )
 from waymark.console import timed
 from waymark.engine import chosen
+from waymark.enough import check
 from waymark.errors import InputError
 from waymark.splits import CaseSplit, split_cases
 from waymark.store.store import Store
@@ -47,8 +48,10 @@ def main() -> None:
             until = end_of_training(clock.as_of, clock.test_cutoffs, split.gap_days)
             work = partial(after_nights, store, clock.as_of, journey, settings, until)
             targets = deal_nights(pd.concat(engine.over(work, mine)), clock.test_cutoffs, split)
+        lacking = check(targets, settings.end_of_case)
         n = tables.write(targets, tables.TARGETS, schema.TARGETS)
         facts.append(f"{n:,} rows, {(targets['fold'] == 'test').sum():,} of them for testing")
+        facts.extend(lacking)
 
 
 def deal_points(store: Store, points: pd.DataFrame) -> Iterator[Mine]:

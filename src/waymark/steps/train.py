@@ -26,10 +26,13 @@ def main(target: str) -> None:
             config.load(config.FeaturesConfig, "features").groups,
             config.value("seed"),
             Horizons(targets.horizon_days, tuple(targets.horizons_days)),
+            targets.end_of_case,
         )
         card = models.write(model, card, tables.MODELS / target)
-        facts.append(f"{cfg.name} {card['version']}")
+        facts.append(f"{card['name']} {card['version']}")
         facts.append(f"{card['n_train_rows']:,} rows of {card['n_train_persons']:,} persons")
+        if "not_modelled" in card:
+            facts.append(f"class shares, not modelled: {card['not_modelled']}")
 
 
 if __name__ == "__main__":
