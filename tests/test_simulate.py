@@ -325,7 +325,9 @@ def numbers_of(table):
 
 def test_the_step_replaces_the_landing_folder_and_keeps_the_truth_apart(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("resolved.yaml").write_text(yaml.safe_dump({"simulate": SMALL, "seed": 1}), encoding="utf-8")
+    Path("resolved.yaml").write_text(
+        yaml.safe_dump({"simulate": SMALL, "seed": 1, "landing": str(step.LANDING)}), encoding="utf-8"
+    )
     stale = step.LANDING / "web" / "stale.jsonl.gz"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"old")
@@ -341,3 +343,13 @@ def test_the_step_replaces_the_landing_folder_and_keeps_the_truth_apart(small, t
         "events": len(small.events),
     }
     assert tables.read_json(step.TRUTH / "law.json")["STEP"] == law.STEP.tolist() == truth.parameters()["STEP"]
+
+
+def test_where_files_are_read_from_elsewhere_nothing_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"simulate": {"n_persons": 10, "days": 60}, "seed": 7, "landing": "/data/shop"}
+    Path("resolved.yaml").write_text(yaml.safe_dump(settings))
+    step.LANDING.mkdir(parents=True)
+    (step.LANDING / "old.csv").write_text("a\n")
+    step.main()
+    assert list(step.LANDING.iterdir()) == list(step.TRUTH.iterdir()) == []

@@ -16,8 +16,15 @@ TRUTH = Path("data/simulated_truth")
 
 
 def main() -> None:
-    """Draw the brand, deliver it, and keep its truth apart."""
+    """Draw the brand, deliver it, and keep its truth apart; where files are read from elsewhere, leave both empty."""
     with timed(log, "simulate") as facts:
+        landing = config.value("landing")
+        if Path(landing).resolve() != LANDING.resolve():
+            for folder in (TRUTH, LANDING):
+                with tables.new_folder(folder):
+                    pass
+            facts.append(f"nothing to do, for deliveries are in {landing}")
+            return
         brand = simulate(config.load(config.SimulateConfig, "simulate"), config.value("seed"))
         with tables.new_folder(TRUTH) as folder:
             write_truth(brand, folder)
