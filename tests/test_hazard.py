@@ -12,7 +12,8 @@ from sklearn.base import clone
 
 import planted
 from waymark import models
-from waymark.calibration import Line, fit_line, gain
+from waymark.calibration import UNBENT, Bend, fit_bend, fit_line, gain_of
+from waymark.explanations import explain
 from waymark.hazard import PERIOD_COLUMNS, SILENCE, Hazard
 from waymark.on_disk import as_they_are
 from waymark.period_rows import points_of
@@ -241,16 +242,36 @@ def test_a_line_is_found_again():
     assert line == pytest.approx((0.4, 0.7), abs=0.04)
 
 
+@pytest.mark.parametrize("bend", [Bend(0.6, 1.5, 0.4), Bend(0.7, 0.7, -0.5), Bend(1.0, 1.0, 0.0), Bend(0.0, 1.2, -0.2)])
+def test_a_bend_is_found_again_and_keeps_order(bend):
+    rng = np.random.default_rng(0)
+    log_odds = rng.normal(-1, 2, 100_000)
+    found = fit_bend(log_odds, rng.random(len(log_odds)) < expit(bend.of(log_odds)))
+    assert tuple(found) == pytest.approx(tuple(bend), abs=0.1)
+    assert min(found.low, found.high) >= 0
+    line = np.linspace(-30, 30, 601)
+    assert (np.diff(found.of(line)) >= 0).all()
+    np.testing.assert_allclose(found.slope(line[1:-1]), (found.of(line[2:]) - found.of(line[:-2])) / 0.2, atol=2e-3)
+
+
+def test_unbent_log_odds_are_the_same_and_what_opposes_the_truth_is_not_turned_round():
+    log_odds = np.random.default_rng(1).normal(0, 1, 5000)
+    assert UNBENT.of(log_odds) is log_odds and (UNBENT.slope(log_odds) == 1).all()
+    np.testing.assert_allclose(Bend(1.0, 1.0, 1e-12).of(log_odds), log_odds, atol=1e-11)
+    found = fit_bend(log_odds, np.random.default_rng(2).random(5000) < expit(-log_odds))
+    assert found.low == found.high == 0
+
+
 def test_a_gain_is_proven_by_many_persons_and_not_by_many_rows_of_few():
     rng = np.random.default_rng(1)
     log_odds = rng.normal(0, 1, 6000)
     y = rng.random(6000) < expit(log_odds + 0.3)
-    line = Line(0.3, 1.0)
-    mean, low = gain(line, log_odds, y, np.arange(6000).astype(str), 0)
+    moved = Bend(1.0, 1.0, 0.3).of(log_odds)
+    mean, low = gain_of(log_odds, moved, y, np.arange(6000).astype(str), 0)
     assert 0 < low < mean
     few = np.repeat(np.arange(6), 1000).astype(str)
     flips = np.repeat([1, 1, 1, 1, -1, -1], 1000)
-    assert gain(line, log_odds, rng.random(6000) < expit(log_odds + 0.3 * flips), few, 0)[1] < 0
+    assert gain_of(log_odds, moved, rng.random(6000) < expit(log_odds + 0.3 * flips), few, 0)[1] < 0
 
 
 def drifting(drift: float, n: int = 6000) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray]:
@@ -270,14 +291,15 @@ def test_log_odds_are_moved_only_where_newer_nights_prove_that_it_serves(drift, 
     settings = {"horizon_days": 5, "horizons_days": (5,), "colsample_bytree": 1.0, "n_estimators": 40}
     plain = Hazard(**settings).fit(x, y, persons, days)
     model = Hazard(calibration_share=0.4, **settings).fit(x, y, persons, days)
-    assert (model.line_ is not None) is is_kept
+    assert (model.bend != UNBENT) is is_kept
     if not is_kept:
         np.testing.assert_array_equal(model.scores(x), plain.scores(x))
         return
-    intercept, slope = model.line_
-    np.testing.assert_allclose(model.scores(x), intercept + slope * plain.scores(x), atol=1e-9)
-    one_by_one = model.booster_.predict(model.matrix(x, 1), raw_score=True) + model.start_[1]
-    np.testing.assert_array_equal(model.scores(x)[:, 1], one_by_one)
+    np.testing.assert_array_equal(model.scores(x), model.bend.of(plain.scores(x)))
+    for label in ("silent", "active"):
+        found, p = explain(model, x[:100], [label] * 100), model.predict_proba(x[:100])
+        np.testing.assert_allclose(expit(found.log_odds), p[:, int(label == "silent")], rtol=1e-9)
+        assert np.abs(found.parts).max() > 0.1
     again = models.read(tmp_path / "model.skops", models.save(model, tmp_path / "model.skops"))
     np.testing.assert_array_equal(again.scores(x), model.scores(x))
     newest = days >= 90

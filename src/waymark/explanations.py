@@ -126,9 +126,11 @@ def _of_hazard(model: Hazard, X: pd.DataFrame, k: np.ndarray, possible: np.ndarr
     x, average = model.matrix(X), model.start_[:n_periods] + still.average
     for period in range(n_periods):
         average[period] += moving.attribute(model.set_clock(x[:1], period), np.ones((1, 1)))[1][0, 0]
-    scores = model.scores(X)[:, :n_periods]
-    then, now = (-np.logaddexp(0, s).sum(axis=1) for s in (average[None], scores))
-    of_sum = _slopes(lambda s: -np.logaddexp(0, s), lambda s: -expit(s), average, scores)
+    scores, bend = model.raw_scores(X)[:, :n_periods], model.bend
+    then, now = (-np.logaddexp(0, bend.of(s)).sum(axis=1) for s in (average[None], scores))
+    of_sum = _slopes(
+        lambda s: -np.logaddexp(0, bend.of(s)), lambda s: -expit(bend.of(s)) * bend.slope(s), average, scores
+    )
     of_log = _slopes(_log_odds_of_log, lambda log_p: -1 / np.expm1(log_p), then, now)
     weight = of_sum * of_log[:, None] * np.where(k == 1, 1.0, -1.0)[:, None]
     parts, _ = still.attribute(x, weight.sum(axis=1, keepdims=True))

@@ -10,10 +10,10 @@ import pandas as pd
 from lightgbm import Booster
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from waymark.calibration import Line
+from waymark.calibration import UNBENT, Bend
 from waymark.estimators import Boosting, Rows, grow
-from waymark.forest import plant, stretch
-from waymark.hazard_trials import find_line, try_starts
+from waymark.forest import plant
+from waymark.hazard_trials import find_bend, try_starts
 from waymark.inputs import select
 from waymark.kernels.trees import roll
 from waymark.on_disk import Fill, as_they_are
@@ -54,10 +54,10 @@ class Hazard(ClassifierMixin, BaseEstimator):
     max_rows
         Of persons with more rows than these together, some are drawn by a hash of their names.
     calibration_share
-        Share of the rows, the newest, on which it is tried whether the log-odds of return should be shifted and
-        stretched: of a hazard that learnt only from what came before them, by the older half of them and one half of
-        the persons. That is done if it lowers the log loss on the newer half and the others, proven by a bootstrap over
-        persons. 0 leaves them as they are.
+        Share of the rows, the newest, on which it is tried whether the log-odds of return should be bent (`Bend`): of a
+        hazard that learnt only from what came before them, by the older half of them and one half of the persons. That
+        is done if it lowers the log loss on the newer half and the others, proven by a bootstrap over persons. 0 leaves
+        them as they are.
     n_estimators, early_stopping_rounds, learning_rate, num_leaves, min_child_samples, colsample_bytree, reg_lambda, \
 max_bin, n_jobs, random_state
         As `Boosting` has them.
@@ -66,6 +66,8 @@ max_bin, n_jobs, random_state
     ----------
     Tutz, Schmid (2016), Modeling discrete time-to-event data, chapters 3 and 7.
     """
+
+    bend_ = UNBENT  # also of a champion that was kept before there were bends: what moved it is in its trees
 
     def __init__(
         self,
@@ -139,10 +141,8 @@ max_bin, n_jobs, random_state
             self.grow_trees(points, n_rounds=self.n_estimators)
         else:
             self.grow_trees(points, *try_starts(self, points))
-        line = find_line(self, points) if self.calibration_share and groups is not None and days is not None else None
-        self.line_ = None if line is None else np.array(line)
-        if line is not None:
-            self._stretch(line)
+        may_bend = self.calibration_share and groups is not None and days is not None
+        self.bend_ = np.array(find_bend(self, points) if may_bend else UNBENT)
         return self
 
     def grow_trees(self, points: Points, from_rhythm: bool = False, n_rounds: int | None = None) -> Hazard:
@@ -165,12 +165,6 @@ max_bin, n_jobs, random_state
         self.n_features_in_ = len(self.feature_names_in_)
         self.classes_ = np.array(["active", "silent"])
         self.edges_ = np.array(self._edges)
-
-    def _stretch(self, line: Line) -> None:
-        """Shift and stretch what the trees say."""
-        self.start_ = line.intercept + line.slope * self.start_
-        self.rhythm_ = None if self.rhythm_ is None else self.rhythm_.stretch(line)
-        stretch(self.trees_, line.slope)
 
     @property
     def _edges(self) -> tuple[int, ...]:
@@ -263,6 +257,15 @@ max_bin, n_jobs, random_state
 
     def scores(self, X: pd.DataFrame) -> np.ndarray:
         """Return the log-odds of return in each period, given silence until it starts: (n, n_periods)."""
+        return self.bend.of(self.raw_scores(X))
+
+    @property
+    def bend(self) -> Bend:
+        """What becomes of what the trees say."""
+        return Bend(*self.bend_)
+
+    def raw_scores(self, X: pd.DataFrame) -> np.ndarray:
+        """Return `scores` as the trees and their start say, before calibration."""
         x = np.ascontiguousarray(select(X, self.feature_names_in_).to_numpy(np.float32))
         known = np.flatnonzero(self.feature_names_in_ == SILENCE)
         out = np.zeros((len(x), len(self.edges_)))

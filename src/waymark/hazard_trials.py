@@ -1,4 +1,4 @@
-"""What a hazard is tried with before it is grown: where its trees start from, how many, and a line for what they say.
+"""What a hazard is tried with before it is grown: where its trees start from, how many, and how what they say is bent.
 
 All on persons or nights that the trees do not know, of at most `TRIAL_ROWS` rows: what a trial costs is bounded. A
 `hazard` here is one of `hazard.Hazard`.
@@ -13,7 +13,7 @@ import pandas as pd
 from lightgbm import Booster
 from sklearn.base import ClassifierMixin, clone
 
-from waymark.calibration import Line, fit_line, gain, gain_of
+from waymark.calibration import UNBENT, Bend, fit_bend, gain_of
 from waymark.estimators import Rows, grow
 from waymark.period_rows import PeriodRows, Points
 from waymark.periods import PersonPeriods, expand
@@ -86,14 +86,14 @@ def gains_in_time(hazard: ClassifierMixin, points: Points) -> bool:
     return least > 0
 
 
-def find_line(hazard: ClassifierMixin, points: Points) -> Line | None:
-    """Return what should become of the log-odds of a hazard, or None where nothing is proven to serve them."""
+def find_bend(hazard: ClassifierMixin, points: Points) -> Bend:
+    """Return what should become of the log-odds of a hazard, `UNBENT` where nothing is proven to serve them."""
     points = points.only(points.draw(hazard.edges_, TRIAL_ROWS))
     days, share = points.days, hazard.calibration_share
     first, middle = np.quantile(days, [1 - share, 1 - share / 2], method="higher")
     held = _hold_out(points, days < first, hazard.edges_)
     if held is None or not (days > middle).any():
-        return None
+        return UNBENT
     earlier = clone(hazard).grow_trees(held.before, hazard.rhythm_ is not None)
     rows, at = held.rows, held.newer[held.rows.point]
     scores = earlier.scores(points.with_columns(hazard.all_columns, held.newer))[rows.point, rows.period]
@@ -101,11 +101,11 @@ def find_line(hazard: ClassifierMixin, points: Points) -> Line | None:
     is_half = draw.astype(bool)[points.person[at]]
     learns, proves = is_half & (days[at] <= middle), ~is_half & (days[at] > middle)
     if not learns.any() or not proves.any():
-        return None
-    line = fit_line(scores[learns], rows.has_returned[learns], np.ones(learns.sum()))
-    whose = points.person[at[proves]]
-    _, least = gain(line, scores[proves], rows.has_returned[proves], whose, hazard.random_state)
-    return line if least > 0 else None
+        return UNBENT
+    bend = fit_bend(scores[learns], rows.has_returned[learns])
+    judged = rows.has_returned[proves], points.person[at[proves]], hazard.random_state
+    _, least = gain_of(scores[proves], bend.of(scores[proves]), *judged)
+    return bend if least > 0 else UNBENT
 
 
 class _Held(NamedTuple):

@@ -40,11 +40,6 @@ class Rhythm:
         """Return the log-odds of return in each period, (n, n_ends); NaN for those who never were active."""
         return self.intercept + self.slope * self.model.scores(X, ends) + self.shifts[: len(ends)]
 
-    def stretch(self, line: Line) -> Rhythm:
-        """Return what gives the same log-odds, moved along a line."""
-        whole = Line(line.intercept + line.slope * self.intercept, line.slope * self.slope)
-        return Rhythm(self.model, whole, line.slope * self.shifts)
-
     def attribute(
         self, X: pd.DataFrame, ends: np.ndarray, everybody: np.ndarray, weight: np.ndarray
     ) -> dict[str, np.ndarray]:
