@@ -520,6 +520,12 @@ def test_names_become_distinct_words(names):
     assert all(re.fullmatch(r"\w+", w) for w in words)
 
 
+def test_words_of_other_alphabets_keep_what_letters_they_have():
+    assert catalogue.slugs(["Öffnen", "Überweisung", "größer", "Œuvre", "открыть"]) == [
+        *("Offnen", "Uberweisung", "grosser", "Oeuvre", "4"),
+    ]
+
+
 def test_scoring_with_the_vocabulary_of_training_gives_the_columns_of_training():
     """Tonight's delivery may lack a column, know new names, or have no money in it."""
     past = by_hand.events("ann 2025-01-20 web view 500 attr_plan=gold num_pages=3", "bob 2025-01-21 app order")

@@ -598,3 +598,10 @@ def test_a_feature_is_the_same_as_another_where_both_are_known():
     assert lone_skill.share_told(before, word) == lone_skill.share_told(word, before) == 1
     assert lone_skill.share_told(rng.random(1000), word) < 0.05
     assert lone_skill.share_told(np.where(np.arange(1000) < 20, word, np.nan), word) == 0
+
+
+def test_a_long_name_does_not_widen_the_table():
+    long = {"check": "future", "name": "n_" + "x" * 400, "verdict": findings.ALARM, "detail": "y" * 400}
+    short = {"check": "at_cutoff", "name": "all features", "verdict": findings.OK, "detail": ""}
+    lines = findings.as_text({"findings": [long, short]}).splitlines()
+    assert max(map(len, lines)) < 300 and lines[1].startswith("future     n_xxx") and "…" in lines[1]

@@ -278,6 +278,11 @@ def test_whatever_is_delivered_adds_up(tmp_path_factory, lines, name):
         ("3,2024-03-01,ann,d, ,,,", "event_type", "event_type is missing"),
         ("3,2024-03-01,ann,d,visit,,robot,", "actor", "actor 'robot' is none of customer, brand, system"),
         ("3,2024-03-01,ann,d,visit,12x,,", "value", "value '12x' is no number"),
+        (
+            '3,2024-03-01,ann,d,visit,"1,5",,',
+            "value",
+            """value '1,5' is no number; it is one with `decimal_mark: ","`""",
+        ),
         ("3,2024-03-01,ann,d,visit,nan,,", "value", "value 'nan' is no number"),
         ("3,2024-03-01,ann,d,visit,1e30,,", "value", "value '1e30' is too large"),
         ("3,2024-03-01,ann,d,visit,,,soon", "known_time", "known_time 'soon' is no time"),

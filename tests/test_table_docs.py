@@ -21,6 +21,12 @@ def test_every_table_and_column_is_there():
         assert all(f"| `{column}` |" in section for column in table.columns)
 
 
+def test_a_comment_above_a_column_is_told_as_one_beside_it_is():
+    lines = table_docs.render().split("## predictions\n")[1].splitlines()
+    told = {name: next(line for line in lines if line.startswith(f"| `{name}`")) for name in ("return_days", "stage")}
+    assert "half do by this day" in told["return_days"] and "where the person is" in told["stage"]
+
+
 def test_the_page_of_features_is_what_their_table_says():
     assert (ROOT / "docs/features.md").read_text(encoding="utf-8") == feature_docs.render(ROOT / "conf"), (
         "run `make docs`"

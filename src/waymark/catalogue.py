@@ -1,6 +1,7 @@
 """What each feature is: name, group, words, unit, categories. One list serves models, reasons and docs."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,12 +28,24 @@ class Feature:
         return f"f_{self.name}"
 
 
+# Letters that Unicode does not take apart into a plain one and its accent.
+_WHOLE = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"})
+
+
 def slugs(names: Sequence[str]) -> list[str]:
-    """Turn names into distinct words of ASCII letters, digits and underscores, fit for a column."""
+    """Turn names into distinct words of ASCII letters, digits and underscores, fit for a column.
+
+    Examples
+    --------
+    >>> slugs(["Öffnen", "größer", "2 + 2"])
+    ['Offnen', 'grosser', '2_2']
+    """
     taken: set[str] = set()
     out = []
     for i, name in enumerate(names):
-        slug = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or str(i)
+        letters = unicodedata.normalize("NFKD", name.translate(_WHOLE))
+        plain = "".join(c for c in letters if not unicodedata.combining(c))
+        slug = re.sub(r"[^0-9A-Za-z]+", "_", plain).strip("_") or str(i)
         while slug in taken:
             slug = f"{slug}_{i}"
         taken.add(slug)

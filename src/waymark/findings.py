@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from waymark import tables
+from waymark.console import cut
 from waymark.errors import InputError
 
 OK, ALARM, NOT_JUDGED = "ok", "ALARM", "not judged"
 _MAX_SHOWN = 12  # alarms of one check in the table
+_MAX_DETAIL = 200  # letters; all of them are in reports/leakcheck.json
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def as_text(found: dict[str, Any]) -> str:
     for f in found["findings"]:
         shown[f["check"]] = shown.get(f["check"], 0) + 1
         if shown[f["check"]] <= _MAX_SHOWN:
-            lines.append((f["check"], f["name"], f["verdict"], f["detail"]))
+            lines.append((f["check"], cut(f["name"]), f["verdict"], cut(f["detail"], _MAX_DETAIL)))
     lines += [(c, f"and {n - _MAX_SHOWN} more", ALARM, "") for c, n in shown.items() if n > _MAX_SHOWN]
     width = [max(len(line[i]) for line in lines) for i in range(3)]
     return "\n".join("  ".join([*(t.ljust(w) for t, w in zip(line, width)), line[3]]).rstrip() for line in lines)
@@ -62,7 +64,7 @@ def as_text(found: dict[str, Any]) -> str:
 
 def stop_on_alarm(found: Sequence[Finding], fail: bool) -> None:
     """Raise `InputError` where an alarm shall stop the run."""
-    names = [f"{f.name} ({f.check})" for f in found if f.verdict == ALARM]
+    names = [f"{cut(f.name)} ({f.check})" for f in found if f.verdict == ALARM]
     if fail and names:
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise InputError(f"leakcheck raised an alarm for {', '.join(names[:5])}{more}; reports/leakcheck.json says why")

@@ -56,11 +56,19 @@ def render() -> str:
 
 
 def _comments(table: str) -> dict[str, str]:
-    """Return the comments beside the columns of `table` in schema.py."""
+    """Return the comments beside the columns of `table` in schema.py, or above those that have none beside them."""
     source = inspect.getsource(schema)
     shared = source[source.index("POINT = ") :].split("}", 1)[0]
     block = source[source.index(f'name="{table}"') :].split("\n)\n", 1)[0]
-    return dict(re.findall(r'"(\w+)": (?:TIME|"\w+"),  # (.+)', shared + block))
+    words, above = dict[str, str](), list[str]()
+    for line in (shared + block).splitlines():
+        if comment := re.fullmatch(r" *# (.+)", line):
+            above.append(comment[1])
+            continue
+        if column := re.fullmatch(r' *"(\w+)": (?:TIME|"\w+"),(?:  # (.+))?', line):
+            words[column[1]] = column[2] or " ".join(above) or words.get(column[1], "")
+        above.clear()
+    return words
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ class _EventMapper(RowMapper):
         cells = self.text(column)
         values, fits = parse.numbers(cells, self.feed.decimal_mark)
         is_given = are_given(cells)
-        self.refuse(is_given & ~fits, "number", lambda i: f"{name} {shown(cells, i)} is no number")
+        self.refuse(is_given & ~fits, "number", lambda i: self._no_number(name, cells, i))
         return pa.array(values, mask=~is_given)
 
     def _refuse_text(self, name: str, cells: pa.StringArray, is_unfit: np.ndarray) -> None:
@@ -159,7 +159,14 @@ class _EventMapper(RowMapper):
         mark = self.feed.decimal_mark
         _, is_number = parse.of_distinct(cells, lambda t: None if parse.decimal(t, mark) is None else 1, np.int8)
         is_text = are_given(cells) & ~is_number
-        self.refuse(is_text, "value", lambda i: f"{name} {shown(cells, i)} is no number")
+        self.refuse(is_text, "value", lambda i: self._no_number(name, cells, i))
+
+    def _no_number(self, name: str, cells: pa.StringArray, i: int) -> str:
+        """Say that a cell is no number, and whether the other decimal mark would make it one."""
+        other = {".": ",", ",": "."}[self.feed.decimal_mark]
+        is_one = parse.decimal(cells[i].as_py(), other) is not None
+        hint = f'; it is one with `decimal_mark: "{other}"`' if is_one else ""
+        return f"{name} {shown(cells, i)} is no number{hint}"
 
     def _merge_key(self) -> pa.StringArray:
         column = self.feed.one_event_per
