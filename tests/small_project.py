@@ -1,7 +1,7 @@
 """A finished project of a small simulated brand, in a temporary folder: each step ran once, without DVC.
 
 `conftest.py` makes the fixture known to every test. Run as a script, this file runs the steps of the project that it
-is started in, in the order of DVC's files.
+is started in, in the order of DVC's files: all, or those that are named.
 """
 
 import fcntl
@@ -49,16 +49,22 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-def finish(project: Path, choices: dict[str, Any], script: str) -> Path:
-    """Make a project of `choices` in a new folder, whose steps `script` runs, and return the folder."""
+def finish(project: Path, choices: dict[str, Any], script: str, *steps: str) -> Path:
+    """Make a project of `choices` in a new folder, whose steps `script` runs (see `run`), and return the folder."""
     for folder in ("conf", "src"):  # byte-code and compiled kernels too: they save seconds
         shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("*.egg-info"))
     (project / "models").mkdir()
     for file in ("dvc.yaml", "models/dvc.yaml"):
         shutil.copy2(ROOT / file, project / file)
     (project / "params.yaml").write_text(yaml.safe_dump(choices, sort_keys=False), encoding="utf-8")
+    run(project, script, *steps)
+    return project
+
+
+def run(project: Path, script: str, *steps: str) -> None:
+    """Run some of the steps of `project` by `script`, by default all, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, script],
+        [sys.executable, script, *steps],
         cwd=project,
         env=environment(project),
         capture_output=True,
@@ -66,7 +72,6 @@ def finish(project: Path, choices: dict[str, Any], script: str) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return project
 
 
 def environment(project: Path) -> dict[str, str]:
@@ -86,13 +91,15 @@ def commands(project: Path) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    """Run every step in this one process: importing the libraries once saves two thirds of the time."""
+    """Run the steps in this one process: importing the libraries once saves two thirds of the time."""
     from waymark.console import set_up_logging
 
     set_up_logging()
+    chosen = sys.argv[1:]
     for module, *arguments in commands(Path.cwd()):
-        sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if not chosen or module.removeprefix("waymark.steps.") in chosen:
+            sys.argv = [module, *arguments]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
