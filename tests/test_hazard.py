@@ -97,6 +97,7 @@ def test_the_day_of_return_is_the_inverse_of_the_curve_given_a_return(logs, quan
     [day] = curve.return_days([quantile])[0]
     returned = (1 - curve.silent([day])) / (1 - curve.silent([7]))
     np.testing.assert_allclose(returned, quantile, atol=1e-6)
+    np.testing.assert_allclose(curve.returned(np.array([day]), 7), quantile, atol=1e-6)
 
 
 # --- the model ------------------------------------------------------------------------------------------------------

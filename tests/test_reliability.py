@@ -6,8 +6,8 @@ import pytest
 
 import planted
 from waymark import models
-from waymark.periods import Horizons
-from waymark.reliability import at_every_horizon, in_the_large, night_of, of_each_outcome
+from waymark.periods import Curve, Horizons
+from waymark.reliability import at_every_horizon, in_range, in_the_large, night_of, of_each_outcome
 
 HOW = {"n_bootstrap": 100, "coverage": 0.95, "seed": 1}
 
@@ -103,6 +103,7 @@ def test_a_curve_is_judged_at_every_horizon_on_the_rows_watched_so_long(name):
         assert h["bias"]["value"] == pytest.approx(h["predicted"] - h["observed"])
         assert set(h["models"]) == {name, *baselines}
         assert h["best_baseline"] == "recency"
+        assert h["returns"]["n"] == len(truth) - h["n_silent"]
         if name != "bg_nbd":
             assert h["models"][name]["log_loss"]["value"] < h["models"]["most_frequent"]["log_loss"]["value"]
 
@@ -114,6 +115,26 @@ def test_a_model_without_a_curve_is_not_judged_at_every_horizon():
     assert (
         at_every_horizon(features, targets, planted.CATALOGUE, churn, [], Horizons(30, (7, 30)), n_bins=5, **HOW) == []
     )
+
+
+def test_eight_in_ten_of_those_who_return_do_so_in_their_range_of_days():
+    """Half never return. The others do after days of which a curve knows the law, or believes half as many."""
+    rng = np.random.default_rng(0)
+    rate = 0.02 + 0.2 * rng.random(5000)
+    rows = pd.DataFrame({"person_id": np.arange(5000).astype(str), "return_days": rng.exponential(1 / rate)})
+    rows.loc[rng.random(5000) < 0.5, "return_days"] = np.nan
+    edges = np.arange(1, 91)
+    true, hasty = (Curve(tuple(edges.tolist()), np.log(0.5 + 0.5 * np.exp(-np.outer(k * rate, edges)))) for k in (1, 2))
+    for days in (30, 90):
+        found = in_range(true, rows, days, **HOW)
+        assert found["n"] == (rows["return_days"] < days).sum()
+        assert found["expected"] == pytest.approx(0.8)
+        assert found["inside"]["low"] < 0.8 < found["inside"]["high"] < 0.83
+        assert found["inside"]["value"] + found["sooner"] + found["later"] == pytest.approx(1)
+        assert in_range(hasty, rows, days, **HOW)["later"] > 0.15
+    low, high = true.return_days([0.1, 0.9]).T
+    is_inside = (low <= rows["return_days"]) & (rows["return_days"] <= high)
+    assert found["inside"]["value"] == pytest.approx(is_inside[rows["return_days"] < 90].mean(), abs=1e-3)
 
 
 def test_a_horizon_that_no_test_row_was_watched_for_is_not_judged():

@@ -547,13 +547,15 @@ def test_every_horizon_is_judged_on_the_page_or_said_to_be_too_far():
         "difference": {"value": -0.1, "low": -0.2, "high": -0.05},
         "bias": {"value": 0.031, "low": 0.01, "high": 0.05},
         "ece_noise": {"mean": 0.0144, "high": 0.0212},
+        "returns": {"n": 300, "inside": {"value": 0.74, "low": 0.7, "high": 0.78}, "sooner": 0.05, "later": 0.21},
     }
     judged = json.loads(json.dumps(JUDGED))
     judged["targets"]["churn"]["horizons"] = [near, {"days": 90, "n": 0, "n_silent": 0}]
     page = read(judged=judged)
-    assert page.says("7 days") and page.says("0.410 (0.400 to 0.420)") and page.says("recency, 0.410")
+    assert page.says("7 days") and "0.4100.400 to 0.420" in page.cells and "betterrecency, 0.410" in page.cells
     assert page.says("+0.031") and page.says("by luck alone 0.014, seldom above 0.021")
     assert page.says("no test was watched so long")
+    assert "74.0%70.0% to 78.0%5.0% sooner, 21.0% later" in page.cells
     assert read().says("Going silent by logistic regression is not judged here: it forecasts one horizon only")
 
 

@@ -13,6 +13,10 @@ import pandas as pd
 _GRID = (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365, 545, 730, 1095, 1460, 2190, 2920, 3650)
 
 
+# What is told of the day of return, of those who return within the longest horizon: column -> quantile.
+RETURNS = {"return_days": 0.5, "return_days_low": 0.1, "return_days_high": 0.9}
+
+
 class Horizons(NamedTuple):
     """The horizons of a forecast of silence, in days."""
 
@@ -99,6 +103,14 @@ class Curve:
             share = (before - aim) / np.maximum(before - here, np.finfo(float).tiny)
             out[:, j] = ends[after - 1] + np.clip(share, 0, 1) * (ends[after] - ends[after - 1])
         return out
+
+    def returned(self, days: np.ndarray, within: float) -> np.ndarray:
+        """Return how likely each person is to return by a day of their own, given a return `within` so many: (n,)."""
+        ends, logs = np.array([0, *self.edges], float), self._from_the_start
+        after, rows = np.clip(np.searchsorted(ends, days, side="left"), 1, len(ends) - 1), np.arange(len(logs))
+        share = (days - ends[after - 1]) / (ends[after] - ends[after - 1])
+        still = logs[rows, after - 1] * (1 - share) + logs[rows, after] * share
+        return np.expm1(still) / np.minimum(self.silent([within])[:, 0] - 1, -np.finfo(float).tiny)
 
     @property
     def _from_the_start(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from waymark.bgnbd import BGNBD
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.on_disk import Fill, as_they_are
-from waymark.periods import Horizons
+from waymark.periods import RETURNS, Curve, Horizons
 from waymark.recoding import inputs_of
 
 _MOST_NIGHTS = 60  # of more, the months
@@ -154,7 +154,7 @@ def at_every_horizon(
     list
         For each horizon `days` and `n`, the rows judged; where there are both outcomes among them, also `models` (name
         -> metrics with intervals), `best_baseline`, the `difference` in log loss to it, and the model's `bias` and
-        `ece_noise` (`metrics.calibration_noise`).
+        `ece_noise` (`metrics.calibration_noise`), and `returns` (`in_range`).
         Of a model without a curve there is none. `fill` adds features to rows of `features`, where those are on disk.
     """
     model, card = churn
@@ -170,7 +170,8 @@ def at_every_horizon(
         if len(np.unique(y)) < 2:
             continue
         test = fill(test, models.columns_of([model]))
-        p = {card["name"]: _both(model.curve(inputs_of(card, test)).silent([days])[:, 0])}
+        curve = model.curve(inputs_of(card, test))
+        p = {card["name"]: _both(curve.silent([days])[:, 0])}
         names, how_far = [name for name in baselines if name != card["name"]], Horizons(days, (days,))
         rivals = {n: models.make(n, {}, catalogue, seed, target="churn", horizons=how_far) for n in names}
         if train["label"].nunique() < 2:
@@ -190,8 +191,44 @@ def at_every_horizon(
             "best_baseline": best,
             "difference": None if best is None else compared.between(card["name"], best)["log_loss"],
             **{key: overall[key] for key in ("predicted", "observed", "bias")},
+            "returns": in_range(curve, test, days, **how),
         }
     return out
+
+
+def in_range(
+    curve: Curve, rows: pd.DataFrame, days: int, *, n_bootstrap: int, coverage: float, seed: int
+) -> dict[str, Any]:
+    """Say how many of those who returned within a horizon did so in the range of days that their forecast gives.
+
+    Parameters
+    ----------
+    curve
+        Of each row.
+    rows
+        Test rows that were watched for `days` at least, with `return_days`.
+    days
+        The horizon. The range is that of a return within it; the predictions tell the one of the longest horizon.
+    n_bootstrap, coverage, seed
+        As `Comparison` takes them.
+
+    Returns
+    -------
+    dict
+        `n` rows that returned, the share `inside`, with its interval, of whom `expected` should be, and the shares that
+        came `sooner` and `later`.
+    """
+    low, high = RETURNS["return_days_low"], RETURNS["return_days_high"]
+    has_returned = (rows["return_days"] < days).to_numpy(bool)
+    own = rows.loc[has_returned, "return_days"].to_numpy(float)
+    at = Curve(curve.edges, curve.log_silent[has_returned]).returned(own, days)
+    is_inside = ((low <= at) & (at <= high)).astype(int)
+    # Of forecasts that are sure of the second class, accuracy is its share.
+    sure = {"inside": np.tile([0.0, 1.0], (len(own), 1))}
+    how = {"n_bootstrap": n_bootstrap, "coverage": coverage, "seed": seed}
+    compared = Comparison(is_inside, sure, rows.loc[has_returned, "person_id"], [metrics.accuracy], **how)
+    shares = {"sooner": float((at < low).mean()), "later": float((at > high).mean())}
+    return {"n": len(own), "inside": compared.of("inside")["accuracy"], "expected": high - low, **shares}
 
 
 def _both(silent: np.ndarray) -> np.ndarray:

@@ -16,10 +16,10 @@ from waymark import schema, tables
 from waymark.clock import ScoreClock, TrainClock
 from waymark.forecast import SILENT, combine, if_active, next_columns
 from waymark.models import Model, load
+from waymark.periods import RETURNS
 from waymark.reason_rows import N_REASONS, explain_rows, strongest_of_persons
 from waymark.recoding import inputs_of
 
-RETURNS = {"return_days": 0.5, "return_days_low": 0.1, "return_days_high": 0.9}  # column -> quantile
 MANIFEST, SETTINGS = "manifest.json", "settings.yaml"
 FORECASTS = {"champion": "predictions.parquet", "baseline": "baseline.parquet"}  # role -> file of a partition
 REASONS = "reasons.parquet"

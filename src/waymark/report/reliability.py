@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from waymark.report import words
-from waymark.report.markup import Markup, details, join, note, section, table
-from waymark.report.quality import FIRST, UNPROVEN, judge, with_luck, with_range
+from waymark.report.markup import Markup, details, join, note, section, table, tag
+from waymark.report.quality import FIRST, UNPROVEN, judgement, with_luck, with_range
 from waymark.report.succession import by_whom, not_judged
 
 _SHOWN = 16
@@ -72,13 +72,14 @@ def horizons(judged: Mapping[str, Any]) -> Markup:
     if not found:
         why = churn.get("missing") or "it forecasts one horizon only"
         return section(key, title, note(by_whom("churn", churn), f" is not judged here: {why}."))
-    head = ["Silent for", "Rows", "Against the best baseline", *map(words.metric, _MEASURES)]
-    head += ["Best baseline, its log loss", "Mean forecast less what came true"]
+    head = ["Silent for", "Against the best baseline", "Rows", *map(words.metric, _MEASURES)]
+    head += ["Mean forecast less outcome", "Returns in their range of days"]
     intro = note(
         "Of who forecasts tonight: "
         "one curve says how likely silence is to last so long. It is judged at each horizon on the test rows that were "
         "watched to its end, beside baselines fitted for that very horizon. Horizons beyond the judged one need tests "
-        "that lie further back: no row is judged before its time."
+        "that lie further back: no row is judged before its time. Of those who did return within the horizon, eight in "
+        "ten should have within the range of days that their forecast gives."
     )
     return section(
         key, title, intro, table(f"{by_whom('churn', churn)}, at every horizon", head, [_at(h) for h in found], text=3)
@@ -87,14 +88,26 @@ def horizons(judged: Mapping[str, Any]) -> Markup:
 
 def _at(horizon: Mapping[str, Any]) -> list[Any]:
     models, best = horizon.get("models", {}), horizon.get("best_baseline")
-    row = [f"{horizon['days']} days", words.count(horizon["n"])]
+    days, n = f"{horizon['days']} days", words.count(horizon["n"])
     if not models:
-        return [*row, "all came out the same" if horizon["n"] else "no test was watched so long", *[words.NONE] * 5]
+        why = "all came out the same" if horizon["n"] else "no test was watched so long"
+        return [days, why, n, *[words.NONE] * 5]
     own = models[next(name for name in models if name != best)]
-    shown = {metric: words.interval(own[metric]) for metric in _MEASURES}
-    measures = (shown | {"ece": with_luck(shown["ece"], horizon.get("ece_noise"))}).values()
-    gap = with_range(horizon["bias"], words.signed)
+    shown = {metric: with_range(own[metric], words.number) for metric in _MEASURES}
+    shown["ece"] = with_luck(shown["ece"], horizon.get("ece_noise"))
+    ends = with_range(horizon["bias"], words.signed), _in_range(horizon.get("returns"))
+    return [days, _against(models, best, horizon.get("difference")), n, *shown.values(), *ends]
+
+
+def _against(models: Mapping[str, Any], best: str | None, difference: Any) -> Markup | str:
     if best is None:
-        return [*row, UNPROVEN, *measures, words.NONE, gap]
+        return UNPROVEN
     rival = f"{words.model(best)}, {words.number(words.bounds(models[best][FIRST])[0])}"
-    return [*row, judge(FIRST, horizon["difference"]), *measures, rival, gap]
+    return join([judgement(FIRST, difference), tag("span", rival, class_="range")])
+
+
+def _in_range(returns: Mapping[str, Any] | None) -> Markup | str:
+    if not returns:
+        return words.NONE
+    missed = f"{words.share(returns['sooner'])} sooner, {words.share(returns['later'])} later"
+    return join([with_range(returns["inside"], words.share), tag("span", missed, class_="range")])
