@@ -283,8 +283,8 @@ PREDICTIONS = Table(
         "stage_since": TIME,  # since when
         "p_stay": "float64",  # probability of being active and reaching no other stage within the horizon
         "next_stage": "string",  # the likeliest of stay, the next stages and silent
-        # Given a return within the longest horizon, half do by this day after the cut-off; of whether anybody returns it
-        # says nothing. Null where the champion is of a version that knew one horizon only.
+        # Given a return within the longest horizon, half do by this day after the cut-off; of whether anybody returns
+        # it says nothing. Null where the champion is of a version that knew one horizon only.
         "return_days": "float64",
         "return_days_low": "float64",  # given a return within the longest horizon: one in ten come by this day
         "return_days_high": "float64",  # given a return within the longest horizon: nine in ten come by this day
