@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 import yaml
 
+import planted
 from small_project import PARAMS, ROOT, commands, finish
-from waymark import catalogue, engine, models, tables, training
+from waymark import catalogue, engine, hazard_trials, models, schema, tables, training
 from waymark.config import EngineConfig, IdentityConfig, JourneyConfig, check, load
 from waymark.console import set_up_logging
 from waymark.engine import started
@@ -219,6 +220,40 @@ def what_to_train(project, target="next_stage", **settings):
         7,
         Horizons(30, (7, 30, 90)),
     )
+
+
+@pytest.mark.slow
+def test_workers_grow_a_hazard_too_of_the_same_rows_and_from_the_same_start(workers, tmp_path):
+    x, targets = planted.tables(300)
+    for i in range(3):  # no file has the rows of one person together
+        tables.write(x.iloc[i::3], tmp_path / "train" / f"{i}.parquet", schema.FEATURES)
+    settings = {"n_estimators": 40, "colsample_bytree": 1.0}
+    given = (targets, planted.CATALOGUE, "churn", "hazard", settings, planted.GROUPS, 7, Horizons(30, (7, 30, 90)))
+    here, _ = training.train(LOCAL, tmp_path / "train", *given)
+    trained = [training.train(TOGETHER, tmp_path / "train", *given) for _ in "ab"]
+    there, again = (models.write(*pair, tmp_path / name) for pair, name in zip(trained, "ab", strict=True))
+    assert there["sha256"] == again["sha256"]
+    assert there["engine"] == {"kind": "dask", "training": "dask", "workers": 2}
+    model, _ = models.load(tmp_path / "a")
+    np.testing.assert_array_equal(model.start_, here.start_)
+    assert (model.rhythm_ is None) == (here.rhythm_ is None)
+    assert model.n_rounds_ == here.n_rounds_ > 5
+    assert model.trees_.num_feature() == here.trees_.num_feature()  # the clock among them
+    assert model.trees_.feature_importance("gain")[-2:].sum() > 0
+    apart = np.abs(model.survival(x, [7, 30]) - here.survival(x, [7, 30]))
+    assert 0 < apart.mean() < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hazard", "lightgbm"])
+def test_workers_stop_at_about_the_round_that_serves_persons_held_out(name, workers, tmp_path, monkeypatch):
+    monkeypatch.setattr(hazard_trials, "TRIAL_ROWS", 3000)
+    x, targets = planted.tables(300)
+    tables.write(x, tmp_path / "train" / "0.parquet", schema.FEATURES)
+    given = (targets, planted.CATALOGUE, "churn", name, {}, planted.GROUPS, 7, Horizons(30, (7, 30, 90)))
+    here, there = (training.train(engine, tmp_path / "train", *given)[0] for engine in (LOCAL, TOGETHER))
+    assert 5 < there.n_rounds_ < 190
+    assert there.n_rounds_ == pytest.approx(here.n_rounds_, rel=0.6)
 
 
 def log_loss(model, project, target="next_stage"):

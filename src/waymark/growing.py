@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightgbm
 import numpy as np
@@ -27,6 +27,7 @@ from waymark.engine import START_SECONDS, Workers
 from waymark.errors import InputError
 from waymark.estimators import Grow, Rows, Task
 from waymark.on_disk import read_rows
+from waymark.period_rows import Clock
 
 MOST_JUDGES = 50_000  # rows that tell when to stop: each worker asks each tree about all of them
 _ATTEMPTS = 2
@@ -42,6 +43,36 @@ lightgbm.register_logger(logging.getLogger(f"{__name__}.lightgbm"))
 logging.getLogger(f"{__name__}.lightgbm").setLevel(logging.ERROR)
 
 
+class Source(NamedTuple):
+    """Rows of a fit on disk, which a worker reads."""
+
+    files: Sequence[Path]
+    file: np.ndarray  # position in `files`
+    row: np.ndarray
+    columns: Sequence[str]
+    start: np.ndarray | None  # of points in periods, when the period of each starts: float32
+    silence: int  # which column has the silence at the cut-off; -1 for none
+
+    def only(self, at: np.ndarray) -> Source:
+        """Return those at some positions."""
+        start = None if self.start is None else self.start[at]
+        return self._replace(file=self.file[at], row=self.row[at], start=start)
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns the matrix has."""
+        return len(self.columns) + (0 if self.start is None else 2)
+
+
+def read(source: Source) -> np.ndarray:
+    """Return the matrix of some rows; of points in periods with the clock of `Hazard.set_clock` in its last columns."""
+    x = read_rows(source.files, source.file, source.row, source.columns, source.n_columns - len(source.columns))
+    if source.start is not None:
+        x[:, -2] = source.start
+        x[:, -1] = x[:, source.silence] + source.start if source.silence >= 0 else np.nan
+    return x
+
+
 class Together:
     """Workers that grow trees from the tables of some files."""
 
@@ -51,12 +82,18 @@ class Together:
         self.n = n or len(engine.client.nthreads())
         self._client = engine.client
 
-    def grow_for(self, columns: Sequence[str], rows: pd.DataFrame) -> Grow:
-        """Return what grows trees on `columns` of some rows: each is the row `row` of the file `file`."""
-        file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
+    def grow_for(self, columns: Sequence[str], rows: pd.DataFrame, clock: Clock | None = None) -> Grow:
+        """Return what grows trees on `columns` of some rows: each is the row `row` of the file `file`.
+
+        With a `clock`, rows are those of points in periods: each of the clock's is one of `rows` at a time.
+        """
+        source = Source(self.files, rows["file"].to_numpy(), rows["row"].to_numpy(), columns, None, -1)
+        if clock is not None:
+            file, row = source.file[clock.point], source.row[clock.point]
+            source = Source(self.files, file, row, columns, clock.start, clock.silence)
 
         def grow(task: Task) -> Booster:
-            return self._watched(lambda client, workers: self._grow(client, workers, task, columns, file, row))
+            return self._watched(lambda client, workers: self._grow(client, workers, task, source))
 
         return grow
 
@@ -93,11 +130,9 @@ class Together:
             raise InputError(f"engine.workers: {self.n} are to grow trees together, and there are {n}") from None
         return sorted(self._client.nthreads())[: self.n]
 
-    def _grow(
-        self, client: Client, workers: list[str], task: Task, columns: Sequence[str], file: np.ndarray, row: np.ndarray
-    ) -> Booster:
-        rows, scores = task.rows, task.rows.scores
-        order = np.lexsort((row[rows.at], file[rows.at]))
+    def _grow(self, client: Client, workers: list[str], task: Task, source: Source) -> Booster:
+        rows, scores, own = task.rows, task.rows.scores, source.only(task.rows.at)
+        order = np.lexsort((own.row, own.file))
         shares = [order[i :: len(workers)] for i in range(len(workers))]
 
         def dealt(values: np.ndarray | None) -> array.Array | None:
@@ -107,22 +142,19 @@ class Together:
             parts = [values[share] for share in shares]
             return _array([client.scatter(p, workers=[w]) for p, w in zip(parts, workers, strict=True)], parts)
 
-        features = [
-            _on(client, worker, read_rows, self.files, file[rows.at][share], row[rows.at][share], columns)
-            for share, worker in zip(shares, workers, strict=True)
-        ]
+        features = [_on(client, worker, read, own.only(share)) for share, worker in zip(shares, workers, strict=True)]
         shapes = [np.empty((len(share), 0), np.float32) for share in shares]
         n_classes = int(rows.codes.max()) + 1
         several = {"objective": "multiclass", "num_class": n_classes} if n_classes > 2 else {"objective": "binary"}
         # A classifier would number the classes anew on each worker, from those that its share has. The codes are
         # numbers already; the objective is what makes it one.
         trees = DaskLGBMRegressor(client=client, **several, **task.settings).fit(
-            _array(features, shapes, len(columns)),
+            _array(features, shapes, own.n_columns),
             dealt(rows.codes),
             sample_weight=dealt(rows.weight),
             init_score=dealt(scores),
             categorical_feature=task.categorical,
-            callbacks=self._stop(task, columns, file, row),
+            callbacks=_stop(task, source),
         )
         booster = trees.booster_
         if f"[num_machines: {len(workers)}]" not in booster.model_to_string():
@@ -130,13 +162,6 @@ class Together:
         plain = Booster(model_str=_NETWORK.sub("", booster.model_to_string(num_iteration=-1)))
         plain.best_iteration = trees.best_iteration_
         return plain
-
-    def _stop(self, task: Task, columns: Sequence[str], file: np.ndarray, row: np.ndarray) -> list[Stop]:
-        if task.judges is None:
-            return []
-        every = -(-len(task.judges.at) // MOST_JUDGES)
-        judges = task.judges.only(np.arange(len(task.judges.at)) % every == 0)
-        return [Stop(self.files, file[judges.at], row[judges.at], columns, judges, task.patience)]
 
 
 class Stop:
@@ -146,17 +171,9 @@ class Stop:
     all, which have the same trees; and it reads them itself, as `eval_X` would send all rows through the client.
     """
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        file: np.ndarray,
-        row: np.ndarray,
-        columns: Sequence[str],
-        judges: Rows,
-        patience: int,
-    ) -> None:
-        """Judge the rows `row` of the files `file`."""
-        self.where = (files, file, row, columns)
+    def __init__(self, source: Source, judges: Rows, patience: int) -> None:
+        """Judge the rows of `source`."""
+        self.source = source
         self.codes, self.weight, self.start = judges.codes, judges.weight, judges.scores
         self.patience, self.best, self.best_loss = patience, 0, np.inf
         self.x: np.ndarray | None = None
@@ -164,7 +181,7 @@ class Stop:
     def __call__(self, env: CallbackEnv) -> None:
         """Judge the newest trees."""
         if self.x is None:
-            self.x = read_rows(*self.where)
+            self.x = read(self.source)
             self.score = 0.0 if self.start is None else self.start
         self.score = self.score + env.model.predict(
             self.x, raw_score=True, start_iteration=env.iteration, num_iteration=1
@@ -183,6 +200,14 @@ class Stop:
         else:
             log_p = log_softmax(self.score, axis=1)[np.arange(len(self.codes)), self.codes]
         return -float(np.average(log_p, weights=self.weight))
+
+
+def _stop(task: Task, source: Source) -> list[Stop]:
+    if task.judges is None:
+        return []
+    every = -(-len(task.judges.at) // MOST_JUDGES)
+    judges = task.judges.only(np.arange(len(task.judges.at)) % every == 0)
+    return [Stop(source.only(judges.at), judges, task.patience)]
 
 
 class _InOrder(Client):

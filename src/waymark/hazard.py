@@ -11,15 +11,17 @@ from lightgbm import Booster
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from waymark.calibration import UNBENT, Bend
-from waymark.estimators import Boosting, Rows, grow
+from waymark.estimators import Boosting, Grow, Rows, grow
 from waymark.forest import plant
 from waymark.hazard_trials import find_bend, try_starts
 from waymark.inputs import select
 from waymark.kernels.trees import roll
 from waymark.on_disk import Fill, as_they_are
-from waymark.period_rows import InPeriods, PeriodRows, Points, everybody, lay_rows, points_of
+from waymark.period_rows import Clock, InPeriods, PeriodRows, Points, everybody, lay_rows, points_of
 from waymark.periods import Curve, lay_edges
 from waymark.rhythm import Rhythm, fit_rhythm, start_odds
+
+GrowFor = Callable[[Sequence[str], pd.DataFrame, Clock], Grow]
 
 SILENCE = "f_days_since_last_activity"
 PERIOD_COLUMNS = ("period_start_days", "silence_days")  # the last columns of the matrix that the trees are given
@@ -119,6 +121,7 @@ max_bin, n_jobs, random_state
         groups: Sequence | None = None,
         days: np.ndarray | None = None,
         fill: Fill = as_they_are,
+        grow_for: GrowFor | None = None,
     ) -> Hazard:
         """Grow the trees.
 
@@ -134,25 +137,39 @@ max_bin, n_jobs, random_state
             When each row was, in days; calibration needs it, and BG/NBD to know the newest row of each person.
         fill
             Adds features to rows of X, where those are on disk.
+        grow_for
+            Returns what grows the trees of all rows elsewhere: see `growing.Together`. What is tried is tried here.
         """
         self._note(X)
         points = points_of(X, y, groups, days, fill)
         if groups is None or not self.early_stopping_rounds:
-            self.grow_trees(points, n_rounds=self.n_estimators)
+            self.grow_trees(points, n_rounds=self.n_estimators, grow_for=grow_for)
         else:
-            self.grow_trees(points, *try_starts(self, points))
+            self.grow_trees(points, *try_starts(self, points), grow_for)
         may_bend = self.calibration_share and groups is not None and days is not None
         self.bend_ = np.array(find_bend(self, points) if may_bend else UNBENT)
         return self
 
-    def grow_trees(self, points: Points, from_rhythm: bool = False, n_rounds: int | None = None) -> Hazard:
+    def grow_trees(
+        self,
+        points: Points,
+        from_rhythm: bool = False,
+        n_rounds: int | None = None,
+        grow_for: GrowFor | None = None,
+    ) -> Hazard:
         """Grow so many rounds of trees; by default, as many as serve persons held out best."""
         self._note(points.X)
         rows = self.lay(points)
         self.start_ = everybody(rows, self.edges_)
         self.rhythm_ = self.rhythm_of(points, rows) if from_rhythm else None
         task = self.rows_from(self.rhythm_, points, rows)
-        boosting, grow_here = self.boosting(), partial(grow, self.reader(points, rows))
+        boosting = self.boosting()
+        if grow_for is None:
+            grow_here = partial(grow, self.reader(points, rows))
+        else:
+            names = self.feature_names_in_.tolist()
+            clock = Clock(rows.point, self._starts[rows.period], names.index(SILENCE) if SILENCE in names else -1)
+            grow_here = grow_for(names, points.X.iloc[rows.used], clock)
         if n_rounds is None and self.early_stopping_rounds:
             n_rounds, _ = boosting.try_rows(grow_here, task, rows.is_judge)
         self.n_rounds_ = self.n_estimators if n_rounds is None else n_rounds

@@ -53,7 +53,7 @@ _EPOCH = pd.Timestamp(0, tz="UTC")
 _FOLLOWED = ("return_days", "observed_days")  # of the targets: what a hazard is fitted to
 
 Columns = tuple[str, ...]
-GrowFor = Callable[[Sequence[str], pd.DataFrame], Grow]
+GrowFor = Callable[..., Grow]  # of columns, rows and, for a hazard, the clock of its rows
 _RECENCY = ("f_days_since_last_activity",)
 _RFM = (*_RECENCY, "f_n_activities_ever", "f_value_cents_ever", "f_tenure_days")
 # How often, since when and when last: the better ones first, for the features may be without the group active_days.
@@ -322,7 +322,14 @@ def fit(
     try:
         if isinstance(model, Hazard):
             days = (rows["cutoff_time"] - _EPOCH) / pd.Timedelta(days=1)
-            return model.fit(rows, rows[list(_FOLLOWED)], groups=rows["person_id"], days=days.to_numpy(), fill=fill)
+            return model.fit(
+                rows,
+                rows[list(_FOLLOWED)],
+                groups=rows["person_id"],
+                days=days.to_numpy(),
+                fill=fill,
+                grow_for=grow_for,
+            )
         if grow_for is not None:
             return model.fit_by(grow_for(model.columns, rows), rows, rows["label"], **facts)
         return model.fit(rows, rows["label"], **{k: v for k, v in facts.items() if has_fit_parameter(model, k)})

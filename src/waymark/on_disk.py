@@ -47,14 +47,19 @@ def _fill(files: Sequence[Path], rows: pd.DataFrame, columns: Sequence[str]) -> 
     return pd.concat([rows, pd.DataFrame(x, index=rows.index, columns=new, copy=False)], axis=1)
 
 
-def read_rows(files: Sequence[Path], file: np.ndarray, row: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-    """Return some rows of tables as float32, a group of rows of a table at a time; `file` says whose `row` it is."""
-    x = np.empty((len(row), len(columns)), np.float32)
+def read_rows(
+    files: Sequence[Path], file: np.ndarray, row: np.ndarray, columns: Sequence[str], n_more: int = 0
+) -> np.ndarray:
+    """Return some rows of tables as float32, a group of rows of a table at a time; `file` says whose `row` it is.
+
+    There are `n_more` columns after those read, for who asks to fill.
+    """
+    x = np.empty((len(row), len(columns) + n_more), np.float32)
     for i, path in enumerate(files):
         mine = np.flatnonzero(file == i)
         group = row[mine] // tables.GROUP_ROWS
         for g in np.unique(group):
             at = mine[group == g]
             frame = select(tables.read_group(path, int(g), list(columns)), columns)
-            x[at] = frame.to_numpy(np.float32)[row[at] - g * tables.GROUP_ROWS]
+            x[at, : len(columns)] = frame.to_numpy(np.float32)[row[at] - g * tables.GROUP_ROWS]
     return x

@@ -76,6 +76,14 @@ class PeriodRows(NamedTuple):
         return self.used[self.point]
 
 
+class Clock(NamedTuple):
+    """What rows in periods hold besides the features of their points, for who reads those elsewhere."""
+
+    point: np.ndarray  # of each row the place of its point among the rows that are read
+    start: np.ndarray  # when its period starts: float32
+    silence: int  # which feature is the silence at the cut-off; -1 for none
+
+
 def lay_rows(
     points: Points,
     edges: np.ndarray,

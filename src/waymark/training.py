@@ -15,7 +15,8 @@ from waymark.config import EngineConfig
 from waymark.engine import started
 from waymark.enough import not_modelled
 from waymark.estimators import Boosting
-from waymark.on_disk import filled_from, places
+from waymark.hazard import Hazard
+from waymark.on_disk import as_they_are, filled_from, places
 from waymark.periods import Horizons
 from waymark.shares import train_shares
 
@@ -36,7 +37,7 @@ def train(
     """Do as `models.train` does, with the tables of the folder `features`; the card says which engine trained.
 
     With `training: dask`, workers read the features of LightGBM's rows from the folder, each a share of them; here are
-    only the labels, and what the trees start from. Other models are trained here; so is hazard, whose rows are bounded.
+    only the labels, what the trees start from, and what a hazard is tried with. Other models are trained here.
 
     Where too little is known of the target, its class shares take the place of a model (`shares.train_shares`);
     `end_of_case` says which rows would be judged.
@@ -46,14 +47,18 @@ def train(
         return model, card | {"engine": {"kind": "local"}}
     files = sorted(features.glob("*.parquet"))
     what = (targets, catalogue, target, name, settings, groups, seed)
-    if engine.training == "local" or not issubclass(models.MODELS[name][0], Boosting):
+    if engine.training == "local" or not issubclass(models.MODELS[name][0], (Boosting, Hazard)):
         model, card = models.train(places(files), *what, horizons=horizons, fill=filled_from(files))
         return model, card | {"engine": {"kind": "local"}}
 
     from waymark.growing import Together  # and with it what LightGBM has for Dask
 
-    start_columns = models.make(name, settings, catalogue, seed, groups, target).start_columns
+    made = models.make(name, settings, catalogue, seed, groups, target, horizons)
+    if isinstance(made, Hazard):  # which reads the rows that it needs here
+        start_columns, fill = (), filled_from(files)
+    else:
+        start_columns, fill = made.start_columns, as_they_are
     with started(engine) as there:
         workers = Together(there, files, engine.workers)
-        model, card = models.train(places(files, start_columns), *what, workers.grow_for, horizons)
+        model, card = models.train(places(files, start_columns), *what, workers.grow_for, horizons, fill)
         return model, card | {"engine": {"kind": "dask", "training": "dask", "workers": workers.n}}
