@@ -15,6 +15,10 @@ export DO_NOT_TRACK := true
 export OMP_WAIT_POLICY := passive
 # One way to start a step, with this folder's code: see src/run.py.
 RUN := $(BIN)/python src/run.py
+# Runs a command unless another that was run by this is still at work in this folder.
+BUSY := another night or rollback is at work in this folder; wait for it to end
+alone = @mkdir -p .dvc/tmp && flock -n -E 75 .dvc/tmp/nightly.lock $(1) \
+  || { code=$$?; [ $$code -ne 75 ] || echo "waymark: $(BUSY)" >&2; exit $$code; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q
 
 .PHONY: help setup setup-linkage setup-dask setup-benchmark choose repro replay nightly rollback leakcheck search ablation backtest test test-slow lint format docs lock benchmark benchmark-linkage benchmark-stitching benchmark-identity benchmark-kernels benchmark-skill mlflow lab clean
@@ -58,11 +62,11 @@ replay: $(STAMP)                 ## rebuild a past night from the delivered file
 	$(RUN) waymark.replay $(ARGS)
 
 nightly: $(STAMP)                ## the scheduled run: one at a time
-	mkdir -p .dvc/tmp && flock -n .dvc/tmp/nightly.lock $(BIN)/dvc repro -P
+	$(call alone,$(BIN)/dvc repro -P)
 	@$(RUN) waymark.where
 
 rollback: $(STAMP)               ## back to the champion before the present one: make rollback ARGS=churn
-	mkdir -p .dvc/tmp && flock -n .dvc/tmp/nightly.lock $(RUN) waymark.rollback $(ARGS)
+	$(call alone,$(RUN) waymark.rollback $(ARGS))
 
 leakcheck: $(STAMP)              ## does any feature or label know the future? exits with 1 where one does
 	$(BIN)/dvc repro leakcheck
