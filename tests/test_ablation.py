@@ -43,6 +43,7 @@ def proofs(target: str) -> dict[tuple[str, str], str]:
     return {(r["added"], r["to"]): r["proof"] for r in run(target)["rows"]}
 
 
+@pytest.mark.slow
 def test_the_planted_group_is_found_and_noise_is_not():
     """Silence goes on where it was long: that is in `recency`."""
     for to in ("all others", "nothing"):
@@ -51,6 +52,7 @@ def test_the_planted_group_is_found_and_noise_is_not():
     assert proofs("churn")["noise", "nothing"] != "better with it"
 
 
+@pytest.mark.slow
 def test_each_target_has_its_own():
     """What comes next hangs on the latest event: that is in `last_k`."""
     assert proofs("next_stage")["last_k", "all others"] == "better with it"
@@ -70,6 +72,7 @@ def test_a_gain_is_the_log_loss_without_less_that_with_it():
     assert ablation.as_table(found).shape == (12, 7)
 
 
+@pytest.mark.slow
 def test_test_rows_are_not_looked_at():
     is_test = (TARGETS["fold"] == "test").to_numpy()
     poisoned, wrong = FEATURES.copy(), TARGETS.copy()

@@ -48,6 +48,7 @@ def sure_of_themselves(share, n_classes=3):
     return model.fit(x[old], y[old], groups=case[old], times=time[old]), x[~old], y[~old]
 
 
+@pytest.mark.slow
 def test_trees_that_are_too_sure_of_themselves_are_made_to_doubt():
     (plain, x, y), (model, *_) = (sure_of_themselves(share) for share in (0.0, 0.2))
     assert model.slope_ < 0.8

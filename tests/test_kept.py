@@ -235,6 +235,7 @@ def test_a_night_that_is_stopped_leaves_the_one_before_and_is_made_good(nights, 
     nights.assert_whole()
 
 
+@pytest.mark.slow
 def test_in_the_end_no_news_are_left(nights):
     nights.make()
     for i in range(5):

@@ -82,6 +82,7 @@ def test_what_is_shipped_raises_no_alarm_and_every_check_has_judged(kind):
     assert [(f.check, f.verdict) for f in said] == [(c, OK) for c in leakcheck.CHECKS]
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same():
     assert judged.__wrapped__("snapshots") == judged("snapshots")
 
@@ -119,6 +120,7 @@ def _sums(points: Points, which: np.ndarray, as_of: int | None = None) -> np.nda
     return counts[points.grouped.persons[points.group]].astype(float)
 
 
+@pytest.mark.slow
 def test_an_event_at_the_cut_off_that_counts_is_caught(registry):
     @custom.feature("events so far", unit="count")
     def n_so_far(points: Points) -> np.ndarray:
@@ -130,6 +132,7 @@ def test_an_event_at_the_cut_off_that_counts_is_caught(registry):
     assert set().union(*alarms.values()) == {"n_so_far"}
 
 
+@pytest.mark.slow
 def test_an_identity_with_hindsight_is_caught(registry):
     @custom.feature("events of the person so far", unit="count")
     def n_joined(points: Points) -> np.ndarray:
@@ -173,6 +176,7 @@ def test_a_target_encoding_over_all_rows_is_caught_by_skill_that_cannot_be(regis
     assert set().union(*alarms.values()) == {"share_back"}
 
 
+@pytest.mark.slow
 def test_a_feature_that_stops_seeing_at_the_wrong_side_of_the_cut_off_is_caught(registry):
     """Each clock by itself: what happens exactly then and was known before, and what becomes known exactly then."""
 
@@ -204,6 +208,7 @@ def test_a_leak_in_small_pieces_is_caught_by_what_they_tell_together(registry):
     assert found(subject(EVENTS, *pieces))["permuted_targets"] == {"all features together"}
 
 
+@pytest.mark.slow
 def test_a_feature_that_kept_the_future_from_an_earlier_call_is_caught(registry):
     """Whatever is changed later, it says what it said first: only the rows stored before tell."""
     kept: dict[str, float] = {}
@@ -221,6 +226,7 @@ def test_a_feature_that_kept_the_future_from_an_earlier_call_is_caught(registry)
     assert set().union(*alarms.values()) == {"share_back"}
 
 
+@pytest.mark.slow
 def test_a_feature_that_kept_later_links_from_an_earlier_call_is_caught(registry):
     kept: dict[str, int] = {}
 
@@ -266,6 +272,7 @@ def test_a_feature_that_depends_on_other_persons_is_caught(registry):
 # --- a status filled in later ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "noise", "seed"), [(-21, 0, 0), (-21, 0.1, 0), (0, 0.1, 0), (-21, 0.1, 1)])
 def test_a_status_known_at_the_end_and_filled_into_earlier_rows_is_caught(days, noise, seed):
     """Three words on what was done from so many days after the test cut-off on, some of them wrong."""
@@ -277,6 +284,7 @@ def test_a_status_known_at_the_end_and_filled_into_earlier_rows_is_caught(days, 
     assert all("status" in name for name in names)
 
 
+@pytest.mark.slow
 def test_a_gain_within_two_standard_errors_raises_no_alarm(monkeypatch):
     status = _filled_status(EVENTS, clean().clock.test_cutoffs[0] - pd.Timedelta(days=21), noise=0.2)
     checked = subject(EVENTS.assign(attr_status=status))
@@ -322,6 +330,7 @@ def _filled_status(events: pd.DataFrame, since: pd.Timestamp, noise: float = 0) 
 # --- tables that features read --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_feature_that_reads_labels_from_a_file_is_caught(registry, tmp_path, monkeypatch):
     """The labels stay true while futures are dealt out at random, so that nothing else notices."""
     monkeypatch.chdir(tmp_path)
@@ -415,6 +424,7 @@ def test_an_id_that_too_many_share_makes_no_person_of_them():
     assert joined.value_counts().max() > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 1])
 def test_who_was_at_a_kiosk_is_checked_as_everybody_is(registry, share):
     @custom.feature("events so far", unit="count")
@@ -429,6 +439,7 @@ def test_who_was_at_a_kiosk_is_checked_as_everybody_is(registry, share):
     assert set().union(*alarms.values()) == {"n_so_far"}
 
 
+@pytest.mark.slow
 def test_who_was_at_a_kiosk_raises_no_alarm_of_its_own():
     said = leakcheck.leakcheck(subject(_with_kiosk(EVENTS, 0.5), "share_weekend"), SETTINGS, seed=1)
     assert {f.verdict for f in said} == {OK}

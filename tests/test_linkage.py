@@ -103,11 +103,13 @@ def test_a_link_is_known_when_both_records_and_the_model_are(links):
     assert links["known_time"].gt(LEARN_UNTIL).any()
 
 
+@pytest.mark.slow
 def test_the_order_of_the_records_does_not_matter(links):
     shuffled = planted().sample(frac=1, random_state=11)
     assert_frame_equal(link_records(shuffled, settings()), links, check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("day", ["2025-02-01", "2025-02-03", "2025-02-06"])
 def test_records_of_tomorrow_change_no_link_of_today(links, day):
     """They are taken away, and replaced by copies of one customer, which would make every value of his common."""
@@ -122,6 +124,7 @@ def test_records_of_tomorrow_change_no_link_of_today(links, day):
         assert_frame_equal(found[found["known_time"] < cutoff].reset_index(drop=True), before, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_higher_threshold_keeps_the_surest():
     pytest.importorskip("splink")
     few = {column: COLUMNS[column] for column in ("first name", "select", "post", "shop")}
@@ -132,6 +135,7 @@ def test_a_higher_threshold_keeps_the_surest():
     assert_frame_equal(sure, expected)
 
 
+@pytest.mark.slow
 def test_given_blocking_rules_are_all_that_is_compared():
     pytest.importorskip("splink")
     records = planted()
@@ -143,6 +147,7 @@ def test_given_blocking_rules_are_all_that_is_compared():
         assert left["mail"] == right["mail"] or (left[["born", "post"]] == right[["born", "post"]]).all()
 
 
+@pytest.mark.slow
 def test_spelling_with_capitals_and_spaces_is_no_difference(links):
     loud = planted()
     for column in ("first name", "select", "mail"):

@@ -85,6 +85,7 @@ for name in ("lightgbm", "logistic", "back_off"):
 """
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(tmp_path):
     here = Path(__file__).parent
     code = SAVE.format(src=str(here.parent / "src"), tests=str(here), folder=str(tmp_path))

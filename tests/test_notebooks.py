@@ -192,6 +192,7 @@ def running(small_project, tmp_path_factory):
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_loopback(), reason="no loopback network, which Jupyter kernels need")
 def test_a_notebook_runs_from_top_to_bottom(running, path):
     process, executed = running[path]

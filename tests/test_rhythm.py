@@ -67,6 +67,7 @@ def test_the_scores_of_bg_nbd_are_its_forecast_period_by_period():
     assert np.isnan(model.scores(never, ends)).all()
 
 
+@pytest.mark.slow
 def test_where_buyers_obey_the_law_the_trees_start_from_it_and_forecast_better(started, plain):
     assert plain.rhythm_ is None
     assert started.rhythm_.slope == pytest.approx(1, abs=0.15)

@@ -116,6 +116,7 @@ def test_the_objective_is_the_mean_log_loss_of_the_folds():
 # --- a study ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_tries_what_one_without_a_stop_tries(tmp_path):
     database = tmp_path / "optuna.db"
     whole = run(database, 13, name="whole")
@@ -128,6 +129,7 @@ def test_a_search_that_goes_on_tries_what_one_without_a_stop_tries(tmp_path):
     assert run(database, 13, name="whole") == whole, "a study that has its trials is done"
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_killed_is_tried_again(tmp_path):
     database = tmp_path / "optuna.db"
     whole = run(database, 4, name="whole")
@@ -137,6 +139,7 @@ def test_a_trial_that_was_killed_is_tried_again(tmp_path):
     assert run(database, 4, name="killed") == whole
 
 
+@pytest.mark.slow
 def test_trials_that_promise_nothing_are_stopped_early(tmp_path):
     found = run(tmp_path / "study.db", 20)
     states = [state.name for *_, state in found]

@@ -63,6 +63,7 @@ def test_the_dead_of_all_segments_of_a_bucket_lie_in_one_file_a_night(tmp_path, 
     assert dead_positions(tmp_path, first[1]).tolist() == [3, 7]  # what another night wrote is as it was
 
 
+@pytest.mark.slow
 def test_no_night_puts_many_buckets_in_order(tmp_path):
     columns = ("event_id", "event_time", "known_time", "anonymous_id", "customer_id", "event_type")
     feed = {"files": ["*.csv"], "columns": {column: column for column in columns}}
