@@ -15,6 +15,7 @@ from skill.judging import compare
 from skill.logs import Points, settings_of
 from skill.protocols import Ahead, Goal, Kept
 from speed.measuring import Cost
+from waymark import tables
 
 TRUTH = np.random.default_rng(0).random(600)
 Y = (np.random.default_rng(1).random(600) < TRUTH).astype(int)
@@ -157,6 +158,8 @@ def test_what_was_found_before_is_not_run_again(monkeypatch, tmp_path, capsys):
 def test_each_part_of_the_cost_runs_on_what_those_before_it_left():
     def here(part, folder, n):
         cost.PARTS[part](folder, n)
+        trained = [tables.read_json(card) for card in folder.glob("*/model.json")]
+        assert not any("not_modelled" in card for card in trained)
         return Cost(1.5, 2.0, 300.0)
 
     found = cost.measure(1000, here)

@@ -25,6 +25,7 @@ from waymark.periods import Horizons
 from waymark.recoding import with_features
 
 N_FEATURES, N_NIGHTS = 60, 10
+N_TEST = 100  # points besides, to judge by: without any nothing is modelled
 N_EXPLAINED = 100_000  # of those who are scored: the default of conf/scoring
 STAGES = ("browse", "cart", "order", "help")
 HORIZONS = Horizons(30, (7, 30, 90))
@@ -56,12 +57,13 @@ def _run(part: str, folder: Path, n_points: int) -> Cost:
 
 def lay(folder: Path, n_points: int) -> None:
     """Write the tables that the others read."""
-    features, truth, known = make(n_points)
+    features, truth, known = make(n_points + N_TEST)
+    truth.loc[n_points:, "fold"] = "test"
     n = n_points // N_NIGHTS
     for night in range(N_NIGHTS):
         rows = slice(night * n, (night + 1) * n if night + 1 < N_NIGHTS else None)
         tables.write(features[rows], folder / "train" / f"{night}.parquet", schema.FEATURES)
-    tonight = features.assign(
+    tonight = features[:n_points].assign(
         person_id=pd.array(np.char.mod("q%08d", np.arange(n_points)), "str"), cutoff_time=FIRST_NIGHT
     )
     tables.write(tonight, folder / "score.parquet", schema.FEATURES)

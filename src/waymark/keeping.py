@@ -162,8 +162,10 @@ def _make(
     events, ids = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending)
     made = make(events)
     frames, gone, heads = [], [], []
+    ids = ids if before else ids[:0]  # nothing is gone of tables that are made anew
+    names = pa.array(ids, pa.string())
     for out, rows in zip(outs, made.frames, strict=True):
-        first = np.zeros(len(ids), np.int32)
+        first = np.zeros(len(names), np.int32)
         if out.number:
             file = out.folder / heads_file(bucket, before.night) if before else None
             old = tables.read_arrow(file) if file else SCHEMA.empty_table()
@@ -173,7 +175,7 @@ def _make(
         else:
             heads.append(SCHEMA.empty_table())
         frames.append(rows)
-        gone.append(pa.table({"id": pa.array(ids, pa.string()), "first": first}))
+        gone.append(pa.table({"id": names, "first": first}))
     mine = events.identities
     later = mine.person_ids[are_pending(events, cutoff) & ~mine.is_foreign]
     return Part(frames, _Told(made.told, gone, heads, pa.table({"id": pa.array(later, pa.string())})))
