@@ -113,9 +113,16 @@ class _Kept(NamedTuple):
             room = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return cls(pa.ipc.open_file(pa.py_buffer(room)).read_all(), room)
 
-    def let_go(self) -> None:
-        """Hold nothing in memory of what was looked at; it can be looked at again."""
+    def copied(self, begin: int, end: int) -> pa.Table:
+        """Return a copy of some rows, and hold nothing in memory of where they lie.
+
+        Or memory would come to hold all parts: the system maps pages around each one that is looked at, of every column
+        of every part.
+        """
+        columns = self.rows.schema
+        batches = [pa.ipc.read_record_batch(b.serialize(), columns) for b in self.rows[begin:end].to_batches()]
         self.room.madvise(mmap.MADV_DONTNEED)
+        return pa.Table.from_batches(batches, columns)
 
 
 def _put_together(parts: Sequence[_Kept], out: Out, put: Callable) -> int:
@@ -136,12 +143,9 @@ def _stretches(kept: Sequence[_Kept], key: Sequence[str]) -> Iterator[pa.Table]:
     borders = sorted(set(seen[:: tables.GROUP_ROWS // _EVERY][1:]))
     places = [[0, *(_place(first, border) for border in borders), len(first)] for first in firsts]
     for begin in range(len(borders) + 1):
-        pieces = [part[at[begin] : at[begin + 1]] for part, at in zip(parts, places, strict=True)]
+        pieces = [part.copied(*at[begin : begin + 2]) for part, at in zip(kept, places, strict=True)]
         stretch = pa.concat_tables(pieces)
         yield stretch.take(pc.sort_indices(stretch, [(name, "ascending") for name in key]))
-        # Or memory would come to hold all parts.
-        for part in kept:
-            part.let_go()
 
 
 def _place(values: pa.ChunkedArray, border: Any) -> int:
