@@ -114,15 +114,19 @@ class _Kept(NamedTuple):
         return cls(pa.ipc.open_file(pa.py_buffer(room)).read_all(), room)
 
     def copied(self, begin: int, end: int) -> pa.Table:
-        """Return a copy of some rows, and hold nothing in memory of where they lie.
+        """Return a copy of some rows, and hold nothing in memory of where they lie."""
+        columns = self.rows.schema
+        batches = [pa.ipc.read_record_batch(b.serialize(), columns) for b in self.rows[begin:end].to_batches()]
+        self.let_go()
+        return pa.Table.from_batches(batches, columns)
+
+    def let_go(self) -> None:
+        """Hold nothing in memory of what was looked at; it can be looked at again.
 
         Or memory would come to hold all parts: the system maps pages around each one that is looked at, of every column
         of every part.
         """
-        columns = self.rows.schema
-        batches = [pa.ipc.read_record_batch(b.serialize(), columns) for b in self.rows[begin:end].to_batches()]
         self.room.madvise(mmap.MADV_DONTNEED)
-        return pa.Table.from_batches(batches, columns)
 
 
 def _put_together(parts: Sequence[_Kept], out: Out, put: Callable) -> int:
@@ -134,14 +138,19 @@ def _put_together(parts: Sequence[_Kept], out: Out, put: Callable) -> int:
 
 def _stretches(kept: Sequence[_Kept], key: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the rows of sorted parts in the order of their key, some hundred thousand at a time."""
-    parts = [part.rows for part in kept]
-    if len(parts) == 1:
-        yield from parts
+    if len(kept) == 1:
+        yield kept[0].rows
         return
-    firsts = [part[key[0]] for part in parts]
-    seen = sorted(value for first in firsts for value in first.take(pa.array(range(0, len(first), _EVERY))).to_pylist())
-    borders = sorted(set(seen[:: tables.GROUP_ROWS // _EVERY][1:]))
-    places = [[0, *(_place(first, border) for border in borders), len(first)] for first in firsts]
+    seen, places = [], []
+    for part in kept:
+        first = part.rows[key[0]]
+        seen += first.take(pa.array(range(0, len(first), _EVERY))).to_pylist()
+        part.let_go()
+    borders = sorted(set(sorted(seen)[:: tables.GROUP_ROWS // _EVERY][1:]))
+    for part in kept:
+        first = part.rows[key[0]]
+        places.append([0, *(_place(first, border) for border in borders), len(first)])
+        part.let_go()
     for begin in range(len(borders) + 1):
         pieces = [part.copied(*at[begin : begin + 2]) for part, at in zip(kept, places, strict=True)]
         stretch = pa.concat_tables(pieces)
