@@ -2,10 +2,9 @@
 
 import logging
 
-from waymark import catalogue, config, digest, evaluation, models, tables
+from waymark import config, digest, evaluation, models, tables
 from waymark.console import timed
-from waymark.on_disk import filled_from, places
-from waymark.periods import Horizons
+from waymark.how_judged import read_how
 
 log = logging.getLogger(__name__)
 
@@ -13,35 +12,16 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Judge the models of both targets and write what was found."""
     with timed(log, "evaluate") as facts:
-        cfg = config.load(config.EvaluateConfig, "evaluate")
-        files = sorted((tables.FEATURES / "train").glob("*.parquet"))
-        features, targets, fill = places(files, ["stage"]), tables.read(tables.TARGETS), filled_from(files)
-        known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
-        aims = config.load(config.TargetsConfig, "targets")
-        horizons = Horizons(aims.horizon_days, tuple(aims.horizons_days))
-        seed = config.value("seed")
+        cfg, aims = config.load(config.EvaluateConfig, "evaluate"), config.load(config.TargetsConfig, "targets")
+        targets, how = tables.read(tables.TARGETS), read_how(cfg, aims, config.value("seed"))
         trained = {target: models.load(tables.MODELS / target) for target in models.TARGETS}
         evaluation.check_current(targets, trained)
-        found = evaluation.evaluate(
-            features,
-            targets,
-            known,
-            trained,
-            baselines=cfg.baselines,
-            horizons=horizons,
-            end_of_case=aims.end_of_case,
-            n_bootstrap=cfg.n_bootstrap,
-            interval=cfg.interval,
-            n_bins=cfg.n_calibration_bins,
-            n_explained=cfg.n_explained,
-            seed=seed,
-            fill=fill,
-        )
+        found = evaluation.evaluate(targets=targets, trained=trained, **how)
         tables.write_json(found, tables.REPORTS / "evaluation.json")
         tables.write_json(digest.summary(found), tables.REPORTS / "metrics.json")
         with tables.new_folder(tables.MODELS / "baseline") as folder:
-            best = evaluation.train_best_baselines(found, features, targets, known, horizons, seed, fill)
-            for target, baseline in best.items():
+            same = {name: how[name] for name in ("features", "catalogue", "horizons", "seed", "fill")}
+            for target, baseline in evaluation.train_best_baselines(found, targets=targets, **same).items():
                 models.write(*baseline, folder / target)
         with tables.new_folder(tables.REPORTS / "plots") as folder:
             for name, text in digest.plots(found).items():

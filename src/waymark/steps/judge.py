@@ -6,10 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from waymark import catalogue, champions, config, evaluation, judgement, models, tables
+from waymark import champions, config, evaluation, judgement, models, tables
 from waymark.console import timed
-from waymark.on_disk import filled_from, places
-from waymark.periods import Horizons
+from waymark.how_judged import read_how
 from waymark.recoding import with_features
 
 log = logging.getLogger(__name__)
@@ -40,24 +39,9 @@ def _judge(target: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
 
 def _evaluate(target: str, targets: pd.DataFrame) -> dict[str, Any]:
     cfg, aims = config.load(config.EvaluateConfig, "evaluate"), config.load(config.TargetsConfig, "targets")
-    files = sorted((tables.FEATURES / "train").glob("*.parquet"))
-    known = catalogue.from_json(tables.read_json(tables.FEATURES / "catalogue.json"))
-    found = evaluation.evaluate(
-        places(files, ["stage"]),
-        targets,
-        known,
-        {target: with_features(champions.load(target), known)},
-        baselines=cfg.baselines,
-        horizons=Horizons(aims.horizon_days, tuple(aims.horizons_days)),
-        end_of_case=aims.end_of_case,
-        n_bootstrap=cfg.n_bootstrap,
-        interval=cfg.interval,
-        n_bins=cfg.n_calibration_bins,
-        n_explained=cfg.n_explained,
-        seed=config.value("seed"),
-        fill=filled_from(files),
-    )
-    return _found(found, target)
+    how = read_how(cfg, aims, config.value("seed"))
+    champion = with_features(champions.load(target), how["catalogue"])
+    return _found(evaluation.evaluate(targets=targets, trained={target: champion}, **how), target)
 
 
 def _found(evaluated: Mapping[str, Any], target: str) -> dict[str, Any]:
