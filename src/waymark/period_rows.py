@@ -46,7 +46,7 @@ class Points(NamedTuple):
         n = n_periods(self.return_days, self.observed_days, edges).sum()
         if n <= max_rows:
             return np.ones(len(self.person), bool)
-        # A key of its own: whoever has features was drawn by a hash of the name already.
+        # A key of its own: of those who were drawn by a hash before (`features.draw`), the same key would draw all.
         draw = pd.util.hash_array(self.names, hash_key="who trains trees") / 2.0**64
         return (draw < max_rows / n)[self.person]
 

@@ -11,7 +11,6 @@ from waymark.sources.mapping import hash_id
 from waymark.sources.rows import Refusal
 
 NEVER = np.iinfo(np.int64).max
-_WORKING = ("guest_id", "merge_key", "line", "file")
 _NO_CONTENT = ("known_time", "superseded_time", "line", "file")
 _MOMENT = ["event_id", "known_time"]
 _OPTIONS = {"merge_key": "one_event_per"}  # what a user knows a column by

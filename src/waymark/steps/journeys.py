@@ -44,7 +44,7 @@ def main() -> None:
         if n_unordered:
             log.warning(
                 "journeys: %s of %s events happened in the same moment as another of the same person and nothing says"
-                " which came first: give their feed a column for `sequence`, or `rows_in_order: true` if its files are",
+                " which came first: give their feed a column for `sequence`, or `rows_in_order: true` where rows are",
                 f"{n_unordered:,}",
                 f"{n_events:,}",
             )
