@@ -84,7 +84,7 @@ backtest: $(STAMP)               ## every model and baseline at several moments 
 	$(BIN)/dvc repro targets
 	$(RUN) waymark.backtest $(ARGS)
 
-test: $(STAMP)                   ## the tests (about four minutes on two cores, no network)
+test: $(STAMP)                   ## the tests (two to three minutes on two cores, no network)
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(STAMP)              ## the slow ones: pipelines, experiments, real logs
