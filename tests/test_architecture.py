@@ -11,7 +11,10 @@ import pytest
 
 from imports import FILES, SRC, closure, imported, ours, tree
 
-FREE = {"waymark", "waymark.schema", "waymark.config", "waymark.errors", "waymark.console", "waymark.catalogue"}
+SETTINGS = {m for m in FILES if f"{m}.".startswith("waymark.settings.")}
+FREE = SETTINGS | {
+    *("waymark", "waymark.schema", "waymark.config", "waymark.errors", "waymark.console", "waymark.catalogue"),
+}
 STEPS = [m for m in FILES if m.startswith("waymark.steps.")]
 LIBRARY = [m for m in FILES if m not in STEPS]
 # Pure functions on tables and arrays.
@@ -41,13 +44,18 @@ def test_every_file_was_found():
         ("console", set()),
         ("catalogue", set()),
         ("kernels.jit", set()),
-        ("config", {"errors"}),
         ("tables", {"schema", "errors"}),
         ("tracking", {"schema", "errors"}),
     ],
 )
 def test_what_everybody_stands_on_stands_on_nobody(module, may):
     assert ours(f"waymark.{module}") <= {f"waymark.{m}" for m in may}
+
+
+def test_settings_stand_on_nobody_else():
+    assert len(SETTINGS) > 5
+    for module in {*SETTINGS, "waymark.config"}:
+        assert ours(module) <= SETTINGS | {"waymark.errors"}, module
 
 
 def test_no_kernel_calls_one_of_another_file():

@@ -1,0 +1,24 @@
+"""What every section of the settings is made of."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+Name = str
+Days = int
+
+
+class Section(BaseModel):
+    """A part of the settings. Immutable; knows its names and types, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def parse_time(value: Any) -> Any:
+    """Return a time, or the text of one, in UTC; whatever else it is stays for others to refuse."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)  # OmegaConf writes dates back as strings
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
