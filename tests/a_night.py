@@ -351,7 +351,12 @@ BACKTESTS = {
                     "by": "stage",
                     "value": "cart",
                     "n": 44,
+                    "n_persons": 31,
                     "log_loss": {"lightgbm": 0.6, "logistic": 0.58, "recency": 0.7},
+                    "to_best": {
+                        "logistic": {"value": -0.02, "low": -0.05, "high": 0.01},
+                        "recency": {"value": 0.1, "low": 0.04, "high": 0.16},
+                    },
                 }
             ],
         },

@@ -190,6 +190,20 @@ def test_slices_tell_stage_tenure_and_activities_apart_and_hold_all_rows():
         assert mean == pytest.approx(pooled["models"]["logistic"]["metrics"]["log_loss"]["value"], abs=1e-4)
 
 
+def test_in_each_slice_models_are_set_against_the_best_of_all_slices_where_persons_are_enough():
+    pooled = churn()["pooled"]
+    best, others = pooled["best"], {*pooled["models"]} - {pooled["best"]}
+    for s in pooled["slices"]:
+        assert {*s["to_best"]} == others and s["n_persons"] >= 10
+        for name, d in s["to_best"].items():
+            assert d["value"] == pytest.approx(s["log_loss"][name] - s["log_loss"][best], abs=2e-6)
+            assert d["low"] < d["high"]
+    some = FEATURES.assign(stage=np.where(FEATURES["person_id"] < "p0009", "few", "many"))
+    slices = {s["value"]: s for s in run(features=some)["pooled"]["slices"] if s["by"] == "stage"}
+    assert slices["few"]["n_persons"] < 10 and slices["few"]["to_best"] is None
+    assert {*slices["many"]["to_best"]} == others
+
+
 # --- what is not there -----------------------------------------------------------------------------------------------
 
 

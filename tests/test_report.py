@@ -429,6 +429,21 @@ def test_the_leaderboard_says_who_leads_and_whose_distance_is_not_proven():
     assert not page.says("This backtest is stale")
 
 
+def test_in_each_group_the_leaderboard_says_how_far_each_model_is_from_the_best_of_all():
+    cells = [" ".join(c.split()) for c in full().cells]
+    at = cells.index("stage: cart", cells.index("People", cells.index("Learnt from")))
+    logistic, recency = "0.580 −0.020 (−0.050 to +0.010)", "0.700 worse +0.100 (+0.040 to +0.160)"
+    assert cells[at + 1 : at + 6] == ["44", "31", "0.600", logistic, recency]
+
+
+def test_a_backtest_of_an_earlier_version_is_still_shown():
+    earlier = json.loads(json.dumps(BACKTESTS))
+    for key in ("to_best", "n_persons"):
+        del earlier["churn"]["pooled"]["slices"][0][key]
+    cells = read(backtests=earlier).cells
+    assert cells[cells.index("stage: cart", cells.index("Learnt from")) + 3 :][:2] == ["0.600", "0.580"]
+
+
 def test_a_backtest_of_other_data_or_settings_is_called_stale():
     page = read(backtest_of={"data_version": "d2", "features": {"last_k": 5}})
     assert page.says("This backtest is stale", "It is of another data version than the models of tonight")

@@ -19,6 +19,7 @@ from waymark import arguments, config, held_out, metrics, models, tables, tracki
 from waymark.catalogue import Feature
 from waymark.comparison import Comparison
 from waymark.console import progress, timed
+from waymark.enough import PERSONS
 from waymark.errors import InputError
 from waymark.evaluation import rounded
 from waymark.slices import groups_of
@@ -151,7 +152,7 @@ def backtest(
             judged["role"] = entries[name][0]
         out["pooled"] = pooled | {
             "verdict": verdict(pooled),
-            "slices": _slices(rows, usable, whole, catalogue),
+            "slices": _slices(rows, usable, whole, pooled["best"], catalogue, settings),
             **_pooled_facts(rows, usable),
         }
     return rounded(out)
@@ -224,18 +225,32 @@ def _slices(
     rows: pd.DataFrame,
     folds: Sequence[held_out.Fold],
     forecasts: Mapping[str, np.ndarray],
+    best: str,
     catalogue: Sequence[Feature],
+    settings: config.Settings,
 ) -> list[dict[str, Any]]:
-    """Return the log loss of every model by stage, tenure, activities and channel; the smallest groups are left out."""
+    """Return the log loss of every model by stage, tenure, activities and channel; the smallest groups are left out.
+
+    `to_best` is by how much each is above that of `best`, with its interval; None of few persons.
+    """
     exam = held_out.Exam.of(rows, folds)
     test = rows.iloc[np.concatenate([f.test for f in folds])]
+    how = {"n_bootstrap": settings.evaluate.n_bootstrap, "coverage": settings.evaluate.interval, "seed": settings.seed}
     out = []
     for by, values in groups_of(test, catalogue).items():
         for value in sorted(set(values)):
             at = np.flatnonzero(values == value)
-            if len(at) >= _LEAST_IN_SLICE:
-                losses = {name: metrics.log_loss(exam.y[at], p[at]) for name, p in forecasts.items()}
-                out.append({"by": by, "value": value, "n": len(at), "log_loss": losses})
+            if len(at) < _LEAST_IN_SLICE:
+                continue
+            of_group, persons = {name: p[at] for name, p in forecasts.items()}, exam.persons[at]
+            compared = Comparison(exam.y[at], of_group, persons, [metrics.log_loss], **how)
+            n_persons = len(np.unique(persons.astype(str)))
+            others = [name for name in forecasts if name != best] if n_persons >= PERSONS else []
+            found = {
+                "log_loss": {name: compared.values[name]["log_loss"] for name in forecasts},
+                "to_best": {name: compared.between(name, best)["log_loss"] for name in others} or None,
+            }
+            out.append({"by": by, "value": value, "n": len(at), "n_persons": n_persons, **found})
     return out
 
 

@@ -118,14 +118,30 @@ def _by_origin(title: str, origins: Sequence[Mapping[str, Any]], order: Sequence
 
 
 def _slices(title: str, pooled: Mapping[str, Any]) -> Markup:
-    order = _order(pooled)
-    rows = []
-    for s in pooled["slices"]:
-        best = min(order, key=lambda name: (s["log_loss"][name], order.index(name)))
-        losses = (words.number(s["log_loss"][n]) for n in order)
-        marked = (tag("strong", v) if n == best else v for n, v in zip(order, losses, strict=True))
-        rows.append((f"{words.plain(s['by'])}: {s['value']}", words.count(s["n"]), *marked))
-    return table(f"{title}: log loss by group, the least in bold", ["Group", "Rows", *map(words.model, order)], rows)
+    order, first = _order(pooled), pooled["best"]
+    head = ["Group", "Rows", "People", *map(words.model, order)]
+    rows = [
+        (
+            f"{words.plain(s['by'])}: {s['value']}",
+            *(words.count(s.get(k)) for k in ("n", "n_persons")),
+            *(_loss_of_group(s, name) for name in order),
+        )
+        for s in pooled["slices"]
+    ]
+    title = f"{title}: log loss by group, the least in bold, and less that of {words.model(first)}"
+    return table(title, head, rows)
+
+
+def _loss_of_group(of: Mapping[str, Any], name: str) -> Markup:
+    """Return the log loss of a model in a group, and how far it is from that of the best model of all groups."""
+    losses, difference = of["log_loss"], (of.get("to_best") or {}).get(name)
+    shown = tag("strong" if losses[name] == min(losses.values()) else "span", words.number(losses[name]))
+    if difference is None:
+        return shown
+    value, low, high = (words.signed(v) for v in words.bounds(difference))
+    is_proven = difference["low"] > 0 or difference["high"] < 0
+    badge = tag("span", "worse" if difference["low"] > 0 else "better", class_="badge") if is_proven else ""
+    return join([shown, badge, tag("span", f"{value} ({low} to {high})", class_="range")], " ")
 
 
 def _left_out(left_out: Sequence[Mapping[str, Any]]) -> Markup | str:
