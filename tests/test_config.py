@@ -232,6 +232,43 @@ def test_trees_that_workers_grow_are_not_asked_to_be_calibrated(part):
     assert here["engine"]["training"] == "local"
 
 
+@pytest.mark.parametrize(
+    "journey",
+    [{"initial": "silent"}, {"path": ["silent"]}, {"allowed": {"silent": []}}, {"rules": [{"stage": "silent"}]}],
+    ids=str,
+)
+def test_no_stage_is_called_what_forecasts_call_something_else(journey):
+    words = "a stage cannot be called 'silent': forecasts use stay, end, silent"
+    assert words in refusal(source="bpic2012", set={"journey": journey})
+
+
+def naming(feed, **journey):
+    """Settings of a source whose mapping names event types, each of them a stage."""
+    feeds = {"source": {"feeds": {"log": {"columns": {"event_type": None}} | feed}}}
+    return {"source": "bpic2012", "set": feeds | {"journey": journey}}
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [
+        {"constants": {"event_type": "end"}},
+        {"columns": {}, "event_types": {"A_DECLINED": "end"}},
+        {"event_type_rules": [{"column": "activity", "matches": "DECLINED", "event_type": "end"}]},
+    ],
+    ids=str,
+)
+def test_an_event_type_that_a_mapping_names_is_refused_where_it_would_be_a_stage_of_that_name(feed):
+    words = "source.feeds.log names the event type 'end', of which a rule of the journey makes a stage"
+    assert words in refusal(**naming(feed))
+    named = [{"stage": "declined", "event_type": ["end"]}, {"stage": "{event_type}"}]
+    assert compose(**naming(feed, rules=named))["journey"]["rules"][0]["stage"] == "declined"
+    assert compose(**naming(feed | {"actors": {"end": "system"}}))
+
+
+def test_an_event_type_that_a_mapping_names_otherwise_may_be_a_stage():
+    assert compose(**naming({"constants": {"event_type": "end"}, "event_types": {"end": "finished"}}))
+
+
 def test_all_wrong_settings_are_named_at_once():
     """Unknown names with those there are, wrong types, bad ranges, words that are not among the choices."""
     message = refusal(

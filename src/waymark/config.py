@@ -110,6 +110,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _event_types_can_be_stages(self) -> "Settings":
+        for name, feed in self.source.feeds.items():
+            for kind in sorted(set(feed.named_event_types()) & set(RESERVED_STAGES)):
+                if self.journey.makes_a_stage_of(kind, feed.actors.get(kind)):
+                    raise ValueError(
+                        f"source.feeds.{name} names the event type {kind!r}, of which a rule of the journey makes a "
+                        f"stage: forecasts use {', '.join(RESERVED_STAGES)}; name it otherwise"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _workers_do_not_calibrate(self) -> "Settings":
         together = [self.model.of(t) for t in ("next_stage", "churn")] if self.engine.training == "dask" else []
         if any(e.name == "lightgbm" and e.settings.get("calibration_share") for e in together):

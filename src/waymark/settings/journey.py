@@ -24,10 +24,14 @@ class StageRule(Section):
 
     @field_validator("stage")
     @classmethod
-    def _not_reserved(cls, stage: str) -> str:
-        if not stage or stage in RESERVED_STAGES:
-            raise ValueError(f"a stage cannot be called {stage!r}: forecasts use {', '.join(RESERVED_STAGES)}")
-        return stage
+    def _is_free(cls, stage: str) -> str:
+        return _not_reserved(stage)
+
+
+def _not_reserved(stage: str) -> str:
+    if not stage or stage in RESERVED_STAGES:
+        raise ValueError(f"a stage cannot be called {stage!r}: forecasts use {', '.join(RESERVED_STAGES)}")
+    return stage
 
 
 class JourneyConfig(Section):
@@ -42,12 +46,20 @@ class JourneyConfig(Section):
     @model_validator(mode="after")
     def _stages_exist(self) -> "JourneyConfig":
         named = {self.initial, *(r.stage for r in self.rules)}
+        used = {*self.path, *self.allowed, *(s for following in self.allowed.values() for s in following)}
+        for stage in sorted({self.initial, *used}):
+            _not_reserved(stage)
         if any(r.stage == EVENT_TYPE_STAGE for r in self.rules):
             return self  # every event type is a stage, and only the data knows them
-        used = {*self.path, *self.allowed, *(s for following in self.allowed.values() for s in following)}
         if used - named:
             raise ValueError(
                 f"path or allowed names {', '.join(sorted(used - named))}, which no rule gives; "
                 f"there are {', '.join(sorted(named))}"
             )
         return self
+
+    def makes_a_stage_of(self, event_type: str, actor: str | None) -> bool:
+        """Say whether the first rule that asks for events of this type, by `actor` if known, names a stage after it."""
+        asked = (r for r in self.rules if r.event_type is None or event_type in r.event_type)
+        rule = next((r for r in asked if actor in (None, *r.actor)), None)
+        return rule is not None and rule.stage == EVENT_TYPE_STAGE

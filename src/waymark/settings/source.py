@@ -166,6 +166,12 @@ class Feed(FileLayout):
             raise ValueError(f"{unfit[0]!r} does not fit: small letters, digits and _ after a first letter")
         return {k: v for k, v in fields.items() if v is not None}
 
+    def named_event_types(self) -> list[str]:
+        """Return the event types that the mapping itself names; those of a column are known to the data alone."""
+        constant = self.constants.get("event_type")
+        given = [] if constant is None else [self.event_types.get(constant, constant)]
+        return list(dict.fromkeys([*given, *self.event_types.values(), *(r.event_type for r in self.event_type_rules)]))
+
     def mapped_columns(self) -> list[str]:
         """Return every delivered column that the mapping names."""
         others = [*self.keep_rows, *(r.column for r in self.event_type_rules), self.one_event_per]
