@@ -9,6 +9,12 @@ import pandas as pd
 
 from waymark.evaluation import rounded
 
+_COLUMNS = {
+    "leaderboard": ["model", "role", "metric", "value", "low", "high"],
+    "calibration": ["model", "predicted", "observed", "n"],
+    "importance": ["feature", "words", "gain_share"],
+}
+
 
 def summary(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what `dvc metrics diff` compares: the model's metrics and its gain over the best baseline."""
@@ -26,18 +32,16 @@ def summary(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def plots(evaluation: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of `reports/plots`: name -> CSV text."""
+    """Return the files of `reports/plots`: name -> CSV text. Of what is not modelled they have a header and no rows."""
     files = {}
-    for target, found in evaluation["targets"].items():
+    for target in (*evaluation["targets"], *evaluation["not_modelled"]):
+        found = evaluation["targets"].get(target, {"models": {}, "calibration": {}, "importance": []})
         board = [
             {"model": name, "role": entry["role"], "metric": metric, **estimate}
             for name, entry in found["models"].items()
             for metric, estimate in entry["metrics"].items()
         ]
         curve = [{"model": name, **row} for name, rows in found["calibration"].items() for row in rows]
-        files[f"leaderboard_{target}.csv"] = pd.DataFrame(board)
-        files[f"calibration_{target}.csv"] = pd.DataFrame(curve)[["model", "predicted", "observed", "n"]]
-        files[f"importance_{target}.csv"] = pd.DataFrame(
-            found["importance"], columns=["feature", "words", "gain_share"]
-        )
+        tables = {"leaderboard": board, "calibration": curve, "importance": found["importance"]}
+        files |= {f"{name}_{target}.csv": pd.DataFrame(rows, columns=_COLUMNS[name]) for name, rows in tables.items()}
     return {name: frame.to_csv(index=False, lineterminator="\n") for name, frame in files.items()}
