@@ -46,6 +46,8 @@ def test_goals_are_bounds_of_ours_alone_or_times_what_another_model_has():
     assert Goal("log_loss", at_most=1.02, of="bayes").is_reached(FOUND)
     assert not Goal("log_loss", at_most=0.5, of="recency").is_reached(FOUND)
     assert Goal("log_loss", at_most=0.85, of="chain").words == "log loss <= 0.85 x chain's"
+    assert Goal("ece", at_most=1.0, of="bg_nbd").words == "ece <= bg nbd's"
+    assert Goal("auc", at_least=0.78).words == "auc >= 0.78"
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "auc"])
@@ -108,10 +110,12 @@ def test_the_page_has_a_line_a_protocol_and_every_model():
 
 def test_the_page_says_at_which_commit_it_was_measured():
     where = {"date": "2026-01-01", "machine": "a machine"}
-    one = page.show({name: FOUND | {"commit": "abc"} for name in ("cdnow", "complete_journey")}, None, where)
+    one = page.show({name: FOUND | {"commit": "abc"} for name in ("retail_90", "complete_journey")}, None, where)
     assert "on a machine, at commit abc." in one
-    two = page.show({"cdnow": FOUND | {"commit": "abc"}, "complete_journey": FOUND | {"commit": "def"}}, None, where)
-    assert "at commit abc (cdnow); def (complete_journey)." in two
+    two = page.show(
+        {"retail_90": FOUND | {"commit": "abc"}, "complete_journey": FOUND | {"commit": "def"}}, None, where
+    )
+    assert "at commit abc (retail_90); def (complete_journey)." in two
 
 
 def test_a_share_of_the_persons_has_all_rows_of_each_and_is_part_of_a_larger_share():
@@ -176,7 +180,7 @@ COST = {
 FULL = FOUND | {
     "models": {
         name: {"accuracy": 0.5, "auc": 0.5, "log_loss": 0.5, "ece": 0.1}
-        for name in ("lightgbm", "recency", "bayes", "back_off")
+        for name in ("lightgbm", "recency", "bayes", "back_off", "bg_nbd")
     },
     "gate": {"reigning": "recency"},
 }
