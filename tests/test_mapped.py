@@ -10,16 +10,17 @@ import pytest
 
 from waymark.errors import InputError
 from waymark.store import mapped
-from waymark.store.segments import Segment, read_segment, take_rows, write_segment
+from waymark.store.segments import MAPPED, Segment, read_segment, take_rows, write_segment
 
 FEW = 5
 
 
 def rows(n: int) -> pa.Table:
-    """Return coded events with a text that is not mapped."""
+    """Return coded events with a text that is not mapped; ids of events are of several lengths."""
     place = np.arange(n)
-    columns = {name: pa.array(place).cast(kind) for name, kind in mapped._KINDS.items()}
-    return pa.table({"event_id": pa.array([f"e{i}" for i in place], pa.string()), **columns})
+    columns = {name: pa.array(place).cast(kind) for name, kind in MAPPED.items()}
+    columns["event_id"] = pa.array(["é" * (i % 3) + str(i) for i in place], pa.string())
+    return pa.table({"session_id": pa.array([f"s{i}" for i in place], pa.string()), **columns})
 
 
 @pytest.mark.parametrize("n", [0, 1, FEW])
@@ -27,10 +28,17 @@ def test_a_segment_is_read_back_whole_in_columns_and_in_rows(tmp_path: Path, n):
     table = rows(n)
     segment = write_segment(tmp_path, "bucket/2025-01.parquet", table)
     assert read_segment(tmp_path, segment).select(table.column_names).equals(table)
-    for columns in (["event_time"], ["event_id"], ["actor", "event_id", "customer"]):
+    for columns in (["event_time"], ["session_id"], ["event_id"], ["actor", "session_id", "event_id", "customer"]):
         assert read_segment(tmp_path, segment, columns).equals(table.select(columns))
         for at in (np.arange(0), np.arange(0, n, 2)):
             assert take_rows(tmp_path, segment, at, columns).select(columns).equals(table.select(columns).take(at))
+
+
+@pytest.mark.parametrize("texts", [["e1", "e2"], ["", ""], ["", "é"], ["x" * 70_000, "y"], ["x" * 300]])
+def test_texts_are_read_back_whatever_their_lengths(tmp_path, texts):
+    table = pa.table({"id": pa.chunked_array([["a", "bc"], texts]).slice(2)})
+    mapped.write_mapped(tmp_path / "ids.columns", {"id": pa.string()}, table)
+    assert mapped.read_mapped(tmp_path / "ids.columns", {"id": pa.string()})["id"].to_pylist() == texts
 
 
 def test_an_event_without_a_time_is_no_event_to_be_mapped(tmp_path):

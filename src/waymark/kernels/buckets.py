@@ -45,3 +45,24 @@ def least_at(least, place, one, other):
     for i in range(len(place)):
         if place[i] >= 0:
             least[at(place[i])] = min(least[at(place[i])], max(one[i], other[i]))
+
+
+@jit
+def owned(customer, anonymous, is_asked):
+    """Return the positions of the events of some identifiers, int64: an event is its customer's, where it has one.
+
+    Parameters
+    ----------
+    customer, anonymous
+        (n_events,) int32, the places of an event's identifiers, -1 for none.
+    is_asked
+        (n_ids,) bool.
+    """
+    out = np.empty(len(customer), np.int64)
+    n = 0
+    for i in range(len(customer)):
+        owner = customer[i] if customer[i] >= 0 else anonymous[i]
+        if is_asked[at(owner)]:
+            out[at(n)] = i
+            n += 1
+    return out[:n].copy()

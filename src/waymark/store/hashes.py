@@ -68,6 +68,10 @@ class Ordered:
         """Return the place of each of some hashes, -1 for none."""
         return keys.find(self.hashes, self._starts, self._n_bits, self._bits, asked)
 
+    def positions_in(self, asked: np.ndarray) -> np.ndarray:
+        """Return the positions, ascending, of those of some hashes that are among these."""
+        return keys.positions(self.hashes, self._starts, self._n_bits, self._bits, asked)
+
 
 def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray | bool]]) -> np.ndarray:
     """Return a uint64 hash of each row.

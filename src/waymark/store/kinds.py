@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waymark.kernels import buckets
 from waymark.store import events, told
 from waymark.store.buckets import Ids
 from waymark.store.names import Names, encoded
@@ -52,6 +53,14 @@ def homes_of(coded: pa.Table, kind: Kind) -> list[np.ndarray]:
     many.
     """
     return [owner_of(coded, kind)] if kind is EVENTS else [coded[c].to_numpy() for c in kind.ends]
+
+
+def rows_of(coded: pa.Table, kind: Kind, is_asked: np.ndarray) -> np.ndarray:
+    """Return the positions, ascending, of the rows that lie with some identifiers (bool, by place)."""
+    first, second = (coded[c].to_numpy() for c in kind.ends)
+    return (
+        buckets.owned(first, second, is_asked) if kind is EVENTS else np.flatnonzero(is_asked[first] | is_asked[second])
+    )
 
 
 def are_own(coded: pa.Table, kind: Kind, ids: Ids) -> np.ndarray:

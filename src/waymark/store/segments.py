@@ -6,7 +6,7 @@ of the positions that it took out of older ones. Nothing is in force before the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +21,17 @@ from waymark.store import mapped
 from waymark.store.hashes import Ordered
 
 ROW_GROUP = 131_072
+MAPPED = {
+    "key": pa.uint64(),
+    "event_time": pa.timestamp("us", tz="UTC"),
+    "known_time": pa.timestamp("us", tz="UTC"),
+    "customer": pa.int32(),
+    "anonymous": pa.int32(),
+    "event_type": pa.int16(),
+    "channel": pa.int16(),
+    "actor": pa.int8(),
+    "event_id": pa.string(),  # of a few rows a night, whose persons move
+}
 # Codes and times are read again and again, texts hardly ever: the former are quick to unpack, the latter small.
 _QUICK, _SMALL = "lz4", "zstd"
 # They hardly repeat, but in their first bytes: those of all rows are put side by side.
@@ -39,7 +50,7 @@ class Segment:
     dead: str = ""  # the file of the positions that no longer count, of all segments of a bucket; none where all do
     n_dead: int = 0
     dead_from: int = 0  # the place in that file where its own begin
-    mapped: str = ""  # the file of `mapped.COLUMNS`, if it has those
+    mapped: str = ""  # the file of the columns `MAPPED`, if it has those
     known: tuple[int, int] = (0, 0)  # the least and the greatest known_time among its rows, microseconds
 
     def to_json(self) -> dict[str, Any]:
@@ -58,10 +69,10 @@ def write_segment(root: Path, file: str, table: pa.Table, period: str = "") -> S
     path.parent.mkdir(parents=True, exist_ok=True)
     known = table["known_time"].to_numpy() if table.num_rows and "known_time" in table.column_names else np.zeros(1)
     span, beside = (int(known.astype(np.int64).min()), int(known.astype(np.int64).max())), ""
-    if set(table.column_names) >= mapped.COLUMNS:
+    if set(table.column_names) >= MAPPED.keys():
         beside = Path(file).with_suffix(mapped.SUFFIX).as_posix()
-        mapped.write_mapped(root / beside, table)
-        table = table.select([name for name in table.column_names if name not in mapped.COLUMNS])
+        mapped.write_mapped(root / beside, MAPPED, table)
+        table = table.select([name for name in table.column_names if name not in MAPPED])
     texts = {f.name for f in table.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)}
     alike = [name for name in table.column_names if name in _ALIKE]
     codes = [f.name for f in table.schema if pa.types.is_integer(f.type) and f.type.bit_width < 64]
@@ -93,9 +104,11 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return file.read(columns, use_threads=False)
 
 
-def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows of a segment, dead ones included, or some columns of them."""
-    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns)
+def read_segment(
+    root: Path, segment: Segment, columns: Sequence[str] | None = None, *, are_checked: bool = True
+) -> pa.Table:
+    """Return the rows of a segment, dead ones included, or some columns of them; see `mapped.read_mapped`."""
+    found = read_mapped(root, segment, MAPPED if columns is None else columns, are_checked=are_checked)
     if columns is None or len(found) < len(columns):
         with opened(root / segment.file) as file:
             rest = file.read(None if columns is None else [c for c in columns if c not in found], use_threads=False)
@@ -106,14 +119,16 @@ def read_segment(root: Path, segment: Segment, columns: Sequence[str] | None = N
 
 
 def read_mapped(
-    root: Path, segment: Segment, columns: Iterable[str], *, are_checked: bool = True
+    root: Path, segment: Segment, columns: Collection[str], *, are_checked: bool = True
 ) -> dict[str, pa.Array]:
     """Return those of some columns of a segment that are mapped, as they lie in the file."""
     if not segment.mapped:
         return {}
-    names = [name for name in sorted(mapped.COLUMNS) if name in columns]
     try:
-        return mapped.read_mapped(root / segment.mapped, segment.n_rows, names, are_checked=are_checked)
+        found = mapped.read_mapped(root / segment.mapped, MAPPED, columns, are_checked=are_checked)
+        if any(len(column) != segment.n_rows for column in found.values()):
+            raise OSError(f"it does not hold {segment.n_rows:,} rows")
+        return found
     except OSError as error:
         raise damaged(root / segment.mapped, error) from None
 
@@ -132,7 +147,7 @@ def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequ
     For a few rows of a segment its mapped columns are not checked: see `is_sparse`.
     """
     at, are_few = pa.array(positions), is_sparse(positions, segment)
-    found = read_mapped(root, segment, mapped.COLUMNS if columns is None else columns, are_checked=not are_few)
+    found = read_mapped(root, segment, MAPPED if columns is None else columns, are_checked=not are_few)
     taken = {name: column.take(at) for name, column in found.items()}
     if columns is None or len(taken) < len(columns):
         with opened(root / segment.file) as file:
@@ -234,7 +249,7 @@ def files_of(segments: Iterable[Segment]) -> set[str]:
 def find_keys(root: Path, segment: Segment, wanted: Ordered, column: str = "key") -> tuple[np.ndarray, np.ndarray]:
     """Return the positions, ascending, of the rows that count and whose key is wanted, and their keys."""
     keys = read_segment(root, segment, [column])[column].to_numpy()
-    at = np.flatnonzero(wanted.find(keys) >= 0)
+    at = wanted.positions_in(keys)
     if len(at):
         at = np.setdiff1d(at, dead_positions(root, segment), assume_unique=True)
     return at, keys[at]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from waymark.kernels import keys
 from waymark.store.buckets import Ids, read_ids
 from waymark.store.hashes import Ordered, distinct
-from waymark.store.kinds import EVENTS, TOLD, Kind, are_own, homes_of, owner_of
+from waymark.store.kinds import EVENTS, TOLD, Kind, are_own, owner_of, rows_of
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
 from waymark.store.routes import Gathered, Moves, Pairs, Routes
@@ -152,9 +152,9 @@ class Stored:
             return
         goes = leaving.find(self.ids_of(number).hashes) >= 0
         for i, (segment, dead) in enumerate(zip(segments, dead_of(self._root, segments), strict=True)):
-            homes = homes_of(read_segment(self._root, segment, list(kind.ends)), kind)
+            ends = read_segment(self._root, segment, list(kind.ends), are_checked=False)  # the next walk does
             before = self._gone.get((kind, (number, i)), dead[:0])
-            at = np.flatnonzero(goes[homes[0]] if len(homes) == 1 else goes[homes[0]] | goes[homes[1]])
+            at = rows_of(ends, kind, goes)
             at = np.setdiff1d(at, np.concatenate([dead, before]), assume_unique=True)
             if len(at):
                 self._gone[kind, (number, i)] = np.union1d(before, at)
