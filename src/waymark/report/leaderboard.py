@@ -128,20 +128,20 @@ def _slices(title: str, pooled: Mapping[str, Any]) -> Markup:
         )
         for s in pooled["slices"]
     ]
-    title = f"{title}: log loss by group, the least in bold, and less that of {words.model(first)}"
+    title = f"{title}: log loss by group, the least in bold, and the range of its distance from {words.model(first)}"
     return table(title, head, rows)
 
 
 def _loss_of_group(of: Mapping[str, Any], name: str) -> Markup:
-    """Return the log loss of a model in a group, and how far it is from that of the best model of all groups."""
+    """Return the log loss of a model in a group, and the interval of its difference to the best model of all groups."""
     losses, difference = of["log_loss"], (of.get("to_best") or {}).get(name)
     shown = tag("strong" if losses[name] == min(losses.values()) else "span", words.number(losses[name]))
     if difference is None:
         return shown
-    value, low, high = (words.signed(v) for v in words.bounds(difference))
+    _, low, high = (words.signed(v) for v in words.bounds(difference))
     is_proven = difference["low"] > 0 or difference["high"] < 0
     badge = tag("span", "worse" if difference["low"] > 0 else "better", class_="badge") if is_proven else ""
-    return join([shown, badge, tag("span", f"{value} ({low} to {high})", class_="range")], " ")
+    return join([shown, badge, tag("span", f"{low} to {high}", class_="range")], " ")
 
 
 def _left_out(left_out: Sequence[Mapping[str, Any]]) -> Markup | str:
