@@ -204,6 +204,15 @@ def test_in_each_slice_models_are_set_against_the_best_of_all_slices_where_perso
     assert {*slices["many"]["to_best"]} == others
 
 
+def test_each_model_has_a_run_that_says_where_it_stands():
+    pooled = churn()["pooled"]
+    proven = {name for name, m in pooled["models"].items() if m["to_best"] and m["to_best"]["log_loss"]["low"] > 0}
+    said = {part.params["model"]: part.tags["against_the_best"] for part in b.as_parts("churn", churn())}
+    assert said.pop(pooled["best"]) == "the best"
+    assert {name for name, standing in said.items() if standing == "worse"} == proven != set()
+    assert {*said.values()} <= {"worse", "no proven difference"}
+
+
 # --- what is not there -----------------------------------------------------------------------------------------------
 
 

@@ -113,7 +113,7 @@ def test_a_run_that_broke_off_is_logged_to_its_end_and_holds_each_model_once(res
 
 
 def test_a_search_has_a_run_and_each_trial_one_below_it_once(result, store):
-    study = replace(result, models={}, identity="search of a study", metrics={"best_log_loss": 0.5})
+    study = replace(result, models={}, identity="search of a study", metrics={"best_log_loss": 0.5}, note="| a | b |")
     trials = [
         tracking.Part(f"trial {n}", {"model.C": n}, {"log_loss to 2025-01-06": 0.5 - n}, {"state": "complete"})
         for n in (0, 1)
@@ -125,6 +125,8 @@ def test_a_search_has_a_run_and_each_trial_one_below_it_once(result, store):
     [parent] = [r for r in runs if r.info.run_id == first["run_id"]]
     below = sorted((r for r in runs if r is not parent), key=lambda r: r.info.run_name)
     assert (parent.info.run_name, parent.data.metrics["best_log_loss"]) == ("search", 0.4)
+    assert parent.data.tags["mlflow.note.content"] == "| a | b |"
+    assert not any("mlflow.note.content" in r.data.tags for r in below)
     assert [r.info.run_name for r in below] == ["trial 0", "trial 1"]
     assert {r.data.tags["mlflow.parentRunId"] for r in below} == {parent.info.run_id}
     assert [r.data.params["model.C"] for r in below] == ["0", "1"]

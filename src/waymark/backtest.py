@@ -297,10 +297,16 @@ def as_parts(target: str, found: Mapping[str, Any]) -> list[tracking.Part]:
             {"target": target, "model": name, "role": m["role"]},
             {f"{target}.{metric}": e["value"] for metric, e in m["metrics"].items() if e["value"] is not None}
             | {f"{target}.ece_noise_{k}": v for k, v in m["ece_noise"].items()},
-            {"proof": UNPROVEN if m["to_best"] and not m["to_best"]["log_loss"]["low"] > 0 else "proven"},
+            {"against_the_best": _standing(m["to_best"])},
         )
         for name, m in pooled["models"].items()
     ]
+
+
+def _standing(to_best: Mapping[str, Any] | None) -> str:
+    if to_best is None:
+        return "the best"
+    return "worse" if to_best["log_loss"]["low"] > 0 else UNPROVEN
 
 
 def main(typed: Sequence[str]) -> None:
@@ -312,11 +318,13 @@ def main(typed: Sequence[str]) -> None:
             result = backtest(bench.features, bench.targets, bench.catalogue, target, found, bench.settings)
             path = tables.BACKTEST / f"{target}.json"
             tables.write_json(result | {"of": workbench.version(bench.resolved, bench.clock.data_version)}, path)
-            sys.stdout.write(as_text(target, result) + "\n")
+            board = as_text(target, result)
+            sys.stdout.write(board + "\n")
             parts = as_parts(target, result)
             scores = {f"{p.params['model']}.{k}": v for p in parts for k, v in p.metrics.items()}
             params = {"target": target, "origins": [o["origin"] for o in result["origins"]]}
-            run = tracking.Result({}, params, scores, bench.clock.data_version, (path,))
+            note = f"```\n{board}\n```"
+            run = tracking.Result({}, params, scores, bench.clock.data_version, (path,), note=note)
             tracking.track_parts(run, parts, bench.settings.tracking.experiment, f"backtest {target}")
             facts.append(f"{len(parts)} models; {path}")
 

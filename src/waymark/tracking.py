@@ -51,6 +51,7 @@ class Result:
     data_version: str
     files: tuple[Path, ...]
     identity: str | None = None  # what makes it the same run where what it found goes on changing
+    note: str = ""  # in Markdown, what the page of the run shows first
 
     def fingerprint_in(self, experiment: str) -> str:
         """Return a hash of the experiment's name, the data, the parameters, the models and their metrics.
@@ -196,6 +197,7 @@ def _log_result(mlflow: Any, result: Result) -> None:
             "git.revision": git("rev-parse", "HEAD"),
             "git.dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower(),
             "waymark.data_version": result.data_version,
+            **({"mlflow.note.content": result.note} if result.note else {}),
         }
     )
     mlflow.log_params(dict(result.params))
