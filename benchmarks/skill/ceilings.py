@@ -26,6 +26,7 @@ from waymark.models import END
 
 SHARES = (0.2, 0.4, 0.8)  # of the persons that train; another fifth of them is held out
 MOST_LEARNT = 80_000  # rows; where more train, the shares are of some persons with so many
+MOST_ASKED = 5_000  # test rows; of more, hindsight takes too long
 HELD_OUT = 0.2
 N_FOLDS = 5  # of the persons that test
 N_DRAWS = 200
@@ -73,10 +74,10 @@ def explore(question: Question) -> dict[str, Any]:
     -------
     dict
         `curve`: ours learnt from ever more persons, judged on others who could have trained and on the test rows.
-        `families`: others learnt from all persons, at most `MOST_ROWS` of their rows. `hindsight`: families learnt from
-        the labels of other test persons, which nobody had; for silence, whose rate drifts. `right`: how the last of the
-        curve would be judged, on average and 95 % of the time, if outcomes were drawn from its own forecasts. `twins`:
-        see `twins`; for cases.
+        `families`: others learnt from all persons, at most `MOST_ROWS` of their rows. `hindsight`: where no more than
+        `MOST_ASKED` rows test, families learnt from the labels of other test persons, which nobody had. `right`: how
+        the last of the curve would be judged, on average and 95 % of the time, if outcomes were drawn from its own
+        forecasts. `twins`: see `twins`; for cases.
     """
     test = question.test
     curve, model = learning_curve(question)
@@ -89,7 +90,7 @@ def explore(question: Question) -> dict[str, Any]:
         "curve": curve,
         "families": families,
         "n_named": len(few(question.named)),
-        "hindsight": hindsight(question) if question.target == "churn" else {},
+        "hindsight": hindsight(question) if len(test) <= MOST_ASKED else {},
         "right": right(question, question.forecast(model, question.after, True)),
     }
     if isinstance(question, Labels) and question.has_sequences:

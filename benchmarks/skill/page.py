@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from skill.ceilings import N_DRAWS, N_FOLDS
+from skill.ceilings import MOST_ASKED, N_DRAWS, N_FOLDS
 from skill.families import MOST_ROWS
 from skill.holdings import HOLDINGS
 from skill.protocols import PROTOCOLS, Protocol
@@ -24,7 +24,8 @@ Where a goal was missed: is it the model, or the data? Each table asks some of t
 - *families, n rows*: do others see more? With settings that no log was asked for, on the same features and rows, those
   of some persons where there are more than {MOST_ROWS:,}.
 - *with hindsight*: could the features have told, had the future been known? Families learnt from the labels of other
-  test persons ({N_FOLDS} folds), which nobody had. A goal that these miss as well is not missed by drift.
+  test persons ({N_FOLDS} folds), which nobody had; where no more than {MOST_ASKED:,} rows test. A goal that these
+  miss as well is not missed by drift.
 - *were it right*: what forecasts like the last of ours reach where they are the truth: mean and 95 % of {N_DRAWS}
   draws of outcomes from them. It bounds no model that knows more; but within it, these rows cannot tell ours from
   the truth.
