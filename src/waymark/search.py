@@ -185,7 +185,7 @@ def go_on(study: optuna.Study, judge: Objective, n_trials: int, after_each: Call
 def _outcome(trial: FrozenTrial) -> str:
     if trial.state == TrialState.PRUNED:
         n = len(trial.intermediate_values)
-        return f"stopped after {n} folds at log loss {trial.intermediate_values[n - 1]:.4f}"
+        return f"stopped after fold {n} at log loss {trial.intermediate_values[n - 1]:.4f}"
     return f"log loss {trial.value:.4f}"
 
 
