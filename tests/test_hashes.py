@@ -39,12 +39,20 @@ def test_one_bit_of_a_text_changes_half_the_bits_of_its_hash():
         assert np.mean(changed) == pytest.approx(32, abs=9)
 
 
-def test_a_sieve_forgets_nothing_and_takes_little_for_met():
+@pytest.mark.parametrize(("n_told", "most"), [(200_000, 0.02), (100_000_000, 0.001)])
+def test_a_sieve_forgets_nothing_and_takes_little_for_met(n_told, most):
     keys = hash_texts(pa.array([f"e{i}" for i in range(200_000)]))
-    sieve = Sieve()
-    assert sieve.met(keys).mean() < 0.001
+    sieve = Sieve(n_told)
+    assert sieve.met(keys).mean() < most
     assert sieve.met(keys[::2]).all()
     assert sieve.met(np.repeat(hash_texts(pa.array(["new"])), 2)).tolist() == [False, True]
+
+
+def test_a_sieve_that_was_told_of_too_few_takes_more_for_met_and_forgets_nothing():
+    keys = hash_texts(pa.array([f"e{i}" for i in range(20_000)]))
+    sieve = Sieve(0)
+    assert sieve.met(keys).mean() < 0.02  # a million bits at least
+    assert sieve.met(keys).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 1000])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from waymark.store.routes import Routes
+import numpy as np
+import pytest
+
+from waymark.store import routes as on_disk
+from waymark.store.routes import Pairs, Routes, read_pairs, read_routes, write_pairs, write_routes
 
 SMALL, LARGE, FAR = (np.uint64(i) for i in (8, 17, 30))  # buckets 0, 1 and 2 of four
 
@@ -37,3 +41,28 @@ def test_who_is_one_already_or_lies_together_moves_nowhere():
     routes, near = Routes(4), np.uint64(12)  # in bucket 0, as 8 is
     assert joined(routes, SMALL, near, {8: 1, 12: 5}) == {}
     assert joined(routes, near, SMALL, {8: 1, 12: 5}) == {}
+
+
+@pytest.mark.parametrize("most_files", [1, 3, 20])
+def test_what_nights_write_beside_each_other_is_read_back_as_it_was(tmp_path: Path, monkeypatch, most_files):
+    monkeypatch.setattr(on_disk, "MOST_FILES", most_files)
+    rng, n_written = np.random.default_rng(most_files), []
+    routes, pairs, files, pair_files = Routes(4), Pairs.none(), [], []
+    for night in range(9):
+        n = 0 if night in (0, 4) else 30  # nobody is linked in the first
+        ends = rng.integers(0, 400, (2, n)).astype(np.uint64) << np.uint64(50)
+        news = Pairs(*ends, rng.integers(0, 9, n), np.zeros(n, np.uint8)).once()
+        pairs, added = pairs.with_news(news)
+        routes.join(news.one, news.two, lambda ids, _: np.ones(len(ids)))
+        if night == 6:
+            pairs, added = pairs.corrected(np.arange(3), Pairs.none()), None
+        pair_files = write_pairs(tmp_path, f"{night}", pair_files, pairs, added)
+        files = write_routes(tmp_path, f"{night}", files, routes)
+        n_written.append(len(files))
+        routes_then, pairs_then = routes, pairs
+        routes, pairs = read_routes(tmp_path, files, 4), read_pairs(tmp_path, pair_files)
+        for column in ("ids", "root", "bucket"):
+            assert getattr(routes, column).tolist() == getattr(routes_then, column).tolist()
+        assert [c.tolist() for c in pairs] == [c.tolist() for c in pairs_then]
+        assert not len(routes.news)
+    assert (n_written[0], max(n_written)) == (0, min(most_files, 7))

@@ -17,12 +17,13 @@ import by_hand
 from ingested import Ingested, contents, ingest
 from waymark import schema
 from waymark.config import IdentityConfig, LinkFeed, SourceConfig, check
+from waymark.errors import InputError
 from waymark.eventlog import micro
 from waymark.features import describe_past, describe_tonight
 from waymark.journeys import StageMap
 from waymark.persons import list_identifiers
-from waymark.store import buckets, compaction, landing
-from waymark.store.routes import read_routes
+from waymark.store import buckets, compaction, landing, routes
+from waymark.store.routes import read_pairs
 from waymark.store.store import Store
 from waymark.vocabulary import learn_vocabulary
 
@@ -86,6 +87,7 @@ def small():
         patch.setattr(landing, "BATCH_ROWS", 3)
         patch.setattr(compaction, "MOST_NEWS", 2)
         patch.setattr(buckets, "MOST_FILES", 2)
+        patch.setattr(routes, "MOST_FILES", 2)
         yield
 
 
@@ -179,6 +181,29 @@ def test_a_night_takes_in_what_is_new_and_all_anew_where_something_was_changed(t
     night({})
     assert "e2.csv is gone" in caplog.text
     assert Store(root).events()["event_id"].str.len().gt(0).sum() == 4
+
+
+def test_a_store_of_another_format_stays_as_it_is_until_all_is_taken_in_anew(tmp_path):
+    source, folder, root = brand(True, False), tmp_path / "landing", tmp_path / "store"
+    told = {"o.csv": ["ann,d1,alias,2024-03-01\n"], "p.csv": ["d3,d4,alias,2024-03-01\n"]}
+    event = "{0},2024-01-0{0},2024-03-01,ann,d1,o1,view,\n"
+    deliver(folder, told | {"e1.csv": [event.format(1), event.format(2)]})
+    landing.ingest(folder, source, IdentityConfig(), root, 2)
+    written = json.loads((root / "manifest.json").read_text())
+    del written["format"], written["pairs"]
+    (root / "manifest.json").write_text(json.dumps(written | {"routes": ["routes-1.parquet", "pairs-1.parquet"]}))
+    before = {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    with pytest.raises(
+        InputError, match="store was written by another version of Waymark; `dvc repro -P` makes it anew"
+    ):
+        Store(root).events()
+    (folder / "e2.csv").write_text("id,what\n1,view\n")
+    with pytest.raises(InputError, match=r"e2\.csv"):
+        landing.ingest(folder, source, IdentityConfig(), root, 2)
+    assert before.items() <= {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}.items()
+    deliver(folder, {"e2.csv": [event.format(3)]})
+    assert landing.ingest(folder, source, IdentityConfig(), root, 2).generation == 2
+    same(ingest(folder, source), contents(Store(root), source))
 
 
 def test_two_feeds_that_tell_of_one_link_in_two_nights_come_to_what_one_night_does(tmp_path):
@@ -350,7 +375,7 @@ def test_what_a_refused_row_had_said_of_who_is_who_is_forgotten(tmp_path, is_lat
     assert len({json.dumps(sorted(people(store, LATER).items())) for store in stores}) == 1
     found = people(stores[0], LATER)
     assert found["anonymous:hub"] == found["anonymous:n"] != found["customer:c1"]
-    pairs = [read_routes(s.root, s.manifest.routes, s.manifest.n_buckets)[1] for s in stores]
+    pairs = [read_pairs(s.root, s.manifest.pairs) for s in stores]
     for several in pairs[1:]:
         for column, of_one in zip(several, pairs[0], strict=True):
             assert column.tolist() == of_one.tolist()

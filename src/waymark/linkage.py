@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.special import expit
 
 from waymark.config import LinkageConfig, RecordColumn
 from waymark.errors import InputError
@@ -176,6 +175,8 @@ def _n_pairs(rows: pd.DataFrame, columns: list[str]) -> int:
 
 
 def _probability(weights: np.ndarray, prior_odds: float) -> np.ndarray:
+    from scipy.special import expit  # in a tenth of a second, which every night without linkage would pay
+
     return expit(np.log(2) * weights + np.log(prior_odds))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from waymark.kernels.jit import jit
 
 _WORD, _IN_WORD = np.uint64(6), np.uint64(63)
+_MORE = np.uint64(5)  # bits that begin a hash and are looked at first
 
 
 @jit
@@ -51,14 +52,14 @@ def index(ordered, n_bits):
 def find(ordered, starts, n_bits, bits, keys):
     """Return where each of `keys` stands among hashes in ascending order, -1 for nowhere; see `index`.
 
-    `bits`, if there are any, are eight times as many as numbers of `n_bits` bits: those that begin a hash are set. They
+    `bits`, if there are any, are 32 times as many as numbers of `n_bits` bits: those that begin a hash are set. They
     are small enough to stay near the processor, and spare most keys that are nowhere a look at the rest.
     """
     out = np.empty(len(keys), np.int64)
     shift = np.uint64(64 - n_bits)
     for i in range(len(keys)):
         if len(bits):
-            bit = keys[i] >> (shift - np.uint64(3))
+            bit = keys[i] >> (shift - _MORE)
             if not bits[bit >> _WORD] & (np.uint64(1) << (bit & _IN_WORD)):
                 out[i] = -1
                 continue
@@ -79,7 +80,7 @@ def positions(ordered, starts, n_bits, bits, keys):
     for i in range(len(keys)):
         key = keys[i]
         if len(bits):
-            bit = key >> (shift - np.uint64(3))
+            bit = key >> (shift - _MORE)
             if not bits[bit >> _WORD] & (np.uint64(1) << (bit & _IN_WORD)):
                 continue
         head = np.int64(key >> shift)

@@ -1,4 +1,4 @@
-"""Hashes of texts, read where Arrow holds them: no text becomes an object."""
+"""Texts where Arrow and mapped files hold them: no text becomes an object."""
 
 import numpy as np
 
@@ -51,3 +51,16 @@ def hash_all(data, offsets, out):
         h ^= h >> _R
         h *= _M
         out[i] = h ^ (h >> _R)
+
+
+@jit
+def first_bytes(lengths, at):
+    """Return where the texts at some places (ascending) begin, int64, among texts of some lengths one after another."""
+    out = np.empty(len(at), np.int64)
+    total, upto = np.int64(0), 0
+    for i in range(len(at)):
+        for j in range(upto, at[i]):
+            total += lengths[j]
+        upto = at[i]
+        out[i] = total
+    return out

@@ -21,7 +21,7 @@ from waymark.store.hashes import Ordered
 from waymark.store.kinds import Kind, homes_of
 from waymark.store.manifest import ASIDE
 from waymark.store.names import encoded
-from waymark.store.routes import Pairs, Routes
+from waymark.store.routes import Routes
 from waymark.store.segments import coded_together
 
 
@@ -72,13 +72,13 @@ class Aside:
         """Forget the things at some positions of a stretch."""
         self._stretches[number].gone.append(at)
 
-    def pairs(self) -> Iterator[Pairs]:
-        """Yield, by stretch, the pairs of identifiers that things join."""
+    def things(self) -> Iterator[tuple[pa.Table, Ids]]:
+        """Yield, by stretch, the things that were not taken out again, coded, and their identifiers."""
         for stretch in self._stretches:
             rows, ids = _read(stretch.rows), _read(stretch.ids)
             if stretch.gone:
                 rows = rows.filter(pa.array(stretch.alive(rows.num_rows)))
-            yield self._kind.pairs(rows, Ids(ids["id"], ids["hash"].to_numpy()))
+            yield rows, Ids(ids["id"], ids["hash"].to_numpy())
 
     def deal(self, routes: Routes) -> None:
         """Deal all things to the buckets that they belong to by now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from waymark.store.hashes import Ordered, distinct, hash_texts
+from waymark.store.mapped import SUFFIX, Kinds, write_mapped
 from waymark.store.routes import Routes
-from waymark.store.segments import Segment, files_of, read_file
+from waymark.store.segments import Segment, files_of, read_mapped_file
 
-_STATE = ("n_rows", "component", "is_foreign", "changed", "left")
-MOST_FILES = 8  # of identifiers; then they are written into one
+_IDS = {"hash": pa.uint64(), "id": pa.string()}
+_STATE = {
+    "n_rows": pa.int32(),
+    "component": pa.int32(),
+    "changed": pa.int32(),
+    "left": pa.int32(),
+    "is_foreign": pa.int8(),
+}
+_PLACE = {"place": pa.int32()}
+MOST_FILES = 8  # of identifiers, and of what is known of them; then they are written into one
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,9 @@ class Bucket:
 
     number: int
     ids: tuple[str, ...] = ()  # files of identifiers: an identifier's place is its row, through all of them
-    state: str = ""  # file with what is known of each identifier now
-    ledger: str = ""  # file of the links between them
+    state: tuple[str, ...] = ()  # files with what is known of identifiers: what a later one says of one holds
+    ledger: tuple[str, ...] = ()  # files of the links between them
+    unlinked: str = ""  # file of the places, through all of those, of links that are no more
     events: tuple[Segment, ...] = ()
     told: tuple[Segment, ...] = ()
 
@@ -39,7 +48,9 @@ class Bucket:
     @property
     def files(self) -> set[str]:
         """The names of all its files."""
-        return files_of((*self.events, *self.told)) | {f for f in (*self.ids, self.state, self.ledger) if f}
+        return files_of((*self.events, *self.told)) | {
+            f for f in (*self.ids, *self.state, *self.ledger, self.unlinked) if f
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -49,7 +60,8 @@ class Bucket:
     def from_json(cls, values: Mapping[str, Any]) -> Bucket:
         """Read back what `to_json` returned."""
         events, told = (tuple(Segment.from_json(s) for s in values[k]) for k in ("events", "told"))
-        return cls(**{**values, "ids": tuple(values["ids"]), "events": events, "told": told})
+        lists = {k: tuple(values[k]) for k in ("ids", "state", "ledger")}
+        return cls(**{**values, **lists, "events": events, "told": told})
 
 
 @dataclass
@@ -63,6 +75,7 @@ class Ids:
     is_foreign: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # it lives in another bucket
     changed: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # generation of the latest news of it
     left: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # generation in which it moved elsewhere
+    is_touched: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # what is known of it was never written
     n_written: int = 0
     n_routed: int = 0  # those after them are new: nothing moved
 
@@ -94,16 +107,20 @@ class Ids:
             self.n_rows = np.append(self.n_rows, np.zeros(n_new, np.int32))
             self.component = np.append(self.component, np.arange(n, n + n_new, dtype=np.int32))
             self.is_foreign = np.append(self.is_foreign, np.zeros(n_new, bool))
+            self.is_touched = np.append(self.is_touched, np.ones(n_new, bool))
             self.changed, self.left = (np.append(c, np.zeros(n_new, np.int32)) for c in (self.changed, self.left))
         return found
 
     def count(self, places: np.ndarray, sign: int) -> None:
         """Note that a row more, or less, belongs to the identifier at each place."""
         self.n_rows = self.n_rows + np.int32(sign) * np.bincount(places, minlength=len(self.n_rows)).astype(np.int32)
+        self.is_touched[places] = True
 
     def mark(self, places: np.ndarray, generation: int) -> None:
         """Note that there is news of the identifier at each place; -1 is none."""
-        self.changed[places[places >= 0]] = generation
+        places = places[places >= 0]
+        self.changed[places] = generation
+        self.is_touched[places] = True
 
     def route(self, routes: Routes, joined: Ordered, number: int, generation: int) -> None:
         """Note which identifiers are of one component, and which live elsewhere.
@@ -118,6 +135,7 @@ class Ids:
         self.is_foreign[at] = is_foreign
         _, first, inverse = np.unique(routes.roots_of(self.hashes[at]), return_index=True, return_inverse=True)
         self.component[at] = at[first[inverse]]
+        self.is_touched[at] = True
         self.n_routed = len(self.hashes)
 
     def _to_route(self, routes: Routes, joined: Ordered) -> np.ndarray:
@@ -127,40 +145,58 @@ class Ids:
         new = self.hashes[self.n_routed :]
         apart = new[joined.find(new) < 0]
         also = np.union1d(apart, routes.members_of(np.unique(routes.roots_of(apart)))) if len(apart) else apart
-        return np.flatnonzero((joined.find(self.hashes) >= 0) | (Ordered(also).find(self.hashes) >= 0))
+        return np.union1d(joined.positions_in(self.hashes), Ordered(also).positions_in(self.hashes))
 
 
 def read_ids(root: Path, bucket: Bucket) -> Ids:
     """Return the identifiers of a bucket."""
     if not bucket.ids:
         return Ids()
-    listed, state = pa.concat_tables([read_file(root / f) for f in bucket.ids]), read_file(root / bucket.state)
-    n = state.num_rows
-    numbers = {c: state[c].to_numpy().copy() for c in _STATE}
-    return Ids(listed["id"], listed["hash"].to_numpy(), **numbers, n_written=n, n_routed=n)
+    listed = [read_mapped_file(root, file, _IDS) for file in bucket.ids]
+    hashes = np.concatenate([found["hash"].to_numpy() for found in listed])
+    n = len(hashes)
+    state = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in _STATE.items()}
+    for file in bucket.state:
+        found = read_mapped_file(root, file, _PLACE | _STATE)
+        place = found["place"].to_numpy()
+        at = slice(n) if len(place) == n else place
+        for name, values in state.items():
+            values[at] = found[name].to_numpy()
+    state["is_foreign"] = state["is_foreign"].astype(bool)
+    # Copied: a file stays open while it is mapped, and a night may hold the identifiers of all buckets.
+    texts = pa.concat_arrays([found["id"] for found in listed])
+    return Ids(pa.chunked_array([texts]), hashes, **state, is_touched=np.zeros(n, bool), n_written=n, n_routed=n)
+
+
+def are_many(files: Sequence[str], bucket: Bucket) -> bool:
+    """Say whether what some files of a bucket hold is to be written into one: not for all buckets in one night."""
+    return len(files) >= MOST_FILES + bucket.number % MOST_FILES
 
 
 def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
-    """Write the identifiers that are new, and what is known of all now; return the bucket with them."""
+    """Write the identifiers that are new, and what is now known of those touched; return the bucket with them."""
     if not len(ids.texts):
         return bucket
     (root / bucket.folder).mkdir(parents=True, exist_ok=True)
-    files = bucket.ids
+    files, state = (() if are_many(files, bucket) else files for files in (bucket.ids, bucket.state))
     if len(ids.texts) > ids.n_written:
-        kept = files if len(files) < MOST_FILES + bucket.number % MOST_FILES else ()  # not all in one night
-        begin = ids.n_written if kept else 0
-        files = (*kept, f"{bucket.folder}/ids-{generation:06d}.parquet")
+        begin = ids.n_written if files else 0
         table = pa.table({"id": ids.texts.slice(begin), "hash": ids.hashes[begin:]})
-        pq.write_table(table, root / files[-1], compression="lz4", use_dictionary=False, write_page_checksum=True)
-    state = f"{bucket.folder}/state-{generation:06d}.parquet"
-    table = pa.table({c: getattr(ids, c) for c in _STATE})
-    pq.write_table(
-        table,
-        root / state,
-        compression="lz4",
-        use_dictionary=["n_rows", "changed", "left"],
-        use_byte_stream_split=["component"],
-        write_statistics=False,
-        write_page_checksum=True,
-    )
+        files = _written(root, bucket, files, "ids", generation, _IDS, table)
+    else:
+        files = bucket.ids
+    at = np.flatnonzero(ids.is_touched) if state else np.arange(len(ids.texts))
+    if len(at):
+        known = {name: getattr(ids, name)[at] for name in _STATE}
+        known["is_foreign"] = known["is_foreign"].astype(np.int8)
+        table = pa.table({"place": at.astype(np.int32), **known})
+        state = _written(root, bucket, state, "state", generation, _PLACE | _STATE, table)
     return replace(bucket, ids=files, state=state)
+
+
+def _written(
+    root: Path, bucket: Bucket, before: tuple[str, ...], stem: str, generation: int, kinds: Kinds, table: pa.Table
+) -> tuple[str, ...]:
+    file = f"{bucket.folder}/{stem}-{generation:06d}{SUFFIX}"
+    write_mapped(root / file, kinds, table)
+    return (*before, file)

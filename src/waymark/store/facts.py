@@ -46,7 +46,8 @@ class StoreFacts:
         days = np.unique(self._days[:, 1])
         ends = []
         for day, end in ((days[0], np.min), (days[-1], np.max)):
-            times = [t[t // DAY == day] for s in self._of_day(day) for t in [self._times(s)[0]]]
+            found = [micros_of(read_segment(self._root, s, ["event_time"])["event_time"]) for s in self._of_day(day)]
+            times = [happened[happened // DAY == day] for happened in found]
             ends.append(end(np.concatenate(times)))
         return tuple(pd.Timestamp(np.datetime64(int(e), "us")).tz_localize("UTC").as_unit("us") for e in ends)
 

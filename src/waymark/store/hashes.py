@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from waymark.kernels import keys, texts
 
-_SIEVE_BITS = 30
+_SIEVE_BITS = 20, 30  # of the smallest and of the largest
 _FEW = 1 << 20
 
 
@@ -41,14 +41,15 @@ def _hash_chunk(chunk: pa.Array) -> np.ndarray:
 class Sieve:
     """Tells which keys were met before; of a hundred million keys, one in twenty that were not is taken for one."""
 
-    def __init__(self) -> None:
-        """Begin with none: 128 MB, of which the system gives what is used."""
-        self._bits = np.zeros(1 << (_SIEVE_BITS - 6), np.uint64)
+    def __init__(self, n_keys: int) -> None:
+        """Begin with none, of about `n_keys`: at most 128 MB, of which the system gives what is used."""
+        self._n_bits = int(np.clip((64 * n_keys).bit_length(), *_SIEVE_BITS))
+        self._bits = np.zeros(1 << (self._n_bits - 6), np.uint64)
 
     def met(self, asked: np.ndarray) -> np.ndarray:
         """Say which of some keys were met before, among them or earlier."""
         out = np.empty(len(asked), bool)
-        keys.met_before(asked, self._bits, np.uint64(64 - _SIEVE_BITS), out)
+        keys.met_before(asked, self._bits, np.uint64(64 - self._n_bits), out)
         return out
 
 
@@ -61,8 +62,8 @@ class Ordered:
         self._starts = keys.index(hashes, self._n_bits)
         self._bits = np.zeros(0, np.uint64)
         if len(hashes) < _FEW:
-            self._bits = np.zeros(max((8 << self._n_bits) // 64, 1), np.uint64)
-            keys.met_before(hashes, self._bits, np.uint64(61 - self._n_bits), np.empty(len(hashes), bool))
+            self._bits = np.zeros((32 << self._n_bits) // 64, np.uint64)
+            keys.met_before(hashes, self._bits, np.uint64(59 - self._n_bits), np.empty(len(hashes), bool))
 
     def find(self, asked: np.ndarray) -> np.ndarray:
         """Return the place of each of some hashes, -1 for none."""

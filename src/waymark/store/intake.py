@@ -20,9 +20,18 @@ from waymark.store import compaction, ledgers
 from waymark.store.aside import Aside
 from waymark.store.buckets import Bucket, Ids, write_ids
 from waymark.store.hashes import Ordered, Sieve, distinct, hash_texts
-from waymark.store.kinds import EVENTS, TOLD, Kind, are_own, owner_of
+from waymark.store.kinds import EVENTS, TOLD, Kind, owner_of
 from waymark.store.manifest import Manifest
-from waymark.store.routes import Gathered, Moves, Pairs, joining, read_routes, write_routes
+from waymark.store.routes import (
+    Gathered,
+    Moves,
+    Pairs,
+    joining,
+    read_pairs,
+    read_routes,
+    write_pairs,
+    write_routes,
+)
 from waymark.store.segments import bury, find_keys, take_rows, together, write_segment
 from waymark.store.stored import Meant, Stored
 
@@ -50,20 +59,20 @@ class Intake:
     everything is dealt to the buckets, of which each is opened once.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, most_partners: int) -> None:
-        """Begin a night; links of an identifier beyond its first `most_partners` never count."""
+    def __init__(self, root: Path, manifest: Manifest, most_partners: int, n_rows: int) -> None:
+        """Begin a night of about `n_rows`; links of an identifier beyond its first `most_partners` never count."""
         self.root, self.manifest, self.most_partners = root, manifest, most_partners
         root.mkdir(parents=True, exist_ok=True)
         manifest.generation += 1
         manifest.buckets = manifest.buckets or [Bucket(i) for i in range(manifest.n_buckets)]
         self.names = manifest.new_names()
-        self.routes, self.pairs = read_routes(root, manifest.routes, manifest.n_buckets)
+        self.routes = read_routes(root, manifest.routes, manifest.n_buckets)
         self.accounts: Counter[tuple[str, str, str]] = (
             Counter()
         )  # (feed, file, status) -> rows, more or less than before
         self._aside = {kind: Aside(root, kind, manifest.n_buckets) for kind in (EVENTS, TOLD)}
         self._stored = Stored(root, manifest, self.names)
-        self._sieve = Sieve()
+        self._sieve = Sieve(n_rows)
         self._waiting: dict[str, list[News]] = {}
         self._n_files = 0
 
@@ -97,7 +106,6 @@ class Intake:
         for number in range(self.manifest.n_buckets):
             self._close(number, number in concerned, joined)
         self.manifest.names = self.names.lists
-        self.manifest.routes = write_routes(self.root, f"{self.manifest.generation:06d}", self.routes, self.pairs)
         return self.manifest
 
     # --- what is one thing ------------------------------------------------------------------------------------------
@@ -211,26 +219,32 @@ class Intake:
     # --- who is where -----------------------------------------------------------------------------------------------
 
     def _route(self) -> Moves:
-        """Learn which identifiers belong together, and return those that have to move.
+        """Learn what the night tells of, which identifiers belong together, and return those that have to move.
 
         What nobody tells any more is forgotten: it is no longer one of those that make an identifier a hub. But who was
         once joined stays together, which harms nobody.
         """
         gathered = Gathered()
-        for aside in self._aside.values():
-            for pairs in aside.pairs():
-                gathered.add(pairs)
-        news = gathered.all()
-        doubted = self.pairs.doubted(self._stored.lost_pairs(), news)
-        asked_of = Pairs(*(column[doubted] for column in self.pairs))
+        for kind, aside in self._aside.items():
+            for rows, ids in aside.things():
+                gathered.add(kind.pairs(rows, ids))
+                self.manifest.tallies[kind.name].update(kind.tally(rows, self.names, ids.hashes))
+        news, pairs = gathered.all(), read_pairs(self.root, self.manifest.pairs)
+        doubted = pairs.doubted(self._stored.lost_pairs(), news)
+        asked_of = Pairs(*(column[doubted] for column in pairs))
         if len(doubted):
-            self.pairs = self.pairs.corrected(doubted, self._stored.still_told(asked_of, self.routes))
-        self.pairs, asked = self.pairs.with_news(news)
+            pairs = pairs.corrected(doubted, self._stored.still_told(asked_of, self.routes))
+        pairs, asked = pairs.with_news(news)
+        stem = f"{self.manifest.generation:06d}"
+        added = None if len(doubted) else asked
+        self.manifest.pairs = write_pairs(self.root, stem, self.manifest.pairs, pairs, added)
         if len(doubted):  # others of the same ends may count in their place
             ends = distinct(np.append(asked_of.one, asked_of.two))
-            asked = np.union1d(asked, self.pairs.with_ends(ends))
-        asked = asked[joining(self.pairs, asked, self.most_partners)]
-        return self.routes.join(self.pairs.one[asked], self.pairs.two[asked], self._stored.n_rows)
+            asked = np.union1d(asked, pairs.with_ends(ends))
+        asked = asked[joining(pairs, asked, self.most_partners)]
+        moves = self.routes.join(pairs.one[asked], pairs.two[asked], self._stored.n_rows)
+        self.manifest.routes = write_routes(self.root, stem, self.manifest.routes, self.routes)
+        return moves
 
     def _close(self, number: int, is_concerned: bool, joined: Ordered) -> None:
         """Give a bucket what belongs to it, and write what the manifest says of it."""
@@ -244,8 +258,6 @@ class Intake:
         bucket, events, told = self.manifest.buckets[number], news[EVENTS], news[TOLD]
         for kind, rows in news.items():
             if rows.num_rows:
-                own = rows.filter(pa.array(are_own(rows, kind, ids)))
-                self.manifest.tallies[kind.name].update(kind.tally(own, self.names, ids.hashes))
                 for end in kind.ends:
                     ids.mark(rows[end].to_numpy(), self.manifest.generation)
         if events.num_rows:
@@ -257,9 +269,8 @@ class Intake:
         )
         bucket = write_ids(self.root, bucket, ids, self.manifest.generation)
         if bucket.ids:
-            file = self._new_file(f"{bucket.folder}/ledger")
             changes = ledgers.News(events, told, lost)
-            bucket = replace(bucket, ledger=ledgers.write_ledger(self.root, bucket, ids, self.names, file, changes))
+            bucket = ledgers.write_ledger(self.root, bucket, ids, self.names, self.manifest.generation, changes)
         self.manifest.buckets[number] = bucket
 
     def _new_file(self, stem: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,8 @@ def ingest(
     likely = rows.filter(pc.invert(pc.is_in(rows["thing"], _linked_before(root, manifest))))
     try:
         if new or likely.num_rows:
-            _take_in(root, landing, source, Intake(root, manifest, hub_size(rules) + 1), new, likely)
+            n_rows = _guess_rows(landing, {file for _, file in new})
+            _take_in(root, landing, source, Intake(root, manifest, hub_size(rules) + 1, n_rows), new, likely)
             manifest.write(root)
     finally:
         delete_strays(root)
@@ -189,10 +190,13 @@ def _time(path: Path) -> int:
 
 def _guess_buckets(landing: Path, files: Mapping[str, Sequence[str]]) -> int:
     """Return the power of two that gives a bucket about `BUCKET_ROWS` rows."""
-    paths = [landing / file for file in sorted({file for names in files.values() for file in names})]
-    packed = {*PACKINGS, ".parquet", ".pq"}
-    n_rows = sum(p.stat().st_size / (_PACKED if p.suffix.lower() in packed else _PLAIN) for p in paths)
+    n_rows = _guess_rows(landing, {file for names in files.values() for file in names})
     return 1 << math.ceil(math.log2(max(n_rows / BUCKET_ROWS, 1)))
+
+
+def _guess_rows(landing: Path, files: Collection[str]) -> int:
+    paths, packed = [landing / file for file in sorted(files)], {*PACKINGS, ".parquet", ".pq"}
+    return round(sum(p.stat().st_size / (_PACKED if p.suffix.lower() in packed else _PLAIN) for p in paths))
 
 
 def _fingerprint(source: SourceConfig, rules: IdentityConfig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,17 +10,26 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from waymark import schema
 from waymark.ledger import CARRIED, link_coded
-from waymark.store.buckets import Bucket, Ids
+from waymark.store.buckets import Bucket, Ids, are_many
 from waymark.store.events import NEVER, micros_of
 from waymark.store.kinds import EVENTS, TOLD, Kind
+from waymark.store.mapped import SUFFIX, write_mapped
 from waymark.store.names import Names
-from waymark.store.segments import dead_positions, read_file, read_segment, take_rows, together
+from waymark.store.segments import dead_positions, read_mapped_file, read_segment, take_rows, together
 
 _ROW = ("customer", "anonymous", "actor", "event_time", "known_time", "superseded_time", "source")
+_KINDS = {
+    "one": pa.int32(),
+    "two": pa.int32(),
+    "kind": pa.int8(),
+    "known_time": pa.timestamp("us", "UTC"),
+    "source": pa.int16(),
+    "probability": pa.float64(),
+}
+_PLACE = {"place": pa.int32()}
 CUSTOMER_ACTS = schema.ACTORS.index("customer")
 
 
@@ -31,37 +41,50 @@ class News(NamedTuple):
     lost: dict[Kind, list[np.ndarray]]  # of what went: (2, n_rows) places of both identifiers
 
 
-def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, file: str, news: News) -> str:
-    """Write the ledger of a bucket, whose segments hold `news` already, and return the name of its file."""
+def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, generation: int, news: News) -> Bucket:
+    """Write what a night changes in the ledger of a bucket, whose segments hold `news` already; return the bucket."""
     _, rank = names.in_order("source")
-    if bucket.ledger:
-        links = _changed(root, bucket, ids, rank, read_ledger(root, bucket), news)
-    else:
-        links = _found(news.events, news.told, rank, len(ids.texts))
-    few = ["kind", "source", "probability"]
-    pq.write_table(
-        links,
-        root / file,
-        compression="lz4",
-        use_dictionary=few,
-        use_byte_stream_split=[name for name in links.column_names if name not in few],
-        write_statistics=False,
-        write_page_checksum=True,
-    )
-    return file
+    if not bucket.ledger:
+        return _with_links(root, bucket, generation, _found(news.events, news.told, rank, len(ids.texts)))
+    old, is_gone = _read(root, bucket)
+    is_lost, links = _changed(root, bucket, ids, rank, old, ~is_gone, news)
+    is_gone |= is_lost
+    if are_many(bucket.ledger, bucket):
+        links = pa.concat_tables([old.filter(pa.array(~is_gone)), links])
+        return _with_links(root, replace(bucket, ledger=(), unlinked=""), generation, links)
+    if is_lost.any():
+        file = f"{bucket.folder}/unlinked-{generation:06d}{SUFFIX}"
+        write_mapped(root / file, _PLACE, pa.table({"place": np.flatnonzero(is_gone).astype(np.int32)}))
+        bucket = replace(bucket, unlinked=file)
+    return _with_links(root, bucket, generation, links) if links.num_rows else bucket
+
+
+def _with_links(root: Path, bucket: Bucket, generation: int, links: pa.Table) -> Bucket:
+    file = f"{bucket.folder}/ledger-{generation:06d}{SUFFIX}"
+    write_mapped(root / file, _KINDS, links)
+    return replace(bucket, ledger=(*bucket.ledger, file))
 
 
 def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
     """Return the ledger of a bucket in codes."""
-    if not bucket.ledger:
-        kinds = {"one": pa.int32(), "two": pa.int32(), "kind": pa.int8(), "known_time": pa.timestamp("us", "UTC")}
-        kinds |= {"source": pa.int16(), "probability": pa.float64()}
-        return pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
-    return read_file(root / bucket.ledger)
+    links, is_gone = _read(root, bucket)
+    return links.filter(pa.array(~is_gone)) if is_gone.any() else links
 
 
-def _changed(root: Path, bucket: Bucket, ids: Ids, rank: np.ndarray, old: pa.Table, news: News) -> pa.Table:
-    """Return the ledger `old` with the news of a night.
+def _read(root: Path, bucket: Bucket) -> tuple[pa.Table, np.ndarray]:
+    """Return all links that the files of a ledger hold, and which of them are no more."""
+    files = [pa.table(read_mapped_file(root, file, _KINDS)) for file in bucket.ledger]
+    links = pa.concat_tables([*files, pa.schema(_KINDS).empty_table()]).combine_chunks()
+    is_gone = np.zeros(links.num_rows, bool)
+    if bucket.unlinked:
+        is_gone[read_mapped_file(root, bucket.unlinked, _PLACE)["place"].to_numpy()] = True
+    return links, is_gone
+
+
+def _changed(
+    root: Path, bucket: Bucket, ids: Ids, rank: np.ndarray, old: pa.Table, is_live: np.ndarray, news: News
+) -> tuple[np.ndarray, pa.Table]:
+    """Return which links of `old` are no more after the news of a night, and which are there instead.
 
     Links are known pair by pair. An event that is not restated tells of its pair at most earlier than was known; where
     anything else came or went, all links of the identifier are found anew.
@@ -79,15 +102,16 @@ def _changed(root: Path, bucket: Bucket, ids: Ids, rank: np.ndarray, old: pa.Tab
         is_met[anonymous] = True
     one, two, kind = (old[c].to_numpy() for c in ("one", "two", "kind"))
     is_carried = np.isin(kind, [schema.LINK_KINDS.index(k) for k in CARRIED])
-    is_odd[one[~is_carried & is_met[one]]] = True
+    is_odd[one[is_live & ~is_carried & is_met[one]]] = True
     is_gone = is_odd[one] | is_odd[two] | (is_carried & ids.is_foreign[two])  # events lie where their customer does
-    parts = [old.filter(pa.array(~is_gone & ~is_met[one]))]
+    is_again = is_live & is_met[one]
+    parts = [old.slice(0, 0)]
     if rows.num_rows:
         is_plain = ~(is_odd[anonymous] | is_odd[rows["customer"].to_numpy()])
-        parts.append(_earliest(old.filter(pa.array(~is_gone & is_met[one])), rows.filter(pa.array(is_plain)), rank))
+        parts.append(_earliest(old.filter(pa.array(is_again & ~is_gone)), rows.filter(pa.array(is_plain)), rank))
     if is_odd.any():
         parts.append(_found(*(_of(root, bucket, kind, is_odd) for kind in (EVENTS, TOLD)), rank, len(ids.texts)))
-    return pa.concat_tables(part.cast(old.schema) for part in parts).combine_chunks()
+    return is_again | (is_live & is_gone), pa.concat_tables(part.cast(old.schema) for part in parts)
 
 
 def _earliest(old: pa.Table, rows: pa.Table, rank: np.ndarray) -> pa.Table:

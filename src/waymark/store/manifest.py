@@ -18,6 +18,7 @@ from waymark.store.names import Names
 from waymark.store.segments import Segment, files_of
 
 MANIFEST = "manifest.json"
+FORMAT = 2  # of the files of a store; one that was written in another is taken in anew
 ASIDE = "aside"  # the folder of what a night has read and not yet put in its place
 
 
@@ -28,9 +29,11 @@ class Manifest:
     fingerprint: str  # of the settings and the code that it was made with
     n_buckets: int
     generation: int = 0  # of the night; part of the name of each of its files
+    format: int = FORMAT
     buckets: list[Bucket] = field(default_factory=list)
     rows: dict[str, list[Segment]] = field(default_factory=dict)  # feed -> delivered rows behind events told of twice
-    routes: tuple[str, str] = ("", "")  # files of the linked identifiers, and of their links
+    routes: list[str] = field(default_factory=list)  # files of the linked identifiers; see `write_routes`
+    pairs: list[str] = field(default_factory=list)  # files of their links
     names: dict[str, list[str]] = field(default_factory=dict)
     taken: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # feed -> landing file -> its account
     feeds: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # feed -> columns `filled`, `clocks`
@@ -48,7 +51,7 @@ class Manifest:
     @property
     def files(self) -> set[str]:
         """The names of all files in force."""
-        mine = {f for f in (*self.routes, *self.rejects) if f}
+        mine = {*self.routes, *self.pairs, *self.rejects}
         return mine.union(*(b.files for b in self.buckets), *(files_of(s) for s in self.rows.values()))
 
     def new_names(self) -> Names:
@@ -74,12 +77,13 @@ class Manifest:
         if not (root / MANIFEST).exists():
             return None
         value: Mapping[str, Any] = tables.read_json(root / MANIFEST)
+        if value.get("format", 1) != FORMAT:  # nothing else of it can be told for sure
+            return cls("", value["n_buckets"], value["generation"], value.get("format", 1))
         return cls(
             **{
                 **value,
                 "buckets": [Bucket.from_json(b) for b in value["buckets"]],
                 "rows": {feed: [Segment.from_json(s) for s in segments] for feed, segments in value["rows"].items()},
-                "routes": tuple(value["routes"]),
                 "rules": Counter(value["rules"]),
                 "tallies": {kind: Counter(counts) for kind, counts in value["tallies"].items()},
             }
@@ -90,6 +94,8 @@ def delete_strays(root: Path) -> None:
     """Delete the files of a store that are not in force: those of nights past, and of one that was stopped."""
     shutil.rmtree(root / ASIDE, ignore_errors=True)
     found = Manifest.read(root)
+    if found and found.format != FORMAT:
+        return
     in_force = found.files if found else set()
     for path in sorted(root.rglob("*")):
         if path.suffix in (".parquet", mapped.SUFFIX) and path.relative_to(root).as_posix() not in in_force:

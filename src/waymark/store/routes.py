@@ -7,7 +7,7 @@ Identifiers are known here by a 64-bit hash of their names: two that share one l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from waymark.kernels import keys, unions
 from waymark.store.hashes import Ordered, distinct
+from waymark.store.mapped import SUFFIX, Kinds, write_mapped
+from waymark.store.segments import read_mapped_file
 
+MOST_FILES = 8  # of routes, and of pairs; then they are written into one
+_ROUTES = {"id": pa.uint64(), "root": pa.uint64(), "bucket": pa.int32()}
+_PAIRS = {"one": pa.uint64(), "two": pa.uint64(), "known": pa.int64(), "may_be_hub": pa.uint8()}
 _NONE = np.zeros(0, np.uint64)
 _MOST_APART = 2_000_000  # pairs that wait to be put together with those gathered before
 
@@ -117,13 +121,18 @@ class Routes:
     ids: np.ndarray = field(default_factory=lambda: _NONE)  # uint64, ascending: the linked identifiers
     root: np.ndarray = field(default_factory=lambda: _NONE)  # uint64, one each: the name of the component
     bucket: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # one each
+    news: np.ndarray = field(default_factory=lambda: _NONE)  # uint64, ascending: of whom was learnt since it was read
 
     @cached_property
     def _ordered(self) -> Ordered:
         return Ordered(self.ids)
 
+    def places_of(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the place of each identifier among those that are linked, -1 for none."""
+        return self._ordered.find(hashes)
+
     def _places(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = self._ordered.find(hashes)
+        at = self.places_of(hashes)
         return at, at >= 0
 
     def buckets_of(self, hashes: np.ndarray) -> np.ndarray:
@@ -143,7 +152,9 @@ class Routes:
     def members_of(self, roots: np.ndarray) -> np.ndarray:
         """Return the identifiers of some components, those of one identifier included."""
         is_linked = self._places(roots)[1]  # a component is called after one of its identifiers
-        return np.union1d(self.ids[Ordered(roots[is_linked]).find(self.root) >= 0], roots[~is_linked])
+        if not is_linked.any():
+            return roots
+        return np.union1d(self.ids[Ordered(roots[is_linked]).positions_in(self.root)], roots[~is_linked])
 
     def join(self, one: np.ndarray, two: np.ndarray, n_rows: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Moves:
         """Join the components of each `one[i]` and `two[i]`, and return who has to move where.
@@ -173,11 +184,13 @@ class Routes:
         stays[group[best[leads]]] = best[leads]
         winner = stays[group]  # for each component, the one that it becomes
         after = bucket[winner][part]
-        self._remember(members, names[winner][part], after)
+        self.remember(members, names[winner][part], after)
         moved = before != after
         return Moves(members[moved], before[moved], after[moved], members)
 
-    def _remember(self, members: np.ndarray, root: np.ndarray, bucket: np.ndarray) -> None:
+    def remember(self, members: np.ndarray, root: np.ndarray, bucket: np.ndarray) -> None:
+        """Note the component and the bucket of each of some identifiers (ascending)."""
+        self.news = np.union1d(self.news, members)
         at, is_old = self._places(members)
         old = at[is_old]
         self.root, self.bucket = self.root.copy(), self.bucket.copy()
@@ -223,28 +236,55 @@ def joining(pairs: Pairs, asked: np.ndarray, most: int) -> np.ndarray:
     return counts[asked]
 
 
-def write_routes(root: Path, stem: str, routes: Routes, pairs: Pairs) -> tuple[str, str]:
-    """Write the routes and the links that they come from; return the names of the two files."""
-    files = f"routes-{stem}.parquet", f"pairs-{stem}.parquet"
-    linked = {"id": routes.ids, "root": routes.root, "bucket": routes.bucket}
-    for file, columns in zip(files, (linked, pairs._asdict()), strict=True):
-        # Hashes hardly repeat and do not pack; of a bucket and of a flag there are few values.
-        few = [name for name in columns if name in ("bucket", "may_be_hub")]
-        pq.write_table(
-            pa.table(columns),
-            root / file,
-            compression="lz4",
-            use_dictionary=few,
-            write_statistics=False,
-            write_page_checksum=True,
-        )
-    return files
+def write_routes(root: Path, stem: str, files: Sequence[str], routes: Routes) -> list[str]:
+    """Write what a night changed of the routes; return the files that now hold them, of which `files` did before."""
+    before = files if len(files) < MOST_FILES else ()
+    at = routes.places_of(routes.news) if before else slice(None)
+    columns = {"id": routes.ids[at], "root": routes.root[at], "bucket": routes.bucket[at]}
+    return _written(root, f"routes-{stem}", before, _ROUTES, columns)
 
 
-def read_routes(root: Path, files: tuple[str, str], n_buckets: int) -> tuple[Routes, Pairs]:
+def write_pairs(root: Path, stem: str, files: Sequence[str], pairs: Pairs, news: np.ndarray | None) -> list[str]:
+    """Write the pairs at the places `news`, which are new or known earlier than before; see `write_routes`.
+
+    None: others are gone, or known later.
+    """
+    before = files if news is not None and len(files) < MOST_FILES else ()
+    at = news if before else slice(None)
+    return _written(root, f"pairs-{stem}", before, _PAIRS, {c: v[at] for c, v in pairs._asdict().items()})
+
+
+def _written(
+    root: Path, stem: str, before: Sequence[str], kinds: Kinds, columns: Mapping[str, np.ndarray]
+) -> list[str]:
+    if not len(columns[next(iter(kinds))]):
+        return list(before)
+    write_mapped(root / f"{stem}{SUFFIX}", kinds, pa.table(dict(columns)))
+    return [*before, f"{stem}{SUFFIX}"]
+
+
+def read_routes(root: Path, files: Sequence[str], n_buckets: int) -> Routes:
     """Read back what `write_routes` wrote; without files, nobody is linked yet."""
-    if not all(files):
-        return Routes(n_buckets), Pairs.none()
-    linked, pairs = (pq.read_table(root / file, page_checksum_verification=True) for file in files)
-    columns = (linked[c].to_numpy() for c in ("id", "root", "bucket"))
-    return Routes(n_buckets, *columns), Pairs(*(pairs[c].to_numpy() for c in Pairs._fields))
+    first, *later = _read(root, files, _ROUTES)
+    routes = Routes(n_buckets, *first)
+    if later:
+        ids, *said = map(np.concatenate, zip(*later, strict=True))
+        order = np.argsort(ids, kind="stable")
+        last = order[np.append(ids[order][1:] != ids[order][:-1], True)]
+        routes.remember(ids[last], *(column[last] for column in said))
+        routes.news = _NONE
+    return routes
+
+
+def read_pairs(root: Path, files: Sequence[str]) -> Pairs:
+    """Read back what `write_pairs` wrote."""
+    first, *later = _read(root, files, _PAIRS)
+    if not later:
+        return Pairs(*first)
+    return Pairs(*first).with_news(Pairs(*map(np.concatenate, zip(*later, strict=True))).once())[0]
+
+
+def _read(root: Path, files: Sequence[str], kinds: Kinds) -> list[list[np.ndarray]]:
+    """Return the columns of each file; without any, columns without rows."""
+    found = [[c.to_numpy() for c in read_mapped_file(root, file, kinds).values()] for file in files]
+    return found or [[np.zeros(0, kind.to_pandas_dtype()) for kind in kinds.values()]]

@@ -30,7 +30,10 @@ MAPPED = {
     "event_type": pa.int16(),
     "channel": pa.int16(),
     "actor": pa.int8(),
-    "event_id": pa.string(),  # of a few rows a night, whose persons move
+    "file": pa.int32(),
+    "line": pa.int64(),
+    "event_id": pa.string(),
+    "value_cents": mapped.Sparse(pa.int64()),
 }
 # Codes and times are read again and again, texts hardly ever: the former are quick to unpack, the latter small.
 _QUICK, _SMALL = "lz4", "zstd"
@@ -119,18 +122,37 @@ def read_segment(
 
 
 def read_mapped(
-    root: Path, segment: Segment, columns: Collection[str], *, are_checked: bool = True
+    root: Path,
+    segment: Segment,
+    columns: Collection[str],
+    at: np.ndarray | None = None,
+    *,
+    are_checked: bool = True,
 ) -> dict[str, pa.Array]:
-    """Return those of some columns of a segment that are mapped, as they lie in the file."""
+    """Return those of some columns of a segment that are mapped; see `mapped.read_mapped`."""
     if not segment.mapped:
         return {}
+    found = read_mapped_file(root, segment.mapped, MAPPED, columns, at, are_checked=are_checked)
+    n_rows = segment.n_rows if at is None else len(at)
+    if any(len(column) != n_rows for column in found.values()):
+        raise damaged(root / segment.mapped, f"it does not hold {segment.n_rows:,} rows")
+    return found
+
+
+def read_mapped_file(
+    root: Path,
+    file: str,
+    kinds: mapped.Kinds,
+    columns: Collection[str] | None = None,
+    at: np.ndarray | None = None,
+    *,
+    are_checked: bool = True,
+) -> dict[str, pa.Array]:
+    """Return what `mapped.read_mapped` does of a file of the store; whatever is wrong with it is an `InputError`."""
     try:
-        found = mapped.read_mapped(root / segment.mapped, MAPPED, columns, are_checked=are_checked)
-        if any(len(column) != segment.n_rows for column in found.values()):
-            raise OSError(f"it does not hold {segment.n_rows:,} rows")
-        return found
+        return mapped.read_mapped(root / file, kinds, columns, at, are_checked=are_checked)
     except OSError as error:
-        raise damaged(root / segment.mapped, error) from None
+        raise damaged(root / file, error) from None
 
 
 def is_sparse(positions: np.ndarray, segment: Segment) -> bool:
@@ -146,9 +168,8 @@ def take_rows(root: Path, segment: Segment, positions: np.ndarray, columns: Sequ
 
     For a few rows of a segment its mapped columns are not checked: see `is_sparse`.
     """
-    at, are_few = pa.array(positions), is_sparse(positions, segment)
-    found = read_mapped(root, segment, MAPPED if columns is None else columns, are_checked=not are_few)
-    taken = {name: column.take(at) for name, column in found.items()}
+    wanted, are_few = MAPPED if columns is None else columns, is_sparse(positions, segment)
+    taken: dict[str, Any] = dict(read_mapped(root, segment, wanted, positions, are_checked=not are_few))
     if columns is None or len(taken) < len(columns):
         with opened(root / segment.file) as file:
             group = positions // ROW_GROUP
@@ -169,8 +190,12 @@ def _take(file: pq.ParquetFile, group: int, asked: pa.Schema, at: np.ndarray) ->
             value = _only_value(known.statistics, facts.num_rows, field.type)
             if value is not None:
                 same[field.name] = value
-    found = file.read_row_group(group, [n for n in asked.names if n not in same], use_threads=False).take(pa.array(at))
-    return pa.table({n: pa.repeat(same[n], len(at)) if n in same else found[n] for n in asked.names}, asked)
+    columns = {name: pa.repeat(value, len(at)) for name, value in same.items()}
+    others = [name for name in asked.names if name not in same]
+    if others:
+        found = file.read_row_group(group, others, use_threads=False).take(pa.array(at))
+        columns |= dict(zip(others, found.columns, strict=True))
+    return pa.table({name: columns[name] for name in asked.names}, asked)
 
 
 def _only_value(known: pq.Statistics | None, n_rows: int, kind: pa.DataType) -> pa.Scalar | None:

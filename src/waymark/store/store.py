@@ -16,7 +16,7 @@ from waymark.errors import InputError
 from waymark.eventlog import EventLog
 from waymark.store.facts import StoreFacts
 from waymark.store.hashes import hash_names
-from waymark.store.manifest import Manifest
+from waymark.store.manifest import FORMAT, Manifest
 from waymark.store.reading import draw_persons, read_events, read_links, read_log
 from waymark.store.rejects import read_rejects
 from waymark.store.routes import Routes, read_routes
@@ -39,6 +39,8 @@ class Store:
         found = Manifest.read(self.root)
         if found is None:
             raise InputError(f"{self.root} holds no event store; `dvc repro -P` makes it")
+        if found.format != FORMAT:
+            raise InputError(f"{self.root} was written by another version of Waymark; `dvc repro -P` makes it anew")
         return found
 
     @property
@@ -61,7 +63,7 @@ class Store:
 
     @cached_property
     def _routes(self) -> Routes:
-        return read_routes(self.root, self.manifest.routes, self.manifest.n_buckets)[0]
+        return read_routes(self.root, self.manifest.routes, self.manifest.n_buckets)
 
     def logs(self) -> Iterator[EventLog]:
         """Yield the events of one bucket after another as arrays."""

@@ -194,6 +194,8 @@ class Stored:
         if meant.any():
             gone = coded.filter(pa.array(meant))
             self._lose(kind, number, gone)
+            own = gone.filter(pa.array(are_own(gone, kind, ids)))
+            self._manifest.tallies[kind.name].subtract(kind.tally(own, self._names, ids.hashes))
             self._lost_pairs.add(kind.pairs(gone, ids))
             before = self._gone.get((kind, place), at[:0])
             self._gone[kind, place] = np.union1d(before, at[meant])
@@ -202,8 +204,6 @@ class Stored:
     def _lose(self, kind: Kind, number: int, gone: pa.Table) -> None:
         """Note of coded things that they are no longer in a bucket."""
         ids = self.ids_of(number)
-        own = gone.filter(pa.array(are_own(gone, kind, ids)))
-        self._manifest.tallies[kind.name].subtract(kind.tally(own, self._names, ids.hashes))
         self._lost.setdefault((number, kind), []).append(np.array([gone[c].to_numpy() for c in kind.ends]))
         for end in kind.ends:
             ids.mark(gone[end].to_numpy(), self._manifest.generation)
