@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
 
 def set_up_logging() -> None:
     """Send the log to standard error, one plain line a message."""
@@ -16,7 +14,11 @@ def set_up_logging() -> None:
 
 def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
     """Yield `items`, with a bar on a terminal and nothing where standard error is a file."""
-    yield from tqdm(items, desc=what, total=total, disable=None, leave=False, file=sys.stderr)
+    if sys.stderr.isatty():
+        from tqdm import tqdm  # an eighth of a second, for nobody to see elsewhere
+
+        items = tqdm(items, desc=what, total=total, leave=False, file=sys.stderr)
+    yield from items
 
 
 def cut(text: str, most: int = 60) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from waymark import schema, tables
 from waymark.code import code_version
@@ -103,6 +103,7 @@ def make_kept(
     there = [out._replace(folder=out.folder.absolute()) for out in outs]
     work = partial(_make, make, store, before, pending, cutoff, there)
     parts: dict[Path, list[Piece]] = {}
+    gone: dict[Path | None, pa.Table] = {}
 
     def put(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int) -> None:
         if before:
@@ -123,10 +124,12 @@ def make_kept(
         what = {"key": out.table.key, "person": out.person, "number": out.number, "n_heads": len(heads)}
         mine = replace(now, **what, parts=tuple(parts.get(file.path, ())))
         if before:
-            # Of an identifier that moved, both buckets tell.
-            gone = schema.to_arrow(first_of_all([t.gone[k] for t in told]), _GONE)
-            path = out.folder / gone_file(night)
-            tables.write_sorted([gone], gone.schema, gone.num_rows, path, group_rows=NEWS_ROWS)
+            mine_alone = out.folder if out.number else None  # what is gone as a whole is gone of all others, too
+            if mine_alone not in gone:
+                # Of an identifier that moved, both buckets tell.
+                gone[mine_alone] = schema.to_arrow(first_of_all([t.gone[k] for t in told]), _GONE)
+            rows, path = gone[mine_alone], out.folder / gone_file(night)
+            tables.write_sorted([rows], rows.schema, rows.num_rows, path, group_rows=NEWS_ROWS)
             mine = put_in_order(out.folder, replace(mine, parts=old.parts, news=(*old.news, night)))
         write_manifest(out.folder, mine)
         delete_strays(out.folder, mine)
@@ -164,18 +167,20 @@ def _make(
     frames, gone, heads = [], [], []
     ids = ids if before else ids[:0]  # nothing is gone of tables that are made anew
     names = pa.array(ids, pa.string())
+    all_of = pa.table({"id": names, "first": np.zeros(len(names), np.int32)})
     for out, rows in zip(outs, made.frames, strict=True):
-        first = np.zeros(len(names), np.int32)
         if out.number:
             file = out.folder / heads_file(bucket, before.night) if before else None
             old = tables.read_arrow(file) if file else SCHEMA.empty_table()
             rows, persons, numbers, known = changed_rows(rows, out.person, out.number, old, ids)
-            first[pd.Index(ids).get_indexer(persons.to_numpy(zero_copy_only=False))] = numbers
+            first = np.zeros(len(names), np.int32)
+            first[pc.index_in(persons, names).to_numpy()] = numbers
             heads.append(known)
+            gone.append(pa.table({"id": names, "first": first}))
         else:
             heads.append(SCHEMA.empty_table())
+            gone.append(all_of)
         frames.append(rows)
-        gone.append(pa.table({"id": names, "first": first}))
     mine = events.identities
     later = mine.person_ids[are_pending(events, cutoff) & ~mine.is_foreign]
     return Part(frames, _Told(made.told, gone, heads, pa.table({"id": pa.array(later, pa.string())})))

@@ -23,6 +23,7 @@ from waymark.hazard import SILENCE, Hazard
 from waymark.journeys import StageMap, build_journeys
 from waymark.ledger import link_identities
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
+from waymark.store.changes import read_concerned
 from waymark.store.landing import ingest
 from waymark.store.store import Store
 from waymark.vocabulary import learn_vocabulary
@@ -108,8 +109,10 @@ def fill_a_store(root: Path) -> None:
         (landing / f"log{night}.csv").write_text("\n".join([",".join(columns), *rows, ""]), encoding="utf-8")
         (landing / f"links{night}.csv").write_text(f"known_time,customer_id,anonymous_id\n2024-01-0{night},c2,d3\n")
         ingest(landing, source, IdentityConfig(), root / "store", 2)
-    for bucket in (0, 1):
-        Store(root / "store", IdentityConfig()).log(bucket)
+    store = Store(root / "store", IdentityConfig())
+    for bucket in store.buckets:
+        store.log(bucket)
+        read_concerned(store.root, store.manifest, bucket, store.rules, 1, np.zeros(0, object))
 
 
 def roll_trees() -> None:

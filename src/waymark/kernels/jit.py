@@ -5,13 +5,15 @@ import sys
 import numba
 import numpy as np
 
-if "scipy.linalg" not in sys.modules:
-    # Numba would import SciPy's linear algebra, in a quarter of a second, only to see whether it is there: it looks in
-    # this module, and again where a function asks for it.
-    sys.modules["scipy.linalg"] = None
-    import numba.np.arraymath
+# Numba would import what no kernel needs only to see whether it is there, in a quarter of a second: SciPy's linear
+# algebra, for which it looks in one module, and again where a function asks for it; and CFFI with its parser of C.
+_missed = {"scipy.linalg", "cffi"} - set(sys.modules)
+sys.modules.update(dict.fromkeys(_missed))
+import numba.core.typing.cffi_utils  # noqa: E402
+import numba.np.arraymath  # noqa: E402
 
-    del sys.modules["scipy.linalg"]
+for _name in _missed:
+    del sys.modules[_name]
 
 # What was compiled is kept beside the source; threads run kernels at the same time, each on a bucket of its own.
 # Divisions are not asked whether they are by zero: where they could be, the kernels ask.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from waymark.kernels import buckets
 from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
-from waymark.store.kinds import EVENTS, owner_of
+from waymark.store.kinds import EVENTS
 from waymark.store.order import order_events
 from waymark.store.segments import Segment, dead_of, is_sparse, opened, read_mapped, read_segment, take_rows
 
@@ -36,34 +36,31 @@ def read_columns(
     is `NEVER`, a missing number NaN, and a missing code -1. `is_member`, by identifier, asks for the events of some
     alone.
     """
-    begins = np.cumsum([0, *(segment.n_rows for segment in bucket.events)])
-    asked = [None if is_member is None else _rows_of(root, segment, is_member) for segment in bucket.events]
-    counts = np.arange(begins[-1], dtype=np.int32)
-    if is_member is not None:
-        counts = np.concatenate([counts[:0], *(begin + at for at, begin in zip(asked, begins, strict=False))])
-    starts = np.searchsorted(counts, begins)
-    columns = {name: np.empty(len(counts), kind) for name, kind in _ALWAYS.items()}
+    asked = [
+        _rows_of(root, segment, is_member, dead)
+        for segment, dead in zip(bucket.events, dead_of(root, bucket.events), strict=True)
+    ]
+    starts = np.cumsum([0, *(s.n_rows if at is None else len(at) for s, at in zip(bucket.events, asked, strict=True))])
+    columns = {name: np.empty(starts[-1], kind) for name, kind in _ALWAYS.items()}
     for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
         _fill(root, segment, columns, slice(begin, end), at)
-    dead = [at + begin for at, begin in zip(dead_of(root, bucket.events), begins, strict=False)]
-    if any(map(len, dead)):
-        dead = np.concatenate(dead)
-        place = np.searchsorted(counts, dead)
-        kept = np.delete(np.arange(len(counts)), place[np.append(counts, -1)[place] == dead])
-        counts = counts[kept]
-        columns = {name: values[kept] for name, values in columns.items()}
     ends = columns["customer"], columns["anonymous"]
-    starts = np.searchsorted(counts, begins)
     is_unsorted = buckets.find_unsorted(*ends, component, columns["event_time"], columns["sequence"], starts)
     if is_unsorted.any():
         owner = component[np.where(ends[0] >= 0, *ends)]
-        _sort(columns, owner, is_unsorted, lambda rows: _event_ids(root, bucket, begins, counts[rows]))
+        _sort(columns, owner, is_unsorted, lambda rows: _event_ids(root, bucket, asked, starts, rows))
     return columns
 
 
-def _rows_of(root: Path, segment: Segment, is_member: np.ndarray) -> np.ndarray:
-    """Return the positions in a segment of the rows that belong to some identifiers, int32, ascending."""
-    return np.flatnonzero(is_member[owner_of(read_segment(root, segment, list(EVENTS.ends)), EVENTS)]).astype(np.int32)
+def _rows_of(root: Path, segment: Segment, is_member: np.ndarray | None, dead: np.ndarray) -> np.ndarray | None:
+    """Return the positions in a segment of the rows that count, of some identifiers: int32, ascending; None: all."""
+    if is_member is None:
+        return np.delete(np.arange(segment.n_rows, dtype=np.int32), dead) if len(dead) else None
+    ends = (column.to_numpy() for column in read_segment(root, segment, list(EVENTS.ends)).columns)
+    at = np.empty(segment.n_rows, np.int32)
+    at = at[: buckets.find_members(*ends, is_member, at)]
+    place = np.searchsorted(at, dead)
+    return np.delete(at, place[np.append(at, -1)[place] == dead])
 
 
 def _fill(root: Path, segment: Segment, columns: dict[str, np.ndarray], rows: slice, at: np.ndarray | None) -> None:
@@ -73,8 +70,11 @@ def _fill(root: Path, segment: Segment, columns: dict[str, np.ndarray], rows: sl
     """
     are_few = at is not None and is_sparse(at, segment)
     for name, values in read_mapped(root, segment, _ALWAYS, are_checked=not are_few).items():
-        mine = _plain(values)
-        columns[name][rows] = mine if at is None else mine[at]
+        mine, room = _plain(values), columns[name][rows]
+        if at is None:
+            room[:] = mine
+        else:
+            mine.take(at, out=room, mode="clip")  # which looks at no place twice; they are there
     with opened(root / segment.file) as file:
         asked = [field for field in file.schema_arrow if field.name not in _NOT_READ]
         same = _same(file.metadata, file.schema_arrow.names, asked)
@@ -142,12 +142,15 @@ def _sort(
         values[places] = values[rows[order]]
 
 
-def _event_ids(root: Path, bucket: Bucket, begins: np.ndarray, positions: np.ndarray) -> pa.Array:
-    """Return the event ids at some positions in the segments of a bucket, which begin at `begins`."""
-    texts = np.empty(len(positions), object)
-    for segment, begin, end in zip(bucket.events, begins, begins[1:], strict=False):
-        mine = np.flatnonzero((positions >= begin) & (positions < end))
-        mine = mine[np.argsort(positions[mine])]
+def _event_ids(
+    root: Path, bucket: Bucket, asked: Sequence[np.ndarray | None], starts: np.ndarray, rows: np.ndarray
+) -> pa.Array:
+    """Return the event ids of some rows, of which those of each segment, its positions `asked`, begin at `starts`."""
+    texts = np.empty(len(rows), object)
+    for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
+        mine = np.flatnonzero((rows >= begin) & (rows < end))
+        mine = mine[np.argsort(rows[mine])]
         if len(mine):
-            texts[mine] = take_rows(root, segment, positions[mine] - begin, ["event_id"])["event_id"].to_pylist()
+            places = rows[mine] - begin if at is None else at[rows[mine] - begin]
+            texts[mine] = take_rows(root, segment, places, ["event_id"])["event_id"].to_pylist()
     return pa.array(texts, pa.string())
