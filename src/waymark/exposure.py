@@ -35,14 +35,14 @@ def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pa.Tabl
     """Return rows of `schema.EXPOSURE`, as Arrow: what hangs on each rule, as known before `cutoff` (microseconds)."""
     ids = log.identities
     seen, stage_map, widest = log.visible(cutoff), StageMap(log, journey), ever_linked(_without_hubs(ids, NEVER))
-    in_force = _View(log, stage_map, seen, cutoff)
+    in_force, others = _View(log, stage_map, seen, cutoff), _others(ids, cutoff)
     columns = {
         "n_events": in_force.person[seen],
-        "n_shared_devices": np.flatnonzero(_are_shared(ids, cutoff)),
+        "n_shared_devices": np.flatnonzero(_are_shared(others["device_split"], others["none"], cutoff)),
         "n_crowded_ids": np.flatnonzero(ids.are_crowded(cutoff)),
     }
-    for name, other in _others(ids, cutoff).items():
-        view = _View(replace(log, identities=other), *in_force.rest)
+    for name, other in others.items():
+        view = in_force if other is ids else _View(replace(log, identities=other), *in_force.rest)
         columns |= {f"{name}_{count}": codes for count, codes in _compare(in_force, view).items()}
     counted = {name: np.bincount(widest[codes], minlength=len(widest)) for name, codes in columns.items()}
     is_there = np.logical_or.reduce([n > 0 for n in counted.values()])
@@ -57,7 +57,10 @@ def _others(ids: Identities, cutoff: int) -> dict[str, Identities]:
         return replace(found, rules=found.rules.model_copy(update=changed))
 
     no_limit = under(_without_hubs(ids, cutoff), max_persons_per_id=len(ids.person_ids) + 2)
-    return {name: under(ids, shared_devices=name) for name in SHARED_DEVICES} | {"unlimited": no_limit}
+    found = {
+        name: ids if name == ids.rules.shared_devices else under(ids, shared_devices=name) for name in SHARED_DEVICES
+    }
+    return found | {"unlimited": no_limit}
 
 
 def _without_hubs(ids: Identities, cutoff: int) -> Identities:
@@ -158,11 +161,7 @@ def _compare(in_force: _View, other: _View) -> dict[str, np.ndarray]:
     return dict(zip(_COUNTS, (np.flatnonzero(n_then), now[is_moved], concerned, changed), strict=True))
 
 
-def _are_shared(identities: Identities, cutoff: int) -> np.ndarray:
+def _are_shared(split: Identities, joined: Identities, cutoff: int) -> np.ndarray:
     """Say which identifiers are a customer's only where shared devices join their customers."""
-    split, joined = (
-        replace(identities, rules=identities.rules.model_copy(update={"shared_devices": name}))
-        for name in ("device_split", "none")
-    )
-    has_customer = (view.are_identified(cutoff)[view.people(cutoff)] for view in (split, joined))
-    return ~next(has_customer) & next(has_customer)
+    of_split, of_joined = (view.are_identified(cutoff)[view.people(cutoff)] for view in (split, joined))
+    return ~of_split & of_joined

@@ -209,17 +209,19 @@ def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp
     is_last = np.append(group[1:] != group[:-1], True)[: len(entry)]
     entered = grouped.time[entry]
     left = pa.array(np.append(entered[1:], 0)[: len(entry)], mask=is_last)
-    rose = np.diff(state[entry], axis=0, prepend=0) > 0  # a person's first visit has none to count
+    entry_state = state[entry]
+    # A person's first visit has none to count.
+    rose = {what: np.diff(entry_state[:, what], prepend=0) > 0 for what in (REGRESSIONS, REENTRIES, DETOURS)}
     columns = {
         "person_id": _named(log.identities.person_ids[grouped.persons], group),
-        "visit": pa.array(state[entry, VISITS].astype(np.int32)),
+        "visit": pa.array(entry_state[:, VISITS].astype(np.int32)),
         "stage": _named(stage_map.stages, stage[entry]),
         "entered_time": pa.array(entered).view(_TIME),
         "left_time": left.view(_TIME),
         "n_events": pa.array(np.diff(np.append(entry, len(stage))).astype(np.int32)),
-        "is_regression": pa.array(rose[:, REGRESSIONS]),
-        "is_reentry": pa.array(rose[:, REENTRIES]),
-        "is_detour": pa.array(rose[:, DETOURS]),
+        "is_regression": pa.array(rose[REGRESSIONS]),
+        "is_reentry": pa.array(rose[REENTRIES]),
+        "is_detour": pa.array(rose[DETOURS]),
     }
     rows = pa.table({name: columns[name] for name in schema.JOURNEYS.columns})
     return Visits(rows, len(stage), _count_unordered(log, grouped))

@@ -102,10 +102,10 @@ class _Groups(NamedTuple):
 def _touched(identities: Identities, component: np.ndarray, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the nights up to `cutoff` that brought news of links, and the component concerned: each pair once."""
     night = np.append(_night_after(identities.linked_from), _night_after(identities.linked_until))
-    touched = np.tile(component[identities.low], 2)
+    touched, n = np.tile(component[identities.low], 2), max(len(component), 1)
     is_past = night <= cutoff
-    pairs = np.unique(np.stack([night[is_past], touched[is_past]]), axis=1)
-    return pairs[0], pairs[1]
+    day, touched = np.divmod(np.unique(night[is_past] // _DAY * n + touched[is_past]), n)
+    return day * _DAY, touched
 
 
 def _shares(sizes: np.ndarray) -> Iterator[slice]:
@@ -120,20 +120,24 @@ def _as_of(
 ) -> tuple[Identities, np.ndarray, np.ndarray]:
     """Return copies of some components, without their events, each with its times counted from a night of its own.
 
-    So one question, as of 0, asks of each as of its night. Also returns the code that each identifier had, and which
-    copy it is of.
+    So one question, as of 0 or of a day before, asks of each as of its night. Also returns the code that each
+    identifier had, and which copy it is of.
     """
     codes, copy = members.all_of(components)
     customers_first = np.argsort(codes >= identities.n_customers, kind="stable")
     codes, copy = codes[customers_first], copy[customers_first]
-    # Where the copy of an identifier is: sorted by copy and code.
-    by_copy = np.lexsort((codes, copy))
+    # Where the copy of an identifier is, by copy and code.
+    by_copy = np.empty(len(codes), np.int64)
+    by_copy[customers_first] = np.arange(len(codes))
     sizes = members.sizes[components]
     begins = np.cumsum(sizes) - sizes
     rank = np.empty(len(members.order), np.int64)
     rank[members.order] = np.arange(len(rank)) - np.repeat(members.starts, members.sizes)
     at, of = links.all_of(components)
-    at, of = (x[np.argsort(identities.linked_from[at] - nights[of], kind="stable")] for x in (at, of))
+    since = identities.linked_from[at] - nights[of]
+    # No other order has a say, as nothing is asked as of other times than these two.
+    in_order = np.argsort((since >= -_DAY).astype(np.int8) + (since >= 0), kind="stable")
+    at, of = at[in_order], of[in_order]
     low, high = (by_copy[begins[of] + rank[end[at]]].astype(np.int32) for end in (identities.low, identities.high))
     nothing = np.zeros(0, np.int32)
     copies = replace(
@@ -145,7 +149,7 @@ def _as_of(
         is_foreign=identities.is_foreign[codes],
         low=low,
         high=high,
-        linked_from=identities.linked_from[at] - nights[of],
+        linked_from=since[in_order],
         linked_until=_since(identities.linked_until[at], nights[of]),
     )
     return copies, codes, copy

@@ -53,11 +53,11 @@ def read_columns(
 
 
 def _rows_of(root: Path, segment: Segment, is_member: np.ndarray | None, dead: np.ndarray) -> np.ndarray | None:
-    """Return the positions in a segment of the rows that count, of some identifiers: int32, ascending; None: all."""
+    """Return the positions in a segment of the rows that count, of some identifiers: int64, ascending; None: all."""
     if is_member is None:
-        return np.delete(np.arange(segment.n_rows, dtype=np.int32), dead) if len(dead) else None
+        return np.delete(np.arange(segment.n_rows), dead) if len(dead) else None
     ends = (column.to_numpy() for column in read_segment(root, segment, list(EVENTS.ends)).columns)
-    at = np.empty(segment.n_rows, np.int32)
+    at = np.empty(segment.n_rows, np.int64)
     at = at[: buckets.find_members(*ends, is_member, at)]
     place = np.searchsorted(at, dead)
     return np.delete(at, place[np.append(at, -1)[place] == dead])

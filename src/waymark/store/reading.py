@@ -95,7 +95,7 @@ def _log(
         actor=column["actor"],
         is_first_told=column["is_first"],
         session=column["session"],
-        value_cents=np.where(has_value, value, 0),
+        value_cents=np.multiply(value, has_value, out=value),
         has_value=has_value,
         attributes={
             name.removeprefix("attr_"): tuple(_named(names, column, name).values())
