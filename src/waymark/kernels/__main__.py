@@ -126,7 +126,8 @@ def explain_something() -> None:
     """Explain forecasts of trees."""
     x = pd.DataFrame({"f_size": np.arange(60.0), "f_kind": np.arange(60.0) % 3})
     model = Boosting(categorical=("f_kind",), n_estimators=2, min_child_samples=5).fit(x, ["a", "b"] * 30)
-    explain(model, x, ["a"] * len(x))
+    for rows in (x, x.astype({"f_kind": np.float32})):  # columns of one type lie row by row, of several by column
+        explain(model, rows, ["a"] * len(x))
 
 
 def main() -> None:
