@@ -170,9 +170,17 @@ def test_a_table_of_workers_has_the_bytes_of_ours(small_project, workers, tmp_pa
 # --- workers that die -----------------------------------------------------------------------------------------------
 
 
-def slowly(n):
+def slowly(at_work, n):
+    (at_work / str(os.getpid())).touch()
     time.sleep(0.1)
-    return Part([pd.DataFrame({"number": np.arange(n, 2000, 20)})], os.getpid())
+    return Part([pd.DataFrame({"number": np.arange(n, 2000, 20)})])
+
+
+def kill_the_first(at_work):
+    """Kill whoever is the first to work, while it does."""
+    while not (begun := list(at_work.iterdir())):
+        time.sleep(0.01)
+    os.kill(int(begun[0].name), signal.SIGKILL)
 
 
 def fatal(n):
@@ -185,14 +193,17 @@ def fatal(n):
 def test_work_goes_on_where_a_worker_is_killed(workers, tmp_path):
     out = [Out(tmp_path / "here.parquet", NUMBERS), Out(tmp_path / "there.parquet", NUMBERS)]
     with started(LOCAL) as here:
-        make_tables(here, slowly, range(20), out[:1])
-    victim = workers.client.run(os.getpid).popitem()[1]
-    threading.Timer(0.5, os.kill, [victim, signal.SIGKILL]).start()
-    n_rows, pids = make_tables(workers, slowly, range(20), out[1:])
+        make_tables(here, partial(slowly, tmp_path), range(20), out[:1])
+    before = set(workers.client.run(os.getpid).values())
+    at_work = tmp_path / "at work"
+    at_work.mkdir()
+    killer = threading.Thread(target=kill_the_first, args=[at_work], daemon=True)
+    killer.start()
+    n_rows, _ = make_tables(workers, partial(slowly, at_work), range(20), out[1:])
+    killer.join(timeout=1)
     assert n_rows == [2000]
-    assert victim not in workers.client.run(os.getpid).values()
+    assert len(before - set(workers.client.run(os.getpid).values())) == 1
     assert filecmp.cmp(out[0].path, out[1].path, shallow=False)
-    assert len(set(pids)) > 1
 
 
 @pytest.mark.slow
