@@ -203,6 +203,7 @@ def test_work_goes_on_where_a_worker_is_killed(workers, tmp_path):
     killer.join(timeout=1)
     assert n_rows == [2000]
     assert len(before - set(workers.client.run(os.getpid).values())) == 1
+    assert len(list(at_work.iterdir())) > 1
     assert filecmp.cmp(out[0].path, out[1].path, shallow=False)
 
 
