@@ -40,20 +40,6 @@ def find_unsorted(customer, anonymous, component, time, sequence, starts):
 
 
 @jit
-def find_members(customer, anonymous, is_member, out):
-    """Write the positions of the events whose owner is a member to `out`, and return how many they are.
-
-    `customer` and `anonymous` are as above, `is_member` is (n_ids,) bool, and `out` has room for all.
-    """
-    n = 0
-    for i in range(len(customer)):
-        owner = customer[at(i)] if customer[at(i)] >= 0 else anonymous[at(i)]
-        out[n] = i
-        n += is_member[at(owner)]
-    return n
-
-
-@jit
 def least_at(least, place, one, other):
     """Lower `least[place[i]]` to the later of the times `one[i]` and `other[i]`, in place; a place of -1 is none."""
     for i in range(len(place)):
@@ -75,8 +61,7 @@ def owned(customer, anonymous, is_asked):
     out = np.empty(len(customer), np.int64)
     n = 0
     for i in range(len(customer)):
-        owner = customer[i] if customer[i] >= 0 else anonymous[i]
-        if is_asked[at(owner)]:
-            out[at(n)] = i
-            n += 1
+        owner = customer[at(i)] if customer[at(i)] >= 0 else anonymous[at(i)]
+        out[n] = i  # without a branch: which rows are asked for follows no pattern
+        n += is_asked[at(owner)]
     return out[:n].copy()

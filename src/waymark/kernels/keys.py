@@ -72,28 +72,6 @@ def find(ordered, starts, n_bits, bits, keys):
 
 
 @jit
-def positions(ordered, starts, n_bits, bits, keys):
-    """Return the positions of those of `keys` that are among hashes in ascending order, int64; see `find`."""
-    out = np.empty(len(keys), np.int64)
-    shift = np.uint64(64 - n_bits)
-    n = 0
-    for i in range(len(keys)):
-        key = keys[i]
-        if len(bits):
-            bit = key >> (shift - _MORE)
-            if not bits[bit >> _WORD] & (np.uint64(1) << (bit & _IN_WORD)):
-                continue
-        head = np.int64(key >> shift)
-        at, end = starts[head], starts[head + 1]
-        while at < end and ordered[at] < key:
-            at += 1
-        if at < end and ordered[at] == key:
-            out[n] = i
-            n += 1
-    return out[:n].copy()
-
-
-@jit
 def find_pairs(one, two, some_one, some_two):
     """Return where each pair stands, or would stand, among pairs in ascending order, and whether it is there."""
     place = np.empty(len(some_one), np.int64)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from waymark.kernels import buckets
 from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
-from waymark.store.kinds import EVENTS
+from waymark.store.kinds import EVENTS, rows_of
 from waymark.store.order import order_events
 from waymark.store.segments import Segment, dead_of, is_sparse, opened, read_mapped, read_segment, take_rows
 
@@ -56,9 +56,7 @@ def _rows_of(root: Path, segment: Segment, is_member: np.ndarray | None, dead: n
     """Return the positions in a segment of the rows that count, of some identifiers: int64, ascending; None: all."""
     if is_member is None:
         return np.delete(np.arange(segment.n_rows), dead) if len(dead) else None
-    ends = (column.to_numpy() for column in read_segment(root, segment, list(EVENTS.ends)).columns)
-    at = np.empty(segment.n_rows, np.int64)
-    at = at[: buckets.find_members(*ends, is_member, at)]
+    at = rows_of(read_segment(root, segment, list(EVENTS.ends)), EVENTS, is_member)
     place = np.searchsorted(at, dead)
     return np.delete(at, place[np.append(at, -1)[place] == dead])
 
