@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark.store.hashes import Ordered, distinct, hash_texts
-from waymark.store.mapped import SUFFIX, Kinds, write_mapped
+from waymark.store.mapped import write_beside
 from waymark.store.routes import Routes
 from waymark.store.segments import Segment, files_of, read_mapped_file
 
@@ -24,7 +24,7 @@ _STATE = {
     "left": pa.int32(),
     "is_foreign": pa.int8(),
 }
-_PLACE = {"place": pa.int32()}
+PLACE = {"place": pa.int32()}
 MOST_FILES = 8  # of identifiers, and of what is known of them; then they are written into one
 
 
@@ -157,7 +157,7 @@ def read_ids(root: Path, bucket: Bucket) -> Ids:
     n = len(hashes)
     state = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in _STATE.items()}
     for file in bucket.state:
-        found = read_mapped_file(root, file, _PLACE | _STATE)
+        found = read_mapped_file(root, file, PLACE | _STATE)
         place = found["place"].to_numpy()
         at = slice(n) if len(place) == n else place
         for name, values in state.items():
@@ -182,7 +182,7 @@ def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
     if len(ids.texts) > ids.n_written:
         begin = ids.n_written if files else 0
         table = pa.table({"id": ids.texts.slice(begin), "hash": ids.hashes[begin:]})
-        files = _written(root, bucket, files, "ids", generation, _IDS, table)
+        files = write_beside(root, files, f"{bucket.folder}/ids-{generation:06d}", _IDS, table)
     else:
         files = bucket.ids
     at = np.flatnonzero(ids.is_touched) if state else np.arange(len(ids.texts))
@@ -190,13 +190,5 @@ def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
         known = {name: getattr(ids, name)[at] for name in _STATE}
         known["is_foreign"] = known["is_foreign"].astype(np.int8)
         table = pa.table({"place": at.astype(np.int32), **known})
-        state = _written(root, bucket, state, "state", generation, _PLACE | _STATE, table)
+        state = write_beside(root, state, f"{bucket.folder}/state-{generation:06d}", PLACE | _STATE, table)
     return replace(bucket, ids=files, state=state)
-
-
-def _written(
-    root: Path, bucket: Bucket, before: tuple[str, ...], stem: str, generation: int, kinds: Kinds, table: pa.Table
-) -> tuple[str, ...]:
-    file = f"{bucket.folder}/{stem}-{generation:06d}{SUFFIX}"
-    write_mapped(root / file, kinds, table)
-    return (*before, file)

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from waymark import schema
 from waymark.ledger import CARRIED, link_coded
-from waymark.store.buckets import Bucket, Ids, are_many
+from waymark.store.buckets import PLACE, Bucket, Ids, are_many
 from waymark.store.events import NEVER, micros_of
 from waymark.store.kinds import EVENTS, TOLD, Kind
-from waymark.store.mapped import SUFFIX, write_mapped
+from waymark.store.mapped import write_beside
 from waymark.store.names import Names
 from waymark.store.segments import dead_positions, read_mapped_file, read_segment, take_rows, together
 
@@ -29,7 +29,6 @@ _KINDS = {
     "source": pa.int16(),
     "probability": pa.float64(),
 }
-_PLACE = {"place": pa.int32()}
 CUSTOMER_ACTS = schema.ACTORS.index("customer")
 
 
@@ -53,16 +52,15 @@ def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, generation:
         links = pa.concat_tables([old.filter(pa.array(~is_gone)), links])
         return _with_links(root, replace(bucket, ledger=(), unlinked=""), generation, links)
     if is_lost.any():
-        file = f"{bucket.folder}/unlinked-{generation:06d}{SUFFIX}"
-        write_mapped(root / file, _PLACE, pa.table({"place": np.flatnonzero(is_gone).astype(np.int32)}))
+        places = pa.table({"place": np.flatnonzero(is_gone).astype(np.int32)})
+        [file] = write_beside(root, (), f"{bucket.folder}/unlinked-{generation:06d}", PLACE, places)
         bucket = replace(bucket, unlinked=file)
     return _with_links(root, bucket, generation, links) if links.num_rows else bucket
 
 
 def _with_links(root: Path, bucket: Bucket, generation: int, links: pa.Table) -> Bucket:
-    file = f"{bucket.folder}/ledger-{generation:06d}{SUFFIX}"
-    write_mapped(root / file, _KINDS, links)
-    return replace(bucket, ledger=(*bucket.ledger, file))
+    stem = f"{bucket.folder}/ledger-{generation:06d}"
+    return replace(bucket, ledger=write_beside(root, bucket.ledger, stem, _KINDS, links))
 
 
 def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
@@ -77,7 +75,7 @@ def _read(root: Path, bucket: Bucket) -> tuple[pa.Table, np.ndarray]:
     links = pa.concat_tables([*files, pa.schema(_KINDS).empty_table()]).combine_chunks()
     is_gone = np.zeros(links.num_rows, bool)
     if bucket.unlinked:
-        is_gone[read_mapped_file(root, bucket.unlinked, _PLACE)["place"].to_numpy()] = True
+        is_gone[read_mapped_file(root, bucket.unlinked, PLACE)["place"].to_numpy()] = True
     return links, is_gone
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +42,12 @@ def write_mapped(path: Path, kinds: Kinds, table: pa.Table) -> None:
     with path.open("wb") as file:
         for part in (np.array([zlib.crc32(head)], "<i8"), head, *parts):  # each begins where 64 bits may
             file.write(part.data)
+
+
+def write_beside(root: Path, before: Sequence[str], stem: str, kinds: Kinds, table: pa.Table) -> tuple[str, ...]:
+    """Write a table as one more file of some below `root`, and return the names of all."""
+    write_mapped(root / f"{stem}{SUFFIX}", kinds, table)
+    return (*before, f"{stem}{SUFFIX}")
 
 
 def read_mapped(

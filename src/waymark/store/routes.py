@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from waymark.kernels import keys, unions
 from waymark.store.hashes import Ordered, distinct
-from waymark.store.mapped import SUFFIX, Kinds, write_mapped
+from waymark.store.mapped import Kinds, write_beside
 from waymark.store.segments import read_mapped_file
 
 MOST_FILES = 8  # of routes, and of pairs; then they are written into one
@@ -257,10 +257,8 @@ def write_pairs(root: Path, stem: str, files: Sequence[str], pairs: Pairs, news:
 def _written(
     root: Path, stem: str, before: Sequence[str], kinds: Kinds, columns: Mapping[str, np.ndarray]
 ) -> list[str]:
-    if not len(columns[next(iter(kinds))]):
-        return list(before)
-    write_mapped(root / f"{stem}{SUFFIX}", kinds, pa.table(dict(columns)))
-    return [*before, f"{stem}{SUFFIX}"]
+    table = pa.table(dict(columns))
+    return [*(write_beside(root, before, stem, kinds, table) if table.num_rows else before)]
 
 
 def read_routes(root: Path, files: Sequence[str], n_buckets: int) -> Routes:
