@@ -43,8 +43,9 @@ def rows(monkeypatch) -> pa.Table:
 
 
 @pytest.mark.parametrize("at", [[], [0], [5, 299, 300, 301, 899, 999], range(300), range(N)])
-def test_a_few_rows_of_a_segment_are_those_of_the_table_written(tmp_path, rows, at):
-    segment, positions = write_segment(tmp_path, "b/one.parquet", rows), np.array(at, np.int64)
+@pytest.mark.parametrize("is_mapped", [True, False])
+def test_a_few_rows_of_a_segment_are_those_of_the_table_written(tmp_path, rows, at, is_mapped):
+    segment, positions = write_segment(tmp_path, "b/one", rows, is_mapped=is_mapped), np.array(at, np.int64)
     assert live_rows(tmp_path, segment).equals(rows)
     wanted = rows.take(pa.array(positions))
     assert take_rows(tmp_path, segment, positions).equals(wanted)
@@ -53,12 +54,12 @@ def test_a_few_rows_of_a_segment_are_those_of_the_table_written(tmp_path, rows, 
 
 
 def test_the_dead_of_all_segments_of_a_bucket_lie_in_one_file_a_night(tmp_path, rows):
-    written = [write_segment(tmp_path, f"b/{i}.parquet", rows.slice(i * 100, 100)) for i in range(4)]
-    first = bury(tmp_path, written, {1: np.array([3, 7]), 3: np.array([99])}, "b/dead-1.parquet")
-    second = bury(tmp_path, first, {0: np.array([5]), 1: np.array([4, 7])}, "b/dead-2.parquet")
+    written = [write_segment(tmp_path, f"b/{i}", rows.slice(i * 100, 100)) for i in range(4)]
+    first = bury(tmp_path, written, {1: np.array([3, 7]), 3: np.array([99])}, "b/dead-1")
+    second = bury(tmp_path, first, {0: np.array([5]), 1: np.array([4, 7])}, "b/dead-2")
     assert [s.n_dead for s in second] == [1, 3, 0, 1]
     assert [d.tolist() for d in dead_of(tmp_path, second)] == [[5], [3, 4, 7], [], [99]]
-    assert {s.dead for s in second} == {"", "b/dead-2.parquet"}
+    assert {s.dead for s in second} == {"", "b/dead-2.columns"}
     assert live_rows(tmp_path, second[1]).equals(rows.slice(100, 100).take(pa.array([*range(3), 5, 6, *range(8, 100)])))
     assert dead_positions(tmp_path, first[1]).tolist() == [3, 7]  # what another night wrote is as it was
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from waymark.kernels import buckets
 from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
-from waymark.store.kinds import EVENTS, rows_of
+from waymark.store.kinds import EVENTS
+from waymark.store.mapped import Mapped
 from waymark.store.order import order_events
-from waymark.store.segments import Segment, dead_of, is_sparse, opened, read_mapped, read_segment, take_rows
+from waymark.store.segments import dead_of, is_sparse, open_segment
 
 _NOT_READ = {"key", "event_id", "session_id", "file", "line", "source"}  # nothing that is computed hangs on them
 _ALWAYS = {
@@ -25,6 +24,9 @@ _ALWAYS = {
     "actor": np.int8,
     "is_first": np.bool_,
 }
+_LONG = 64  # rows: stretches that are longer on the whole are copied one by one
+
+Rows = np.ndarray | list[slice]  # of a segment: their positions, ascending, or the stretches that they are
 
 
 def read_columns(
@@ -36,89 +38,69 @@ def read_columns(
     is `NEVER`, a missing number NaN, and a missing code -1. `is_member`, by identifier, asks for the events of some
     alone.
     """
-    asked = [
-        _rows_of(root, segment, is_member, dead)
-        for segment, dead in zip(bucket.events, dead_of(root, bucket.events), strict=True)
-    ]
-    starts = np.cumsum([0, *(s.n_rows if at is None else len(at) for s, at in zip(bucket.events, asked, strict=True))])
-    columns = {name: np.empty(starts[-1], kind) for name, kind in _ALWAYS.items()}
-    for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
-        _fill(root, segment, columns, slice(begin, end), at)
+    files = [open_segment(root, segment) for segment in bucket.events]
+    dead = dead_of(root, bucket.events)
+    asked = [_rows_of(file, is_member, gone) for file, gone in zip(files, dead, strict=True)]
+    starts = np.cumsum([0, *map(_n_rows, asked)])
+    names = {name: None for file in files for name in file.names if name not in _NOT_READ}
+    columns = {name: _column(name, files, asked, starts) for name in _ALWAYS | names}
     ends = columns["customer"], columns["anonymous"]
     is_unsorted = buckets.find_unsorted(*ends, component, columns["event_time"], columns["sequence"], starts)
     if is_unsorted.any():
         owner = component[np.where(ends[0] >= 0, *ends)]
-        _sort(columns, owner, is_unsorted, lambda rows: _event_ids(root, bucket, asked, starts, rows))
+        _sort(columns, owner, is_unsorted, lambda rows: _event_ids(files, asked, starts, rows))
     return columns
 
 
-def _rows_of(root: Path, segment: Segment, is_member: np.ndarray | None, dead: np.ndarray) -> np.ndarray | None:
-    """Return the positions in a segment of the rows that count, of some identifiers: int64, ascending; None: all."""
-    if is_member is None:
-        return np.delete(np.arange(segment.n_rows), dead) if len(dead) else None
-    at = rows_of(read_segment(root, segment, list(EVENTS.ends)), EVENTS, is_member)
-    place = np.searchsorted(at, dead)
-    return np.delete(at, place[np.append(at, -1)[place] == dead])
+def _rows_of(file: Mapped, is_member: np.ndarray | None, dead: np.ndarray) -> Rows:
+    """Return the rows of a segment that count, of some identifiers; None: of all."""
+    if is_member is not None:
+        at = buckets.owned(*(file.numbers(end) for end in EVENTS.ends), is_member)
+        place = np.searchsorted(at, dead)
+        return np.delete(at, place[np.append(at, -1)[place] == dead])
+    if len(dead) * _LONG > file.n_rows:
+        return np.delete(np.arange(file.n_rows), dead)
+    return [slice(a, b) for a, b in zip([0, *(dead + 1).tolist()], [*dead.tolist(), file.n_rows], strict=True)]
 
 
-def _fill(root: Path, segment: Segment, columns: dict[str, np.ndarray], rows: slice, at: np.ndarray | None) -> None:
-    """Write the columns of a segment, or those of its rows `at`, to some rows.
-
-    A column that no segment before had is added.
-    """
-    are_few = at is not None and is_sparse(at, segment)
-    for name, values in read_mapped(root, segment, _ALWAYS, are_checked=not are_few).items():
-        mine, room = _plain(values), columns[name][rows]
-        if at is None:
-            room[:] = mine
-        else:
-            mine.take(at, out=room, mode="clip")  # which looks at no place twice; they are there
-    with opened(root / segment.file) as file:
-        asked = [field for field in file.schema_arrow if field.name not in _NOT_READ]
-        same = _same(file.metadata, file.schema_arrow.names, asked)
-        table = file.read([field.name for field in asked if field.name not in same], use_threads=False)
-        if table.num_rows != segment.n_rows:
-            raise OSError(f"it holds {table.num_rows:,} rows, not {segment.n_rows:,}")
-    for field in asked:
-        if field.name not in columns:
-            n, is_number = len(columns["sequence"]), pa.types.is_floating(field.type)
-            columns[field.name] = np.full(n, np.nan) if is_number else np.full(n, -1, np.int32)
-    for name, value in same.items():
-        columns[name][rows] = value
-    if at is not None:
-        table = table.take(pa.array(at))
-    for name in table.column_names:
-        begin = rows.start
-        for chunk in table[name].chunks:
-            columns[name][begin : begin + len(chunk)] = _plain(chunk)
-            begin += len(chunk)
+def _n_rows(rows: Rows) -> int:
+    return len(rows) if isinstance(rows, np.ndarray) else sum(s.stop - s.start for s in rows)
 
 
-def _same(facts: pq.FileMetaData, names: Sequence[str], fields: Sequence[pa.Field]) -> dict[str, Any]:
-    """Return the values of those columns that are known to hold but one: no page of theirs has to be unpacked."""
-    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
-    found = {}
-    for field in fields:
-        columns = [group.column(names.index(field.name)) for group in groups]
-        known = [column.statistics for column in columns]
-        if not known or not all(s is not None and s.has_null_count for s in known):
-            continue
-        n_nulls = sum(s.null_count for s in known)
-        if n_nulls == sum(column.num_values for column in columns):
-            found[field.name] = np.nan if pa.types.is_floating(field.type) else NEVER
-        elif not n_nulls and (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)):
-            ends = {end for s in known for end in ((s.min, s.max) if s.has_min_max else (None, NEVER))}
-            if len(ends) == 1:
-                found[field.name] = ends.pop()
-    return found
+def _column(name: str, files: Sequence[Mapped], asked: Sequence[Rows], starts: np.ndarray) -> np.ndarray:
+    """Return a column of some rows of some segments; where one has no such column, no row has a value."""
+    kind, none = _ALWAYS.get(name, np.int32), NEVER
+    if name not in _ALWAYS:
+        kind, none = (np.float64, np.nan) if name.startswith("num_") else (np.int32, -1)
+    ones = {file.only(name, none) for file in files} or {0}
+    if len(ones) == 1 and None not in ones:
+        value = ones.pop()
+        return np.full(starts[-1], value, kind) if value else np.zeros(starts[-1], kind)
+    out = np.empty(starts[-1], kind)
+    for file, rows, begin, end in zip(files, asked, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        _fill(out[begin:end], file, name, rows, none)
+    return out
 
 
-def _plain(values: pa.Array) -> np.ndarray:
-    if pa.types.is_timestamp(values.type):
-        values = values.view(pa.int64())
-    if values.null_count and not pa.types.is_floating(values.type):
-        values = values.fill_null(NEVER)
-    return values.to_numpy(zero_copy_only=False)
+def _fill(room: np.ndarray, file: Mapped, name: str, rows: Rows, none: float) -> None:
+    """Write some rows of a column of a segment into an array."""
+    if (only := file.only(name, none)) is not None:
+        room[:] = only
+        return
+    if isinstance(rows, np.ndarray):
+        data, _, is_none = file.values(name, rows, are_checked=not is_sparse(rows, file.n_rows))
+        room[:] = data
+    else:
+        data, _, is_none = file.values(name)
+        begin = 0
+        for stretch in rows:
+            end = begin + stretch.stop - stretch.start
+            room[begin:end] = data[stretch]
+            begin = end
+        if is_none is not None and len(rows) > 1:
+            is_none = np.concatenate([is_none[stretch] for stretch in rows])
+    if is_none is not None:
+        room[is_none] = none
 
 
 def _sort(
@@ -140,15 +122,13 @@ def _sort(
         values[places] = values[rows[order]]
 
 
-def _event_ids(
-    root: Path, bucket: Bucket, asked: Sequence[np.ndarray | None], starts: np.ndarray, rows: np.ndarray
-) -> pa.Array:
-    """Return the event ids of some rows, of which those of each segment, its positions `asked`, begin at `starts`."""
+def _event_ids(files: Sequence[Mapped], asked: Sequence[Rows], starts: np.ndarray, rows: np.ndarray) -> pa.Array:
+    """Return the event ids of some rows, of which those of each segment, its rows `asked`, begin at `starts`."""
     texts = np.empty(len(rows), object)
-    for segment, at, begin, end in zip(bucket.events, asked, starts, starts[1:], strict=False):
+    for file, of, begin, end in zip(files, asked, starts, starts[1:], strict=False):
         mine = np.flatnonzero((rows >= begin) & (rows < end))
         mine = mine[np.argsort(rows[mine])]
         if len(mine):
-            places = rows[mine] - begin if at is None else at[rows[mine] - begin]
-            texts[mine] = take_rows(root, segment, places, ["event_id"])["event_id"].to_pylist()
+            at = of if isinstance(of, np.ndarray) else np.concatenate([np.arange(s.start, s.stop) for s in of])
+            texts[mine] = file.table(["event_id"], at[rows[mine] - begin], are_checked=False)["event_id"].to_pylist()
     return pa.array(texts, pa.string())

@@ -12,19 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark.store.hashes import Ordered, distinct, hash_texts
-from waymark.store.mapped import write_beside
+from waymark.store.mapped import Mapped, write_beside
 from waymark.store.routes import Routes
-from waymark.store.segments import Segment, files_of, read_mapped_file
+from waymark.store.segments import Segment, files_of
 
-_IDS = {"hash": pa.uint64(), "id": pa.string()}
-_STATE = {
-    "n_rows": pa.int32(),
-    "component": pa.int32(),
-    "changed": pa.int32(),
-    "left": pa.int32(),
-    "is_foreign": pa.int8(),
-}
-PLACE = {"place": pa.int32()}
+_STATE = {"n_rows": np.int32, "component": np.int32, "changed": np.int32, "left": np.int32, "is_foreign": np.bool_}
 MOST_FILES = 8  # of identifiers, and of what is known of them; then they are written into one
 
 
@@ -152,19 +144,16 @@ def read_ids(root: Path, bucket: Bucket) -> Ids:
     """Return the identifiers of a bucket."""
     if not bucket.ids:
         return Ids()
-    listed = [read_mapped_file(root, file, _IDS) for file in bucket.ids]
-    hashes = np.concatenate([found["hash"].to_numpy() for found in listed])
+    listed = [Mapped(root / file) for file in bucket.ids]
+    hashes = np.concatenate([file.numbers("hash") for file in listed])
     n = len(hashes)
-    state = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in _STATE.items()}
-    for file in bucket.state:
-        found = read_mapped_file(root, file, PLACE | _STATE)
-        place = found["place"].to_numpy()
-        at = slice(n) if len(place) == n else place
+    state = {name: np.zeros(n, kind) for name, kind in _STATE.items()}
+    for file in (Mapped(root / name) for name in bucket.state):
+        at = slice(n) if file.n_rows == n else file.numbers("place")
         for name, values in state.items():
-            values[at] = found[name].to_numpy()
-    state["is_foreign"] = state["is_foreign"].astype(bool)
+            values[at] = file.numbers(name)
     # Copied: a file stays open while it is mapped, and a night may hold the identifiers of all buckets.
-    texts = pa.concat_arrays([found["id"] for found in listed])
+    texts = pa.concat_arrays([chunk for file in listed for chunk in file.table(["id"])["id"].chunks])
     return Ids(pa.chunked_array([texts]), hashes, **state, is_touched=np.zeros(n, bool), n_written=n, n_routed=n)
 
 
@@ -182,13 +171,12 @@ def write_ids(root: Path, bucket: Bucket, ids: Ids, generation: int) -> Bucket:
     if len(ids.texts) > ids.n_written:
         begin = ids.n_written if files else 0
         table = pa.table({"id": ids.texts.slice(begin), "hash": ids.hashes[begin:]})
-        files = write_beside(root, files, f"{bucket.folder}/ids-{generation:06d}", _IDS, table)
+        files = write_beside(root, files, f"{bucket.folder}/ids-{generation:06d}", table)
     else:
         files = bucket.ids
     at = np.flatnonzero(ids.is_touched) if state else np.arange(len(ids.texts))
     if len(at):
         known = {name: getattr(ids, name)[at] for name in _STATE}
-        known["is_foreign"] = known["is_foreign"].astype(np.int8)
         table = pa.table({"place": at.astype(np.int32), **known})
-        state = write_beside(root, state, f"{bucket.folder}/state-{generation:06d}", PLACE | _STATE, table)
+        state = write_beside(root, state, f"{bucket.folder}/state-{generation:06d}", table)
     return replace(bucket, ids=files, state=state)

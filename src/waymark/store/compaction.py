@@ -88,12 +88,13 @@ def put_beside(root: Path, bucket: Bucket, told: pa.Table, new_file: NewFile) ->
     return tuple(segments)
 
 
-def merge_smallest(root: Path, segments: list[Segment], file: str) -> list[Segment]:
+def merge_smallest(root: Path, segments: list[Segment], stem: str) -> list[Segment]:
     """Return as many segments less: the smallest are one."""
     small = sorted(segments, key=lambda s: s.n_rows)[:MOST_NEWS]
     rows = together(live_rows(root, s) for s in segments if s in small)
     others = [s for s in segments if s not in small]
-    return [*others, write_segment(root, file, rows)] if rows.num_rows else others
+    is_mapped = segments[0].is_mapped
+    return [*others, write_segment(root, stem, rows, is_mapped=is_mapped)] if rows.num_rows else others
 
 
 def _in_order(coded: pa.Table, ids: Ids) -> np.ndarray:

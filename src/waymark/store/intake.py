@@ -150,10 +150,10 @@ class Intake:
         for column, text in (("key", "thing"), ("part_key", news.part)):
             rows = rows.append_column(column, pa.array(hash_texts(rows[text])))
         kept = self.manifest.rows.setdefault(news.feed, [])
-        kept.append(write_segment(self.root, self._new_file(f"rows-{news.feed}"), rows))
+        kept.append(write_segment(self.root, self._new_file(f"rows-{news.feed}"), rows, is_mapped=False))
         if len(kept) > compaction.MOST_NEWS:
-            file = self._new_file(f"rows-{news.feed}")
-            self.manifest.rows[news.feed] = compaction.merge_smallest(self.root, kept, file)
+            stem = self._new_file(f"rows-{news.feed}")
+            self.manifest.rows[news.feed] = compaction.merge_smallest(self.root, kept, stem)
 
     def _pull_kept(self, news: News) -> pa.Table:
         """Take out the kept rows of things that the news tells of, and of those that shared a part with them."""
@@ -275,7 +275,7 @@ class Intake:
 
     def _new_file(self, stem: str) -> str:
         self._n_files += 1
-        return f"{stem}-{self.manifest.generation:06d}-{self._n_files:05d}.parquet"
+        return f"{stem}-{self.manifest.generation:06d}-{self._n_files:05d}"
 
 
 def _are_in(texts: pa.Array | pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +55,9 @@ def homes_of(coded: pa.Table, kind: Kind) -> list[np.ndarray]:
     return [owner_of(coded, kind)] if kind is EVENTS else [coded[c].to_numpy() for c in kind.ends]
 
 
-def rows_of(coded: pa.Table, kind: Kind, is_asked: np.ndarray) -> np.ndarray:
-    """Return the positions, ascending, of the rows that lie with some identifiers (bool, by place)."""
-    first, second = (coded[c].to_numpy() for c in kind.ends)
+def rows_of(ends: Sequence[np.ndarray], kind: Kind, is_asked: np.ndarray) -> np.ndarray:
+    """Return the positions, ascending, of the rows with some `ends` that lie with some identifiers (bool, by place)."""
+    first, second = ends
     return (
         buckets.owned(first, second, is_asked) if kind is EVENTS else np.flatnonzero(is_asked[first] | is_asked[second])
     )

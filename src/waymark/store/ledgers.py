@@ -13,15 +13,15 @@ import pyarrow.compute as pc
 
 from waymark import schema
 from waymark.ledger import CARRIED, link_coded
-from waymark.store.buckets import PLACE, Bucket, Ids, are_many
+from waymark.store.buckets import Bucket, Ids, are_many
 from waymark.store.events import NEVER, micros_of
 from waymark.store.kinds import EVENTS, TOLD, Kind
-from waymark.store.mapped import write_beside
+from waymark.store.mapped import Mapped, write_beside
 from waymark.store.names import Names
-from waymark.store.segments import dead_positions, read_mapped_file, read_segment, take_rows, together
+from waymark.store.segments import dead_positions, read_segment, take_rows, together
 
 _ROW = ("customer", "anonymous", "actor", "event_time", "known_time", "superseded_time", "source")
-_KINDS = {
+_SCHEMA = {
     "one": pa.int32(),
     "two": pa.int32(),
     "kind": pa.int8(),
@@ -53,14 +53,14 @@ def write_ledger(root: Path, bucket: Bucket, ids: Ids, names: Names, generation:
         return _with_links(root, replace(bucket, ledger=(), unlinked=""), generation, links)
     if is_lost.any():
         places = pa.table({"place": np.flatnonzero(is_gone).astype(np.int32)})
-        [file] = write_beside(root, (), f"{bucket.folder}/unlinked-{generation:06d}", PLACE, places)
+        [file] = write_beside(root, (), f"{bucket.folder}/unlinked-{generation:06d}", places)
         bucket = replace(bucket, unlinked=file)
     return _with_links(root, bucket, generation, links) if links.num_rows else bucket
 
 
 def _with_links(root: Path, bucket: Bucket, generation: int, links: pa.Table) -> Bucket:
     stem = f"{bucket.folder}/ledger-{generation:06d}"
-    return replace(bucket, ledger=write_beside(root, bucket.ledger, stem, _KINDS, links))
+    return replace(bucket, ledger=write_beside(root, bucket.ledger, stem, links.cast(pa.schema(_SCHEMA))))
 
 
 def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
@@ -71,11 +71,11 @@ def read_ledger(root: Path, bucket: Bucket) -> pa.Table:
 
 def _read(root: Path, bucket: Bucket) -> tuple[pa.Table, np.ndarray]:
     """Return all links that the files of a ledger hold, and which of them are no more."""
-    files = [pa.table(read_mapped_file(root, file, _KINDS)) for file in bucket.ledger]
-    links = pa.concat_tables([*files, pa.schema(_KINDS).empty_table()]).combine_chunks()
+    files = [Mapped(root / file).table() for file in bucket.ledger]
+    links = pa.concat_tables([*files, pa.schema(_SCHEMA).empty_table()]).combine_chunks()
     is_gone = np.zeros(links.num_rows, bool)
     if bucket.unlinked:
-        is_gone[read_mapped_file(root, bucket.unlinked, PLACE)["place"].to_numpy()] = True
+        is_gone[Mapped(root / bucket.unlinked).numbers("place")] = True
     return links, is_gone
 
 

@@ -18,7 +18,7 @@ from waymark.store.names import Names
 from waymark.store.segments import Segment, files_of
 
 MANIFEST = "manifest.json"
-FORMAT = 2  # of the files of a store; one that was written in another is taken in anew
+FORMAT = 3  # of the files of a store; one that was written in another is taken in anew
 ASIDE = "aside"  # the folder of what a night has read and not yet put in its place
 
 

@@ -14,7 +14,8 @@ from waymark import schema
 from waymark.sources.delivery import Delivery, Reject
 from waymark.sources.settling import CONFLICT
 from waymark.store.manifest import Manifest
-from waymark.store.segments import damaged, live_rows
+from waymark.store.mapped import damaged
+from waymark.store.segments import live_rows
 
 _KINDS = {"source": pa.string(), "file": pa.string(), "line": pa.int64(), "rule": pa.string(), "reason": pa.string()}
 

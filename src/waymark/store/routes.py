@@ -18,12 +18,11 @@ import pyarrow as pa
 
 from waymark.kernels import keys, unions
 from waymark.store.hashes import Ordered, distinct
-from waymark.store.mapped import Kinds, write_beside
-from waymark.store.segments import read_mapped_file
+from waymark.store.mapped import Mapped, write_beside
 
 MOST_FILES = 8  # of routes, and of pairs; then they are written into one
-_ROUTES = {"id": pa.uint64(), "root": pa.uint64(), "bucket": pa.int32()}
-_PAIRS = {"one": pa.uint64(), "two": pa.uint64(), "known": pa.int64(), "may_be_hub": pa.uint8()}
+_ROUTES = {"id": np.uint64, "root": np.uint64, "bucket": np.int32}
+_PAIRS = {"one": np.uint64, "two": np.uint64, "known": np.int64, "may_be_hub": np.uint8}
 _NONE = np.zeros(0, np.uint64)
 _MOST_APART = 2_000_000  # pairs that wait to be put together with those gathered before
 
@@ -241,7 +240,7 @@ def write_routes(root: Path, stem: str, files: Sequence[str], routes: Routes) ->
     before = files if len(files) < MOST_FILES else ()
     at = routes.places_of(routes.news) if before else slice(None)
     columns = {"id": routes.ids[at], "root": routes.root[at], "bucket": routes.bucket[at]}
-    return _written(root, f"routes-{stem}", before, _ROUTES, columns)
+    return _written(root, f"routes-{stem}", before, columns)
 
 
 def write_pairs(root: Path, stem: str, files: Sequence[str], pairs: Pairs, news: np.ndarray | None) -> list[str]:
@@ -251,14 +250,12 @@ def write_pairs(root: Path, stem: str, files: Sequence[str], pairs: Pairs, news:
     """
     before = files if news is not None and len(files) < MOST_FILES else ()
     at = news if before else slice(None)
-    return _written(root, f"pairs-{stem}", before, _PAIRS, {c: v[at] for c, v in pairs._asdict().items()})
+    return _written(root, f"pairs-{stem}", before, {c: v[at] for c, v in pairs._asdict().items()})
 
 
-def _written(
-    root: Path, stem: str, before: Sequence[str], kinds: Kinds, columns: Mapping[str, np.ndarray]
-) -> list[str]:
+def _written(root: Path, stem: str, before: Sequence[str], columns: Mapping[str, np.ndarray]) -> list[str]:
     table = pa.table(dict(columns))
-    return [*(write_beside(root, before, stem, kinds, table) if table.num_rows else before)]
+    return [*(write_beside(root, before, stem, table) if table.num_rows else before)]
 
 
 def read_routes(root: Path, files: Sequence[str], n_buckets: int) -> Routes:
@@ -282,7 +279,7 @@ def read_pairs(root: Path, files: Sequence[str]) -> Pairs:
     return Pairs(*first).with_news(Pairs(*map(np.concatenate, zip(*later, strict=True))).once())[0]
 
 
-def _read(root: Path, files: Sequence[str], kinds: Kinds) -> list[list[np.ndarray]]:
+def _read(root: Path, files: Sequence[str], kinds: Mapping[str, type]) -> list[list[np.ndarray]]:
     """Return the columns of each file; without any, columns without rows."""
-    found = [[c.to_numpy() for c in read_mapped_file(root, file, kinds).values()] for file in files]
-    return found or [[np.zeros(0, kind.to_pandas_dtype()) for kind in kinds.values()]]
+    found = [[file.numbers(name) for name in kinds] for file in (Mapped(root / name) for name in files)]
+    return found or [[np.zeros(0, kind) for kind in kinds.values()]]

@@ -23,8 +23,10 @@ from waymark.store.segments import (
     dead_of,
     dead_positions,
     find_keys,
+    open_segment,
     read_segment,
     take_rows,
+    take_together,
 )
 
 _MOST_MOVED = 1_000_000  # rows that are moved together
@@ -124,7 +126,7 @@ class Stored:
             number = bucket.number
             if kind is EVENTS:  # which lie with the one whose they are, and nowhere else
                 leaving = Ordered(moves.ids[moves.before == number])
-            coded = coded_together(self._pull_of(kind, number, leaving))
+            coded = self._pull_of(kind, number, leaving)
             if not coded.num_rows:
                 continue
             mine = self.ids_of(number)
@@ -146,19 +148,20 @@ class Stored:
         if parts:
             yield coded_together(parts), ids
 
-    def _pull_of(self, kind: Kind, number: int, leaving: Ordered) -> Iterator[pa.Table]:
-        segments = getattr(self._manifest.buckets[number], kind.name)
-        if not segments or not len(leaving.hashes):
-            return
+    def _pull_of(self, kind: Kind, number: int, leaving: Ordered) -> pa.Table:
+        segments, found = getattr(self._manifest.buckets[number], kind.name), []
         goes = leaving.find(self.ids_of(number).hashes) >= 0
+        if not goes.any():
+            return pa.table({})
         for i, (segment, dead) in enumerate(zip(segments, dead_of(self._root, segments), strict=True)):
-            ends = read_segment(self._root, segment, list(kind.ends), are_checked=False)  # the next walk does
+            file = open_segment(self._root, segment)
             before = self._gone.get((kind, (number, i)), dead[:0])
-            at = rows_of(ends, kind, goes)
+            at = rows_of([file.numbers(end, are_checked=False) for end in kind.ends], kind, goes)  # the next walk does
             at = np.setdiff1d(at, np.concatenate([dead, before]), assume_unique=True)
             if len(at):
                 self._gone[kind, (number, i)] = np.union1d(before, at)
-                yield take_rows(self._root, segment, at)
+                found.append((file, at))
+        return take_together(found)
 
     def close(self, number: int, new_file: Callable[[str], str]) -> None:
         """Note in the manifest what was taken out of a bucket, and forget the bucket."""
