@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waymark import heads
+from waymark.errors import InputError
 from waymark.heads import SCHEMA, changed_rows
 
 NOTHING = SCHEMA.empty_table()
@@ -75,6 +77,18 @@ def test_of_whom_nothing_is_made_any_more_nothing_is_remembered():
     assert len(gone.rows) == 0
     again = changed_rows(rows("ann a b c", "bob a b c"), "who", "number", gone.heads, np.array(["ann", "bob"], object))
     assert again.persons.to_pylist() == ["bob"]
+
+
+def test_what_is_remembered_is_read_as_it_was_written_or_not_at_all(tmp_path):
+    known = changed_rows(rows("ann a b c", "bob a"), "who", "number", NOTHING, np.array([], object)).heads
+    file = tmp_path / "heads.columns"
+    heads.write(known, file)
+    assert heads.read(file).equals(known)
+    told = bytearray(file.read_bytes())
+    told[-1] ^= 1
+    file.write_bytes(told)
+    with pytest.raises(InputError, match=r"heads\.columns is missing or damaged"):
+        heads.read(file)
 
 
 _LISTS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("xyz?"), min_size=1, max_size=5))

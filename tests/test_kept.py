@@ -34,6 +34,7 @@ def small():
         patch.setattr(compaction, "MOST_NEWS", 2)
         patch.setattr(tables, "GROUP_ROWS", 3)
         patch.setattr(parts, "_EVERY", 1)
+        patch.setattr(parts, "_HELD_BYTES", 1 << 12)  # some parts are held, others are written down
         patch.setattr(kept, "TURNS", 3)
         patch.setattr(keeping, "NEWS_ROWS", 2)
         yield

@@ -47,7 +47,7 @@ def identities(log: pd.DataFrame, *lines: str, rules: IdentityConfig | None = No
 
 def changes(log: pd.DataFrame, *lines: str, at: str = "2025-03-01", **rules: object) -> list[tuple[str, ...]]:
     """Return (day of the night, old, new, kind) of each change."""
-    table = list_person_changes(identities(log, *lines, rules=IdentityConfig(**rules)), micro(time(at)))
+    table = list_person_changes(identities(log, *lines, rules=IdentityConfig(**rules)), micro(time(at))).to_pandas()
     assert schema.to_arrow(table, schema.PERSON_CHANGES).num_rows == len(table)
     days = table["night"].dt.strftime("%m-%d")
     return list(zip(days, *(table[c] for c in NIGHTS[1:]), strict=True))
@@ -65,7 +65,7 @@ HOUSEHOLD = (
 
 def test_an_identifier_has_its_person_of_tonight_and_of_hindsight():
     found = identities(events(*HOUSEHOLD, "~tablet 2025-01-20 web view"))
-    table = list_identifiers(found, micro(time("2025-01-10")))
+    table = list_identifiers(found, micro(time("2025-01-10"))).to_pandas()
     assert schema.to_arrow(table, schema.IDENTIFIERS).num_rows == 3  # nobody knew of the tablet
     by_id = table.set_index("id")
     assert by_id["person_id"].to_dict() == {ANN: ANN, BOB: BOB, PHONE: PHONE}
@@ -75,8 +75,8 @@ def test_an_identifier_has_its_person_of_tonight_and_of_hindsight():
 
 def test_without_events_nobody_is_known():
     nobody = identities(events())
-    assert list_identifiers(nobody, micro(CUTOFF)).empty
-    assert schema.to_arrow(list_person_changes(nobody, micro(CUTOFF)), schema.PERSON_CHANGES).num_rows == 0
+    assert list_identifiers(nobody, micro(CUTOFF)).to_pandas().empty
+    assert schema.to_arrow(list_person_changes(nobody, micro(CUTOFF)).to_pandas(), schema.PERSON_CHANGES).num_rows == 0
 
 
 # --- changes --------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_what_is_known_later_changes_no_row(log, other, lines, others, rules):
     def rows(late: list, late_lines: list[str]) -> pd.DataFrame:
         known = [*filter(_is_past, lines), *(line for line in late_lines if not _is_past(line))]
         found = identities(random_logs.table(past(log) + future(late)), *known, rules=rules)
-        return list_person_changes(found, micro(CUTOFF + 30 * DAY))
+        return list_person_changes(found, micro(CUTOFF + 30 * DAY)).to_pandas()
 
     one, two = (table[table["night"] <= CUTOFF] for table in (rows(log, lines), rows(other, others)))
     assert_frame_equal(one, two)
@@ -215,8 +215,8 @@ def test_changes_are_the_differences_between_nights(log, lines, rules, together)
         expected |= {(night, names[a], names[b]) for a, b in zip(before[known], now[known], strict=True) if a != b}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(persons, "_TOGETHER", together)
-        table = list_person_changes(found, micro(CUTOFF + 29 * DAY))
-    assert_frame_equal(table, list_person_changes(found, micro(CUTOFF + 29 * DAY)))
+        table = list_person_changes(found, micro(CUTOFF + 29 * DAY)).to_pandas()
+    assert_frame_equal(table, list_person_changes(found, micro(CUTOFF + 29 * DAY)).to_pandas())
     schema.to_arrow(table, schema.PERSON_CHANGES)
     assert set(table[NIGHTS[:3]].itertuples(index=False, name=None)) == expected
     assert set(table["kind"]) <= set(schema.CHANGE_KINDS)
@@ -226,7 +226,7 @@ def test_changes_are_the_differences_between_nights(log, lines, rules, together)
 def test_a_merged_person_is_gone_and_others_live_on(log, lines, rules):
     found = identities(random_logs.table(log), *lines, rules=rules)
     codes = {name: code for code, name in enumerate(found.person_ids)}
-    for row in list_person_changes(found, micro(CUTOFF + 30 * DAY)).itertuples():
+    for row in list_person_changes(found, micro(CUTOFF + 30 * DAY)).to_pandas().itertuples():
         now = found.people(micro(row.night))
         assert (found.person_ids[now[codes[row.old_person_id]]] == row.new_person_id) == (row.kind == "merge")
 
@@ -235,4 +235,4 @@ def test_a_merged_person_is_gone_and_others_live_on(log, lines, rules):
 def test_without_an_erasure_nothing_is_one(log, lines, rules):
     links = [line for line in lines if " erase " not in line]
     found = identities(random_logs.table(log), *links, rules=rules)
-    assert "erase" not in set(list_person_changes(found, micro(CUTOFF + 30 * DAY))["kind"])
+    assert "erase" not in set(list_person_changes(found, micro(CUTOFF + 30 * DAY)).to_pandas()["kind"])

@@ -343,7 +343,7 @@ def test_who_is_only_told_to_be_an_id_that_too_many_are_linked_to_is_known_all_t
             landing.ingest(tmp_path / "landing", source, rules, tmp_path / str(n), n)
     one, four = Store(tmp_path / "1", rules), Store(tmp_path / "4", rules)
     listed = [
-        pd.concat(list_identifiers(log.identities, micro(LATER)) for log in store.logs()).sort_values("id")
+        pd.concat(list_identifiers(log.identities, micro(LATER)).to_pandas() for log in store.logs()).sort_values("id")
         for store in (one, four)
     ]
     assert len(listed[0]) == 1 + 40 + 30

@@ -46,8 +46,10 @@ def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pa.Tabl
         columns |= {f"{name}_{count}": codes for count, codes in _compare(in_force, view).items()}
     counted = {name: np.bincount(widest[codes], minlength=len(widest)) for name, codes in columns.items()}
     is_there = np.logical_or.reduce([n > 0 for n in counted.values()])
-    names = pa.array(ids.person_ids[is_there], pa.string())
-    return pa.table({"id": names} | {name: n[is_there].astype(np.int32) for name, n in counted.items()})
+    return pa.table(
+        {"id": ids.names.filter(pa.array(is_there))}
+        | {name: n[is_there].astype(np.int32) for name, n in counted.items()}
+    )
 
 
 def _others(ids: Identities, cutoff: int) -> dict[str, Identities]:

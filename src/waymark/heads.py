@@ -7,15 +7,34 @@ ones, those stay where they are.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waymark import tables
+from waymark.errors import InputError
+from waymark.store import mapped
 from waymark.store.hashes import hash_names, hash_rows, hash_texts
 
-SCHEMA = pa.schema({"person": pa.uint64(), "n": pa.int32(), "head": pa.uint64()})
+_KINDS = {"person": pa.uint64(), "n": pa.int32(), "head": pa.uint64()}
+SCHEMA = pa.schema(_KINDS)
+
+
+def write(heads: pa.Table, path: Path) -> None:
+    """Write what is remembered: rows of `SCHEMA`, which no packing makes smaller."""
+    with tables.atomic(path) as temporary:
+        mapped.write_mapped(temporary, _KINDS, heads)
+
+
+def read(path: Path) -> pa.Table:
+    """Read what `write` wrote."""
+    try:
+        return pa.table(mapped.read_mapped(path, _KINDS))
+    except OSError as error:
+        raise InputError(f"{path} is missing or damaged ({error}); delete it and run `dvc repro -P`") from None
 
 
 class Changed(NamedTuple):

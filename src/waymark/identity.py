@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from waymark import schema
 from waymark.config import IdentityConfig
@@ -68,6 +69,11 @@ class Identities:
     def own_ids(self) -> np.ndarray:
         """The identifiers that are nobody's elsewhere."""
         return self.person_ids[~self.is_foreign] if self.is_foreign.any() else self.person_ids
+
+    @cached_property
+    def names(self) -> pa.Array:
+        """`person_ids` as Arrow has texts."""
+        return pa.array(self.person_ids, pa.string())
 
     def people(self, cutoff: int) -> np.ndarray:
         """Return the person code of each identifier as known before `cutoff` (microseconds)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -213,9 +212,9 @@ def list_visits(log: EventLog, journey: JourneyConfig, cutoff_time: pd.Timestamp
     # A person's first visit has none to count.
     rose = {what: np.diff(entry_state[:, what], prepend=0) > 0 for what in (REGRESSIONS, REENTRIES, DETOURS)}
     columns = {
-        "person_id": _named(log.identities.person_ids[grouped.persons], group),
+        "person_id": log.identities.names.take(pa.array(grouped.persons[group])),
         "visit": pa.array(entry_state[:, VISITS].astype(np.int32)),
-        "stage": _named(stage_map.stages, stage[entry]),
+        "stage": pa.array(stage_map.stages, pa.string()).take(pa.array(stage[entry])),
         "entered_time": pa.array(entered).view(_TIME),
         "left_time": left.view(_TIME),
         "n_events": pa.array(np.diff(np.append(entry, len(stage))).astype(np.int32)),
@@ -236,8 +235,3 @@ def _count_unordered(log: EventLog, grouped: Grouped) -> int:
     return int(
         np.count_nonzero((log.sequence[before] == log.sequence[now]) & (log.event_type[before] != log.event_type[now]))
     )
-
-
-def _named(names: Sequence[str] | np.ndarray, codes: np.ndarray) -> pa.Array:
-    """Return the name of each code."""
-    return pa.array(names, pa.string()).take(pa.array(codes))

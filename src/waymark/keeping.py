@@ -14,12 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from waymark import schema, tables
+from waymark import heads, schema, tables
 from waymark.code import code_version
 from waymark.config import Section
 from waymark.engine import Engine
 from waymark.eventlog import EventLog
-from waymark.heads import SCHEMA, changed_rows
 from waymark.kept import (
     MANIFEST,
     NEWS_ROWS,
@@ -118,10 +117,10 @@ def make_kept(
     now = Manifest(note, generation, store.manifest.past[f"{generation:06d}"], cutoff, night=night)
     for k, (out, old, file) in enumerate(zip(outs, found, files, strict=True)):
         tables.write(later, out.folder / pending_file(night), _PENDING)
-        heads = [t.heads[k] for t in told if out.number]
-        for bucket, rows in enumerate(heads):
-            tables.write_sorted([rows], rows.schema, rows.num_rows, out.folder / heads_file(bucket, night))
-        what = {"key": out.table.key, "person": out.person, "number": out.number, "n_heads": len(heads)}
+        known = [t.heads[k] for t in told if out.number]
+        for bucket, rows in enumerate(known):
+            heads.write(rows, out.folder / heads_file(bucket, night))
+        what = {"key": out.table.key, "person": out.person, "number": out.number, "n_heads": len(known)}
         mine = replace(now, **what, parts=tuple(parts.get(file.path, ())))
         if before:
             mine_alone = out.folder if out.number else None  # what is gone as a whole is gone of all others, too
@@ -164,26 +163,26 @@ def _make(
     since = before.generation if before else None
     events, ids = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending)
     made = make(events)
-    frames, gone, heads = [], [], []
+    frames, gone, remembered = [], [], []
     ids = ids if before else ids[:0]  # nothing is gone of tables that are made anew
     names = pa.array(ids, pa.string())
     all_of = pa.table({"id": names, "first": np.zeros(len(names), np.int32)})
     for out, rows in zip(outs, made.frames, strict=True):
         if out.number:
             file = out.folder / heads_file(bucket, before.night) if before else None
-            old = tables.read_arrow(file) if file else SCHEMA.empty_table()
-            rows, persons, numbers, known = changed_rows(rows, out.person, out.number, old, ids)
+            old = heads.read(file) if file else heads.SCHEMA.empty_table()
+            rows, persons, numbers, known = heads.changed_rows(rows, out.person, out.number, old, ids)
             first = np.zeros(len(names), np.int32)
             first[pc.index_in(persons, names).to_numpy()] = numbers
-            heads.append(known)
+            remembered.append(known)
             gone.append(pa.table({"id": names, "first": first}))
         else:
-            heads.append(SCHEMA.empty_table())
+            remembered.append(heads.SCHEMA.empty_table())
             gone.append(all_of)
         frames.append(rows)
     mine = events.identities
-    later = mine.person_ids[are_pending(events, cutoff) & ~mine.is_foreign]
-    return Part(frames, _Told(made.told, gone, heads, pa.table({"id": pa.array(later, pa.string())})))
+    later = mine.names.filter(pa.array(are_pending(events, cutoff) & ~mine.is_foreign))
+    return Part(frames, _Told(made.told, gone, remembered, pa.table({"id": later})))
 
 
 def _last_night(

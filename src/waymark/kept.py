@@ -82,7 +82,7 @@ def pending_file(night: int) -> str:
 
 def heads_file(bucket: int, night: int) -> str:
     """Return the name of the file of what is remembered of the rows of a bucket's persons after a night."""
-    return f"heads-{bucket:05d}-{night:06d}.parquet"
+    return f"heads-{bucket:05d}-{night:06d}.columns"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -263,8 +263,8 @@ def delete_strays(folder: Path, found: Manifest | None) -> None:
     """Delete the files of a kept table that are not in force: those of nights past, and of one that was stopped."""
     folder.mkdir(parents=True, exist_ok=True)
     in_force = found.files if found else set()
-    for path in sorted(folder.glob("*.parquet")):
-        if path.name not in in_force:
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".parquet", ".columns") and path.name not in in_force:
             path.unlink()
 
 

@@ -1,6 +1,7 @@
 """Tables whose rows are made a part at a time, wherever the engine lets each be made, and put in order on the way.
 
-Each part is written down as soon as it is made, so that memory holds a part a worker, and a stretch of the table.
+Each part is written down as soon as it is made, so that memory holds a part a worker, and a stretch of the table. What
+is small is held: a night's parts, of a few thousand rows, are checked and put in order together.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import bisect
 import mmap
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
@@ -22,6 +23,7 @@ from waymark import schema, tables
 from waymark.engine import Engine
 
 Item = TypeVar("Item")
+_HELD_BYTES = 1 << 27  # of all parts of all tables together that are not written down
 _EVERY = 1 << 12  # rows of a part between two of the keys that the order of all is estimated from
 
 
@@ -47,7 +49,7 @@ def _write(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int
 def make_tables(
     engine: Engine,
     make: Callable[[Item], Part],
-    items: Iterable[Item],
+    items: Sequence[Item],
     outs: Sequence[Out],
     put: Callable[[Out, Iterator[pa.Table], pa.Schema, int], None] = _write,
 ) -> tuple[list[int], list[Any]]:
@@ -79,33 +81,39 @@ def make_tables(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        kept = list(engine.over(partial(_keep, make, [out.table for out in outs], folder), items))
-        lengths = [_put_together([_Kept.open(files[k]) for files, _ in kept], out, put) for k, out in enumerate(outs)]
-        return lengths, [told for _, told in kept]
+        share = _HELD_BYTES // (max(len(items), 1) * len(outs))
+        made = list(engine.over(partial(_keep, make, [out.table for out in outs], folder, share), items))
+        lengths = [_put_together([kept[k] for kept, _ in made], out, put) for k, out in enumerate(outs)]
+        return lengths, [told for _, told in made]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _keep(
-    make: Callable[[Item], Part], kinds: Sequence[schema.Table], folder: Path, item: Item
-) -> tuple[list[Path], Any]:
-    """Make a part, write it below `folder` and return its files and what else is told of it."""
-    part, files = make(item), []
-    # Where a worker is taken for dead and is not, two make the same part: each in a place of its own.
-    place = Path(tempfile.mkdtemp(dir=folder))
+    make: Callable[[Item], Part], kinds: Sequence[schema.Table], folder: Path, share: int, item: Item
+) -> tuple[list[pa.Table | Path], Any]:
+    """Make a part; return its tables and what else is told of it.
+
+    Those of more than `share` bytes are checked, sorted and written into files below `folder`.
+    """
+    part, kept = make(item), []
     for frame, table in zip(part.frames, kinds, strict=True):
+        if isinstance(frame, pa.Table) and frame.nbytes <= share:
+            kept.append(frame)
+            continue
         rows = schema.to_arrow(frame, table)
-        files.append(place / f"{len(files)}.arrow")
-        with pa.ipc.new_file(files[-1], rows.schema) as file:
+        # Where a worker is taken for dead and is not, two make the same part: each in a file of its own.
+        with NamedTemporaryFile(dir=folder, delete=False) as room, pa.ipc.new_file(room, rows.schema) as file:
             file.write_table(rows)
-    return files, part.told
+        kept.append(Path(room.name))
+    return kept, part.told
 
 
 class _Kept(NamedTuple):
-    """A part as it lies on disk: only what is looked at is read."""
+    """A part, checked and sorted; of one that lies on disk only what is looked at is read."""
 
     rows: pa.Table
-    room: mmap.mmap
+    room: mmap.mmap | None = None  # where it lies
 
     @classmethod
     def open(cls, path: Path) -> _Kept:
@@ -126,10 +134,15 @@ class _Kept(NamedTuple):
         Or memory would come to hold all parts: the system maps pages around each one that is looked at, of every column
         of every part.
         """
-        self.room.madvise(mmap.MADV_DONTNEED)
+        if self.room:
+            self.room.madvise(mmap.MADV_DONTNEED)
 
 
-def _put_together(parts: Sequence[_Kept], out: Out, put: Callable) -> int:
+def _put_together(made: Sequence[pa.Table | Path], out: Out, put: Callable) -> int:
+    parts = [_Kept.open(path) for path in made if isinstance(path, Path)]
+    held = [rows for rows in made if isinstance(rows, pa.Table)]
+    if held:
+        parts.append(_Kept(schema.to_arrow(pa.concat_tables(held), out.table)))
     n_rows = sum(part.rows.num_rows for part in parts)
     kept = [part for part in parts if part.rows.num_rows] or list(parts[:1])
     put(out, _stretches(kept, out.table.key), kept[0].rows.schema, n_rows)

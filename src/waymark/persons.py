@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
+from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.identity import EventIds, Identities
 
@@ -19,26 +20,26 @@ _NO_CHANGES = (*(np.zeros(0, np.int64),) * 3, np.zeros(0, object))
 _TOGETHER = 1 << 18  # identifiers that are looked at together, as they were in some nights
 
 
-def list_identifiers(identities: Identities, cutoff: int) -> pd.DataFrame:
+def list_identifiers(identities: Identities, cutoff: int) -> pa.Table:
     """Return rows of `schema.IDENTIFIERS`: the identifiers known before `cutoff` (microseconds)."""
     known = np.flatnonzero((identities.known_from < cutoff) & ~identities.is_foreign)
-    names = identities.person_ids
-    return pd.DataFrame(
+    names = identities.names
+    return pa.table(
         {
-            "id": pd.array(names[known], "str"),
-            "person_id": pd.array(names[identities.people(cutoff)[known]], "str"),
-            "hindsight_person_id": pd.array(names[identities.people(_NEVER)[known]], "str"),
+            "id": names.take(pa.array(known)),
+            "person_id": names.take(pa.array(identities.people(cutoff)[known])),
+            "hindsight_person_id": names.take(pa.array(identities.people(_NEVER)[known])),
             "known_from": _times(identities.known_from[known]),
         }
     )
 
 
-def list_person_changes(identities: Identities, cutoff: int) -> pd.DataFrame:
+def list_person_changes(identities: Identities, cutoff: int) -> pa.Table:
     """List how persons changed from each midnight UTC to the next, up to `cutoff` (microseconds).
 
     Returns
     -------
-    pandas.DataFrame
+    pyarrow.Table
         Rows of `schema.PERSON_CHANGES`, by night. What is known later changes none of them. An identifier that is new
         has no person to change from.
     """
@@ -51,12 +52,12 @@ def list_person_changes(identities: Identities, cutoff: int) -> pd.DataFrame:
         found.append(_changes(identities, members, links, nights[share], touched[share]))
     night, old, new, kind = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((new, old, night))
-    return pd.DataFrame(
+    return pa.table(
         {
             "night": _times(night[order]),
-            "old_person_id": pd.array(identities.person_ids[old[order]], "str"),
-            "new_person_id": pd.array(identities.person_ids[new[order]], "str"),
-            "kind": pd.array(kind[order], "str"),
+            "old_person_id": identities.names.take(pa.array(old[order])),
+            "new_person_id": identities.names.take(pa.array(new[order])),
+            "kind": pa.array(kind[order], pa.string()),
         }
     )
 
@@ -182,5 +183,5 @@ def _are_erased(copies: Identities, before: np.ndarray, change: np.ndarray) -> n
     return ~np.isin(change, before * len(before) + otherwise)
 
 
-def _times(microseconds: np.ndarray) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(microseconds.astype("datetime64[us]")).tz_localize("UTC")
+def _times(microseconds: np.ndarray) -> pa.Array:
+    return pa.array(microseconds, pa.int64()).view(schema.ARROW[schema.TIME])
