@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from waymark.store import hashes
 from waymark.store.hashes import Ordered, Sieve, hash_names, hash_texts
 from waymark.store.routes import Pairs, joining
 
@@ -56,11 +57,14 @@ def test_a_sieve_that_was_told_of_too_few_takes_more_for_met_and_forgets_nothing
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 1000])
-def test_what_is_found_stands_there(n):
+@pytest.mark.parametrize("few", [0, 1 << 20])  # hashes are so many that no bits stand for them, or few
+def test_what_is_found_stands_there(n, few, monkeypatch):
+    monkeypatch.setattr(hashes, "_FEW", few)
     rng = np.random.default_rng(n)
     ordered = np.unique(rng.integers(0, 2**64, n, np.uint64))
-    asked = np.concatenate([ordered[::3], rng.integers(0, 2**64, 50, np.uint64)])
+    asked = rng.permutation(np.concatenate([ordered[::3], rng.integers(0, 2**64, 9000, np.uint64)]))
     place = Ordered(ordered).find(asked)
+    assert np.array_equal(np.flatnonzero(place >= 0), Ordered(ordered).positions_in(asked))
     assert np.array_equal(place >= 0, np.isin(asked, ordered))
     assert np.array_equal(ordered[place[place >= 0]], asked[place >= 0])
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from waymark.kernels.jit import at as unsigned
 from waymark.kernels.jit import jit
 
-_WORD, _IN_WORD = np.uint64(6), np.uint64(63)
+_WORD, _IN_WORD, _ONE = np.uint64(6), np.uint64(63), np.uint64(1)
 _MORE = np.uint64(5)  # bits that begin a hash and are looked at first
+_BLOCK = 4096
 
 
 @jit
@@ -69,6 +71,34 @@ def find(ordered, starts, n_bits, bits, keys):
             at += 1
         out[i] = at if at < end and ordered[at] == keys[i] else -1
     return out
+
+
+@jit
+def positions(ordered, starts, n_bits, bits, keys):
+    """Return the positions, int64 and ascending, of those of `keys` that are among some hashes; see `find`.
+
+    Some thousand keys at a time are first looked up in `bits` alone, without a branch: who is met follows no pattern.
+    """
+    out = np.empty(len(keys), np.int64)
+    maybe = np.empty(_BLOCK, np.int64)
+    shift = np.uint64(64 - n_bits)
+    n = 0
+    for begin in range(0, len(keys), _BLOCK):
+        end, n_maybe = min(begin + _BLOCK, len(keys)), 0
+        for i in range(begin, end):
+            maybe[unsigned(n_maybe)] = i
+            bit = keys[unsigned(i)] >> (shift - _MORE)
+            n_maybe += np.int64((bits[bit >> _WORD] >> (bit & _IN_WORD)) & _ONE) if len(bits) else 1
+        for j in range(n_maybe):
+            key = keys[maybe[j]]
+            head = np.int64(key >> shift)
+            at, last = starts[head], starts[head + 1]
+            while at < last and ordered[at] < key:
+                at += 1
+            if at < last and ordered[at] == key:
+                out[n] = maybe[j]
+                n += 1
+    return out[:n].copy()
 
 
 @jit

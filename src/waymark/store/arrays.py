@@ -88,19 +88,13 @@ def _fill(room: np.ndarray, file: Mapped, name: str, rows: Rows, none: float) ->
         room[:] = only
         return
     if isinstance(rows, np.ndarray):
-        data, _, is_none = file.values(name, rows, are_checked=not is_sparse(rows, file.n_rows))
-        room[:] = data
-    else:
-        data, _, is_none = file.values(name)
-        begin = 0
-        for stretch in rows:
-            end = begin + stretch.stop - stretch.start
-            room[begin:end] = data[stretch]
-            begin = end
-        if is_none is not None and len(rows) > 1:
-            is_none = np.concatenate([is_none[stretch] for stretch in rows])
-    if is_none is not None:
-        room[is_none] = none
+        room[:] = file.values(name, rows, none=none, are_checked=not is_sparse(rows, file.n_rows)).data
+        return
+    data, begin = file.values(name, none=none).data, 0
+    for stretch in rows:
+        end = begin + stretch.stop - stretch.start
+        room[begin:end] = data[stretch]
+        begin = end
 
 
 def _sort(

@@ -63,7 +63,7 @@ class Aside:
         asked = Ordered(wanted)
         for number, stretch in enumerate(self._stretches):
             rows = _read(stretch.rows)
-            at = np.flatnonzero(asked.find(rows["key"].to_numpy()) >= 0)
+            at = asked.positions_in(rows["key"].to_numpy())
             at = at[stretch.alive(rows.num_rows)[at]]
             if len(at):
                 yield number, at, rows.take(pa.array(at)), _read(stretch.ids)["id"]

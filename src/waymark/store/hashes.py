@@ -71,7 +71,7 @@ class Ordered:
 
     def positions_in(self, asked: np.ndarray) -> np.ndarray:
         """Return the positions, ascending, of those of some hashes that are among these."""
-        return np.flatnonzero(self.find(asked) >= 0)
+        return keys.positions(self.hashes, self._starts, self._n_bits, self._bits, asked)
 
 
 def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray | bool]]) -> np.ndarray:

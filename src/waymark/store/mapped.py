@@ -43,6 +43,7 @@ _KINDS = {
 }
 # How values are written: one in all rows; all; those that are there, and their places; or the distinct ones, and which.
 _ONE, _ALL, _FEW, _AGAIN = "one", "all", "few", "again"
+_NONE = "none"  # what stands for the value of a column that has none
 
 
 class Values(NamedTuple):
@@ -164,7 +165,8 @@ class Mapped:
             self._columns = {}
             for name, (kind, how, parts) in facts["columns"].items():
                 self._columns[name] = kind, how, parts, begin
-                begin += sum(size + -size % 8 for size, _ in parts)
+                for size, _ in parts:
+                    begin += size + -size % 8
             if len(room) != begin:
                 raise OSError(f"it does not hold {self.n_rows:,} rows")
         except OSError as error:
@@ -179,15 +181,15 @@ class Mapped:
         """Return the type of a column."""
         return _KINDS[self._columns[name][0]][0]
 
-    def only(self, name: str, none: float) -> float | None:
+    def only(self, name: str, none: Any) -> Any:
         """Return the one value, or `none`, that a column of numbers has in all rows; None where it has several."""
         if name not in self._columns:
             return none
         way, _, *of = self._columns[name][1]
         return None if way != _ONE else none if of[0] is None else of[0]
 
-    def values(self, name: str, at: np.ndarray | None = None, *, are_checked: bool = True) -> Values:
-        """Return all rows of a column, or some."""
+    def values(self, name: str, at: np.ndarray | None = None, *, none: float = 0, are_checked: bool = True) -> Values:
+        """Return all rows of a column, or some; a number that is not there is `none`."""
         kind, how, sizes, begin = self._columns[name]
         parts = []
         try:
@@ -199,7 +201,7 @@ class Mapped:
                 begin = end
             if at is not None and len(at) and at[-1] >= self.n_rows:
                 raise OSError(f"it has {self.n_rows:,} rows")
-            return _read(None if kind == "string" else _KINDS[kind][1], how, iter(parts), at)
+            return _read(None if kind == "string" else _KINDS[kind][1], how, iter(parts), at, none)
         except (OSError, IndexError, ValueError) as error:
             raise damaged(self.path, error) from None
 
@@ -220,21 +222,32 @@ def together(
     asked: Sequence[tuple[Mapped, np.ndarray | None]], names: Iterable[str], *, are_checked: bool = True
 ) -> pa.Table:
     """Return rows of some files, of which all have the columns `names`, below each other."""
-    columns = {}
+    columns, first = {}, asked[0][0]
+    n_rows = sum(file.n_rows if at is None else len(at) for file, at in asked)
     for name in names:
-        found = [file.values(name, at, are_checked=are_checked) for file, at in asked]
-        columns[name] = _array(asked[0][0].kind(name), found)
+        ones = {file.only(name, _NONE) for file, _ in asked}
+        if ones == {_NONE}:
+            columns[name] = pa.nulls(n_rows, first.kind(name))
+            continue
+        if len(ones) == 1 and None not in ones:
+            found = [Values(np.full(n_rows, ones.pop()))]
+        else:
+            found = [file.values(name, at, are_checked=are_checked) for file, at in asked]
+        columns[name] = _array(first.kind(name), found)
     return pa.table(columns)
 
 
-def _read(plain: np.dtype | None, how: Sequence[Any], parts: Iterator[np.ndarray], at: np.ndarray | None) -> Values:
+def _read(
+    plain: np.dtype | None, how: Sequence[Any], parts: Iterator[np.ndarray], at: np.ndarray | None, none: float = 0
+) -> Values:
     """Return values that are written in a way; `plain` is the type of numbers, None of texts."""
     way, n, *of = how
     n_asked = n if at is None else len(at)
     if way == _ONE:
         is_none = np.ones(n_asked, bool) if of[0] is None else None
-        lengths = np.zeros(n_asked, np.int32) if plain is None else None
-        return Values(np.full(0 if plain is None else n_asked, of[0] or 0, plain or np.uint8), lengths, is_none)
+        if plain is None:
+            return Values(np.zeros(0, np.uint8), np.zeros(n_asked, np.int32), is_none)
+        return Values(np.full(n_asked, none if of[0] is None else of[0], plain), None, is_none)
     if way == _FEW:
         places = next(parts).view("<i4")
         if at is not None:
@@ -244,16 +257,17 @@ def _read(plain: np.dtype | None, how: Sequence[Any], parts: Iterator[np.ndarray
         data, lengths, _ = _read(plain, of[0], parts, at)
         is_none = np.ones(n_asked, bool)
         is_none[places] = False
-        if lengths is None:
-            return Values(_spread(data, places, n_asked), None, is_none)
-        return Values(data, _spread(lengths, places, n_asked), is_none)
+        if lengths is not None:
+            return Values(data, _spread(lengths, places, np.zeros(n_asked, np.int32)), is_none)
+        room = np.full(n_asked, none, plain) if none else np.zeros(n_asked, data.dtype)
+        return Values(_spread(data, places, room), None, is_none)
     if way == _AGAIN:
         codes = _numbers(next(parts), n, None)
         codes = codes if at is None else codes[at]
         is_none = codes < 0
         data, lengths, _ = _read(plain, of[0], parts, None)
         if lengths is None:
-            return Values(data[codes], None, is_none)
+            return Values(np.where(is_none, none, data[codes]), None, is_none)
         begins = np.cumsum(lengths, dtype=np.int64) - lengths
         lengths = np.where(is_none, 0, lengths[codes])
         return Values(_bytes_at(data, begins[codes], lengths), lengths, is_none)
@@ -276,10 +290,9 @@ def _numbers(part: np.ndarray, n: int, plain: np.dtype | None) -> np.ndarray:
     return part.view(f"<i{width}" if width and (plain is None or plain.kind == "i") else plain or np.int8)
 
 
-def _spread(values: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
-    out = np.zeros(n, values.dtype)
-    out[places] = values
-    return out
+def _spread(values: np.ndarray, places: np.ndarray, room: np.ndarray) -> np.ndarray:
+    room[places] = values
+    return room
 
 
 def _bytes_at(data: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def _log(
     identities = build_identities(
         texts.take(pa.array(by_kind)).to_numpy().astype(object, copy=False),
         int((~is_anonymous).sum()),
-        EventIds(code[column["customer"]], code[column["anonymous"]], *times, column["actor"] == CUSTOMER_ACTS),
+        EventIds(*(code.take(column[end]) for end in EVENTS.ends), *times, column["actor"] == CUSTOMER_ACTS),
         _links(links, code),
         rules,
         ids.is_foreign[places[by_kind]],
@@ -111,7 +111,7 @@ def _named(names: Names, column: Mapping[str, np.ndarray], kind: str) -> dict[st
     """Return a column as codes into the sorted names of its kind, and those names, by the names of the log's fields."""
     texts, place = names.in_order(kind)
     small = place.astype(code_type(len(texts)))
-    return {kind: small[column[kind]], f"{kind}s": texts}
+    return {kind: small.take(column[kind]), f"{kind}s": texts}
 
 
 def _links(table: pa.Table, code: np.ndarray) -> Links:

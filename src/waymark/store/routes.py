@@ -224,7 +224,7 @@ def joining(pairs: Pairs, asked: np.ndarray, most: int) -> np.ndarray:
     counts = np.ones(len(pairs.one), bool)
     for own, other, flag in ((pairs.one, pairs.two, 1), (pairs.two, pairs.one, 2)):
         may_be = np.flatnonzero(pairs.may_be_hub & flag)
-        at = may_be[Ordered(distinct(own[asked])).find(own[may_be]) >= 0]  # all pairs of the ends that are asked about
+        at = may_be[Ordered(distinct(own[asked])).positions_in(own[may_be])]  # all pairs of the ends asked about
         _, inverse, degree = np.unique(own[at], return_inverse=True, return_counts=True)
         at = at[degree[inverse] > most]
         if len(at):

@@ -157,9 +157,10 @@ class Stored:
             file = open_segment(self._root, segment)
             before = self._gone.get((kind, (number, i)), dead[:0])
             at = rows_of([file.numbers(end, are_checked=False) for end in kind.ends], kind, goes)  # the next walk does
-            at = np.setdiff1d(at, np.concatenate([dead, before]), assume_unique=True)
+            if len(dead) or len(before):
+                at = np.setdiff1d(at, np.concatenate([dead, before]), assume_unique=True)
             if len(at):
-                self._gone[kind, (number, i)] = np.union1d(before, at)
+                self._gone[kind, (number, i)] = np.union1d(before, at) if len(before) else at
                 found.append((file, at))
         return take_together(found)
 
