@@ -15,26 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark import tables
-from waymark.errors import InputError
 from waymark.store import mapped
 from waymark.store.hashes import hash_names, hash_rows, hash_texts
 
-_KINDS = {"person": pa.uint64(), "n": pa.int32(), "head": pa.uint64()}
-SCHEMA = pa.schema(_KINDS)
+SCHEMA = pa.schema({"person": pa.uint64(), "n": pa.int32(), "head": pa.uint64()})
 
 
 def write(heads: pa.Table, path: Path) -> None:
     """Write what is remembered: rows of `SCHEMA`, which no packing makes smaller."""
     with tables.atomic(path) as temporary:
-        mapped.write_mapped(temporary, _KINDS, heads)
+        mapped.write_mapped(temporary, heads.cast(SCHEMA))
 
 
 def read(path: Path) -> pa.Table:
     """Read what `write` wrote."""
-    try:
-        return pa.table(mapped.read_mapped(path, _KINDS))
-    except OSError as error:
-        raise InputError(f"{path} is missing or damaged ({error}); delete it and run `dvc repro -P`") from None
+    return mapped.Mapped(path, "delete it").table()
 
 
 class Changed(NamedTuple):

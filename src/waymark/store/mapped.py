@@ -54,10 +54,9 @@ class Values(NamedTuple):
     is_none: np.ndarray | None = None  # None: all rows have a value
 
 
-def damaged(path: Path, what: object) -> InputError:
+def damaged(path: Path, what: object, remedy: str = "delete the folder of the store") -> InputError:
     """Return the error of a file that is not as it was written."""
-    text = str(what)[:120]
-    return InputError(f"{path} is missing or damaged ({text}); delete the folder of the store and run `dvc repro -P`")
+    return InputError(f"{path} is missing or damaged ({str(what)[:120]}); {remedy} and run `dvc repro -P`")
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -149,9 +148,9 @@ class Mapped:
     not to be checked is not looked at as a whole.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open it."""
-        self.path = path
+    def __init__(self, path: Path, remedy: str = "delete the folder of the store") -> None:
+        """Open it; `remedy` says what to do where it is damaged."""
+        self.path, self._remedy = path, remedy
         try:
             with path.open("rb", buffering=0) as file:
                 size = os.fstat(file.fileno()).st_size
@@ -170,7 +169,7 @@ class Mapped:
             if len(room) != begin:
                 raise OSError(f"it does not hold {self.n_rows:,} rows")
         except OSError as error:
-            raise damaged(path, error) from None
+            raise damaged(path, error, remedy) from None
 
     @property
     def names(self) -> list[str]:
@@ -203,7 +202,7 @@ class Mapped:
                 raise OSError(f"it has {self.n_rows:,} rows")
             return _read(None if kind == "string" else _KINDS[kind][1], how, iter(parts), at, none)
         except (OSError, IndexError, ValueError) as error:
-            raise damaged(self.path, error) from None
+            raise damaged(self.path, error, self._remedy) from None
 
     def numbers(self, name: str, at: np.ndarray | None = None, *, are_checked: bool = True) -> np.ndarray:
         """Return all rows of a column of numbers, or some, in its own type; what has no value is 0."""
