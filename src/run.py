@@ -14,6 +14,8 @@ from waymark.errors import InputError
 
 # Threads of LightGBM that wait must sleep: on a busy machine spinning ones cost ten times the work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# And OpenBLAS starts its own, which spin, as soon as NumPy is imported; no step multiplies matrices for long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if __name__ == "__main__":
     set_up_logging()

@@ -12,7 +12,8 @@ Days = int
 class Section(BaseModel):
     """A part of the settings. Immutable; knows its names and types, and nothing else."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    # A step reads few sections: the checks of each are built when it is first read.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, defer_build=True)
 
 
 def parse_time(value: Any) -> Any:
