@@ -48,6 +48,15 @@ def least_at(least, place, one, other):
 
 
 @jit
+def recode(codes, new, out):
+    """Write `new[codes[i]]` to `out[i]`; a code of -1 is none, for which the last of `new` stands."""
+    last = len(new) - 1
+    for i in range(len(codes)):
+        code = codes[at(i)]
+        out[at(i)] = new[at(code if code >= 0 else last)]
+
+
+@jit
 def owned(customer, anonymous, is_asked):
     """Return the positions of the events of some identifiers, int64: an event is its customer's, where it has one.
 

@@ -47,8 +47,9 @@ def read_columns(
     ends = columns["customer"], columns["anonymous"]
     is_unsorted = buckets.find_unsorted(*ends, component, columns["event_time"], columns["sequence"], starts)
     if is_unsorted.any():
-        owner = component[np.where(ends[0] >= 0, *ends)]
-        _sort(columns, owner, is_unsorted, lambda rows: _event_ids(files, asked, starts, rows))
+        rows = buckets.owned(*ends, is_unsorted[component])
+        owner = np.where(ends[0][rows] >= 0, ends[0][rows], ends[1][rows])
+        _sort(columns, rows, component[owner], lambda at: _event_ids(files, asked, starts, at))
     return columns
 
 
@@ -99,19 +100,18 @@ def _fill(room: np.ndarray, file: Mapped, name: str, rows: Rows, none: float) ->
 
 def _sort(
     columns: dict[str, np.ndarray],
+    rows: np.ndarray,
     component: np.ndarray,
-    is_unsorted: np.ndarray,
     event_ids: Callable[[np.ndarray], pa.Array],
 ) -> None:
-    """Sort the events of some components, in place: those that came in several nights, most of them.
+    """Sort the events of some components, at `rows`, in place: those that came in several nights, most of them.
 
     They take each other's rows. Only where two events of one moment came apart do their ids have to be read to tell
     which is the first.
     """
-    rows = np.flatnonzero(is_unsorted[component])
     by = (columns[c][rows] for c in ("event_time", "sequence", "known_time"))
-    order = order_events(component[rows], *by, lambda at: event_ids(rows[at]))
-    places = rows[np.argsort(component[rows], kind="stable")]
+    order = order_events(component, *by, lambda at: event_ids(rows[at]))
+    places = rows[np.argsort(component, kind="stable")]
     for values in columns.values():
         values[places] = values[rows[order]]
 

@@ -15,6 +15,7 @@ from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog, code_type
 from waymark.identity import EventIds, Links, build_identities
+from waymark.kernels import buckets
 from waymark.ledger import ANONYMOUS
 from waymark.store.arrays import read_columns
 from waymark.store.buckets import Bucket, Ids, read_ids
@@ -78,7 +79,7 @@ def _log(
     identities = build_identities(
         texts.take(pa.array(by_kind)).to_numpy().astype(object, copy=False),
         int((~is_anonymous).sum()),
-        EventIds(*(code.take(column[end]) for end in EVENTS.ends), *times, column["actor"] == CUSTOMER_ACTS),
+        EventIds(*(_recoded(column[end], code) for end in EVENTS.ends), *times, column["actor"] == CUSTOMER_ACTS),
         _links(links, code),
         rules,
         ids.is_foreign[places[by_kind]],
@@ -111,7 +112,13 @@ def _named(names: Names, column: Mapping[str, np.ndarray], kind: str) -> dict[st
     """Return a column as codes into the sorted names of its kind, and those names, by the names of the log's fields."""
     texts, place = names.in_order(kind)
     small = place.astype(code_type(len(texts)))
-    return {kind: small.take(column[kind]), f"{kind}s": texts}
+    return {kind: _recoded(column[kind], small), f"{kind}s": texts}
+
+
+def _recoded(codes: np.ndarray, new: np.ndarray) -> np.ndarray:
+    out = np.empty(len(codes), new.dtype)
+    buckets.recode(codes, new, out)
+    return out
 
 
 def _links(table: pa.Table, code: np.ndarray) -> Links:
