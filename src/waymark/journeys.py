@@ -115,9 +115,10 @@ class StageMap:
         named = list(
             dict.fromkeys([*path, *allowed, *(after for following in allowed.values() for after in following)])
         )
+        in_path = {s: path.index(s) for s in path}
         steps = np.zeros((len(named) + 2, len(named) + 1), np.int8)
         for i, before in enumerate(named, start=1):
-            is_back = [before in path and s in path and path.index(s) < path.index(before) for s in named]
+            is_back = [in_path.get(s, len(path)) < in_path.get(before, 0) for s in named]
             is_off = [before in allowed and s not in allowed[before] for s in [*named, None]]
             steps[i, :-1] += kernels.REGRESSION * np.array(is_back, np.int8)
             steps[i] += kernels.DETOUR * np.array(is_off, np.int8)

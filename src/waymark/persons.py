@@ -105,7 +105,7 @@ def _touched(identities: Identities, component: np.ndarray, cutoff: int) -> tupl
     night = np.append(_night_after(identities.linked_from), _night_after(identities.linked_until))
     touched, n = np.tile(component[identities.low], 2), max(len(component), 1)
     is_past = night <= cutoff
-    day, touched = np.divmod(np.unique(night[is_past] // _DAY * n + touched[is_past]), n)
+    day, touched = np.divmod(_each_once(night[is_past] // _DAY * n + touched[is_past]), n)
     return day * _DAY, touched
 
 
@@ -167,7 +167,7 @@ def _changes(
     copies, codes, copy = _as_of(identities, members, links, nights, components)
     before, now = copies.people(-_DAY).astype(np.int64), copies.people(0).astype(np.int64)
     moved, n = (copies.known_from < -_DAY) & (before != now), len(before)
-    change = np.unique(before[moved] * n + now[moved])
+    change = _each_once(before[moved] * n + now[moved])
     old, new = np.divmod(change, max(n, 1))
     is_gone = now[old] == new  # the id that names the old person is the new one's
     kinds = np.select([is_gone, _are_erased(copies, before, change)], ["merge", "erase"], "split").astype(object)
@@ -181,6 +181,12 @@ def _are_erased(copies: Identities, before: np.ndarray, change: np.ndarray) -> n
         return np.zeros(len(change), bool)
     otherwise = replace(copies, linked_until=np.where(is_news, _NEVER, copies.linked_until)).people(0)
     return ~np.isin(change, before * len(before) + otherwise)
+
+
+def _each_once(numbers: np.ndarray) -> np.ndarray:
+    """Return each of some numbers once, ascending; `np.unique` would hash them before it sorts them."""
+    numbers = np.sort(numbers)
+    return numbers[np.diff(numbers, prepend=numbers[:1] - 1) > 0]
 
 
 def _times(microseconds: np.ndarray) -> pa.Array:
