@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kernels as benchmark
-from waymark.kernels import decays, grouping, latest, points, rhythm, tallies
+from waymark.kernels import decays, grouping, latest, moves, points, rhythm, tallies
 from waymark.kernels.jit import DAY, EVER
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +65,33 @@ def people(events: dict[str, np.ndarray]) -> tuple:
 def room(events: dict[str, np.ndarray], n: int) -> np.ndarray:
     """Return room for `n` numbers at each point."""
     return np.full((n, len(events["end"]) + 4), -77, np.float32)
+
+
+def worked_out(events: dict[str, np.ndarray], bases: np.ndarray, numbers: list[tuple]) -> np.ndarray:
+    """Return numbers, each given by what it is, two rows of `bases` and its scale."""
+    out = room(events, len(numbers))
+    columns = (*(np.array(column) for column in zip(*numbers)), np.arange(len(numbers)))
+    moves.work_out(events["cutoff"], bases, columns, out, 2)
+    return out
+
+
+def counts_that_forget(events: dict[str, np.ndarray], half_life: int) -> np.ndarray:
+    """Return the counts of each class."""
+    bases = np.empty((N_CLASSES + 1, len(events["end"])))
+    worths, rows = decays.worths(people(events), half_life), np.arange(N_CLASSES + 1)
+    which = np.where(rows < N_CLASSES, rows, -1)
+    decays.levels(people(events), events["classes"], N_CLASSES, worths, half_life, which, rows, bases)
+    return worked_out(events, bases, [(moves.FADES, c, N_CLASSES, half_life) for c in range(N_CLASSES)])
+
+
+def rhythm_of(events: dict[str, np.ndarray]) -> np.ndarray:
+    """Return all numbers of the rhythm, and those that move after them."""
+    out, bases = room(events, rhythm.N_NUMBERS), np.empty((rhythm.N_BASES, len(events["end"])))
+    rows = np.arange(rhythm.N_NUMBERS), np.arange(rhythm.N_BASES)
+    rhythm.rhythm(people(events), events["classes"], rows[0], out, rows[1], bases)
+    since = [(moves.DAYS, rhythm.LAST, -1, 0), (moves.DAYS, rhythm.FIRST, -1, 0)]
+    moving = worked_out(events, bases, [*since, (moves.OVER, rhythm.LAST, rhythm.MEAN, 0)])
+    return np.concatenate([out, moving])
 
 
 def group(*args: np.ndarray | bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -175,10 +202,8 @@ def test_sums_over_windows(weighted, events):
 @some
 def test_counts_that_forget(events):
     half_life = 2 * int(DAY)
-    out, worths = room(events, N_CLASSES), decays.worths(people(events), half_life)
-    decays.decayed(people(events), events["classes"], N_CLASSES, worths, half_life, *of_each_class(), out)
     assert_read(
-        out,
+        counts_that_forget(events, half_life),
         [
             [(0.5 ** ((events["cutoff"][p] - events["time"][seen(events, p, c)]) / half_life)).sum() for c in range(3)]
             for p in range(len(events["end"]))
@@ -191,16 +216,17 @@ def test_what_is_long_past_weighs_nothing_and_breaks_nothing(n_half_lives):
     half_life = int(DAY)
     time = np.array([0, 1, 1 + n_half_lives, 2 + n_half_lives]) * half_life
     who = (np.array([0, 4]), time, np.array([0, 4]), np.arange(1, 5), time + half_life, 0)
-    out = np.empty((1, 4), np.float32)
-    none, zero = np.zeros(4, np.int32), np.zeros(1, np.int64)
-    decays.decayed(who, none, 1, decays.worths(who, half_life), half_life, zero, zero, out)
+    out, bases, worths = np.empty((1, 4), np.float32), np.empty((2, 4)), decays.worths(who, half_life)
+    decays.levels(who, np.zeros(4, np.int32), 1, worths, half_life, np.array([0, -1]), np.arange(2), bases)
+    moves.work_out(time + half_life, bases, tuple(np.array([[moves.FADES], [0], [1], [half_life], [0]])), out, 0)
     assert out[0].tolist() == pytest.approx([0.5, 0.75, 0.5 + 0.75 * 2.0**-n_half_lives, 0.75], rel=1e-3)
 
 
 @some
 def test_days_since_the_latest(events):
-    out = room(events, N_CLASSES)
-    latest.days_since(people(events), events["classes"], N_CLASSES, *of_each_class(), out)
+    bases = np.empty((N_CLASSES, len(events["end"])))
+    latest.latest_times(people(events), events["classes"], N_CLASSES, *of_each_class(), bases)
+    out = worked_out(events, bases, [(moves.DAYS, c, -1, 0) for c in range(N_CLASSES)])
     expected = []
     for p, cutoff in enumerate(events["cutoff"]):
         times = [events["time"][seen(events, p, c)] for c in range(N_CLASSES)]
@@ -248,16 +274,25 @@ def test_the_latest_events_and_the_gaps_between_them(events):
 
 @some
 def test_the_rhythm_of_activities(events):
-    out = room(events, rhythm.N_NUMBERS)
-    rhythm.rhythm(people(events), events["classes"], np.arange(rhythm.N_NUMBERS), out)
     expected = []
     for p, cutoff in enumerate(events["cutoff"]):
         times = events["time"][seen(events, p, 0)]
         gaps = np.diff(times) / DAY
         since = [(cutoff - times[-1]) / DAY, (cutoff - times[0]) / DAY] if len(times) else [np.nan] * 2
-        row = since + ([gaps.mean(), gaps.std(), gaps[-1]] if len(gaps) else [np.nan] * 3)
-        expected.append(row + ([gaps[-1] / gaps.mean(), row[0] / gaps.mean()] if gaps.sum() > 0 else [np.nan] * 2))
-    assert_read(out, expected)
+        row = [gaps.mean(), gaps.std(), gaps[-1]] if len(gaps) else [np.nan] * 3
+        row += [gaps[-1] / gaps.mean() if gaps.sum() > 0 else np.nan, *since]
+        expected.append([*row, since[0] / gaps.mean() if gaps.sum() > 0 else np.nan])
+    assert_read(rhythm_of(events), expected)
+
+
+def test_the_weekday_and_the_hour_of_a_cutoff():
+    noon = np.array([12 * DAY // 24, 7 * DAY, -DAY // 4])  # Thursday, Thursday, and Wednesday at six in the evening
+    out, numbers = (
+        np.empty((2, 3), np.float32),
+        np.array([[moves.WEEKDAY, moves.HOUR], [-1] * 2, [-1] * 2, [0] * 2, [0, 1]]),
+    )
+    moves.work_out(noon, np.empty((1, 3)), tuple(numbers), out, 0)
+    assert out.tolist() == [[3, 3, 2], [12, 0, 18]]
 
 
 @pytest.mark.parametrize("days", [0.1, 1 / 3, 7.7, 1234.567])
@@ -265,7 +300,8 @@ def test_a_steady_rhythm_has_no_spread(days):
     time = np.arange(20) * round(days * DAY)
     who = (np.array([0, 20]), time, np.array([0, 1]), np.array([20]), time[-1:] + 1, 0)
     out = np.empty((rhythm.N_NUMBERS, 1), np.float32)
-    rhythm.rhythm(who, np.zeros(20, np.int32), np.arange(rhythm.N_NUMBERS), out)
+    bases = np.arange(rhythm.N_BASES), np.empty((rhythm.N_BASES, 1))
+    rhythm.rhythm(who, np.zeros(20, np.int32), np.arange(rhythm.N_NUMBERS), out, *bases)
     assert out[rhythm.SD_GAP].tolist() == [0]
     assert out[rhythm.LAST_OVER_MEAN].tolist() == [1]
 
@@ -276,11 +312,7 @@ def test_points_left_out_change_no_other(events):
     fewer = events | {k: events[k][keep] for k in ("owner", "first", "end", "cutoff")}
     outs = []
     for chosen in (events, fewer):
-        out = room(chosen, N_CLASSES + rhythm.N_NUMBERS)
-        half_life = 2 * int(DAY)
-        worths = decays.worths(people(chosen), half_life)
-        decays.decayed(people(chosen), chosen["classes"], N_CLASSES, worths, half_life, *of_each_class(), out)
-        rhythm.rhythm(people(chosen), chosen["classes"], np.arange(N_CLASSES, len(out)), out)
+        out = np.concatenate([counts_that_forget(chosen, 2 * int(DAY)), rhythm_of(chosen)])
         outs.append(out[:, 2:-2])
     assert outs[0][:, keep].tobytes() == outs[1].tobytes()
 

@@ -18,7 +18,7 @@ def test_two_runs_from_nothing_write_the_same_bytes(tmp_path_factory, tmp_path: 
     assert {
         *(
             "data/store/manifest.json",
-            "data/features/score.parquet",
+            "data/features/score.arrow",
             "data/targets.parquet",
             "reports/metrics.json",
         ),

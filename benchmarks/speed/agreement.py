@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from waymark import tonight
+
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}  # ours are 32 bits wide; long sums of small numbers differ by their order
 
 
@@ -26,4 +28,4 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(differences(*(pd.read_parquet(Path(path)) for path in sys.argv[1:3]))))
+    print("\n".join(differences(tonight.read(path=Path(sys.argv[1])), pd.read_parquet(Path(sys.argv[2])))))

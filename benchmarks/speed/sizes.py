@@ -24,7 +24,7 @@ READING = ("read", "sort", "sort_ids")
 DISTRIBUTED = ("journeys", "features_score")
 PROFILED = ("ingest", "features_score", "features_train")
 KEPT = tuple(f"data/{name}" for name in ("journeys", "identifiers", "person_changes", "exposure"))
-EVENTS, PLAN, OURS = "data/events.parquet", "data/plan.json", "data/features/score.parquet"
+EVENTS, PLAN, OURS = "data/events.parquet", "data/plan.json", "data/features/score.arrow"
 MANY = 20_000_000  # events; above, no model is trained, and profiles are left out
 PANDAS_BYTES = 400  # of memory an event takes in pandas, found at 10 million events
 
@@ -122,7 +122,11 @@ def _profile(project: Project, step: str) -> list[list[str]]:
 
 
 def _written_by(step: str) -> Callable:
-    of_step = {"ingest": ("store", ".store-seen.json"), "features_train": ("train",)}.get(step, ())
+    of_step = {
+        "ingest": ("store", ".store-seen.json"),
+        "features_train": ("train",),
+        "features_score": ("score.arrow",),
+    }.get(step, ())
     return shutil.ignore_patterns("events.parquet", "events.pieces", "in_*.parquet", *of_step)
 
 
@@ -145,6 +149,7 @@ def _with_dask(costs: Costs, project: Project) -> None:
     project.choose(engine="dask", set={"engine": {"workers": 2}})
     for name in KEPT:  # made anew of everything, as they were
         shutil.rmtree(project.path(name))
+    project.path(OURS).unlink()
     for step in DISTRIBUTED:
         costs.measure(f"dask {step}", partial(project.step, step))
     project.choose()

@@ -63,8 +63,8 @@ def values(settings: FeaturesConfig, known: Vocabulary) -> Rows:
 
 def recency(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """How long ago a person did, or met with, each thing."""
-    last = m.of_rhythm(r.SINCE_LAST, f"days from the latest of {ACTIVITIES.words} to the cut-off")
-    first = m.of_rhythm(r.SINCE_FIRST, f"days from the first of {ACTIVITIES.words} to the cut-off")
+    last = m.days_since_last(f"days from the latest of {ACTIVITIES.words} to the cut-off")
+    first = m.days_since_first(f"days from the first of {ACTIVITIES.words} to the cut-off")
     yield row("days_since_last_activity", "days since the last activity", "days", last)
     yield row("tenure_days", "days since the first activity", "days", first)
     types = of_types(known.counted_types)
@@ -79,7 +79,7 @@ def gaps(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     spread = m.of_rhythm(r.SD_GAP, f"standard deviation (of the population) of the {between}")
     last = m.of_rhythm(r.LAST_GAP, "days between the latest two activities")
     last_over_mean = m.of_rhythm(r.LAST_OVER_MEAN, "last_gap_days / mean_gap_days")
-    silence_over_mean = m.of_rhythm(r.SILENCE_OVER_MEAN, "days_since_last_activity / mean_gap_days")
+    silence_over_mean = m.silence_over_mean("days_since_last_activity / mean_gap_days")
     yield row("mean_gap_days", "mean time between activities", "days", mean)
     yield row("sd_gap_days", "spread of the time between activities", "days", spread)
     yield row("last_gap_days", "days between the last two activities", "days", last)
@@ -111,7 +111,7 @@ def stage(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     """Where a person is on the journey, and how straight the way there was."""
     present = m.of_way(s.STAGE, "stage after the latest event", known)
     previous = m.of_way(s.PREVIOUS, "stage of the visit before the present one", known)
-    entered = m.of_way(s.DAYS_IN_STAGE, "days from the event that entered the present stage to the cut-off", known)
+    entered = m.days_in_stage("days from the event that entered the present stage to the cut-off", known)
     yield row("stage", "the present stage", "category", present, known.stages)
     yield row("previous_stage", "the stage before", "category", previous, known.stages)
     yield row("days_in_stage", "days in the present stage", "days", entered)
@@ -192,8 +192,8 @@ def active_days(settings: FeaturesConfig, known: Vocabulary) -> Rows:
     yield row("n_active_days_ever", "days of activity so far", "count", m.n_events(days))
     if not types:  # the day of the first activity is the first active one
         return
-    first = m.of_rhythm(r.SINCE_FIRST, f"days from the first of {what} to the cut-off", days)
-    last = m.of_rhythm(r.SINCE_LAST, f"days from the latest of {what} to the cut-off", days)
+    first = m.days_since_first(f"days from the first of {what} to the cut-off", days)
+    last = m.days_since_last(f"days from the latest of {what} to the cut-off", days)
     yield row("days_since_first_active_day", "days since the first active day", "days", first)
     yield row("days_since_last_active_day", "days since the last active day", "days", last)
 

@@ -18,6 +18,11 @@ class Row:
     source: Measure | str
     pattern: str  # of its name
 
+    @property
+    def measure(self) -> Measure | None:
+        """The measure, if it is found by one."""
+        return self.source if isinstance(self.source, Measure) else None
+
 
 Rows = Iterator[Row]
 

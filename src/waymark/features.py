@@ -21,10 +21,10 @@ from waymark.file_watch import opened_files
 from waymark.identity import Identities
 from waymark.journeys import StageMap
 from waymark.lots import lots
-from waymark.measures import Measure
+from waymark.moving import Moves
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
 from waymark.vocabulary import Vocabulary, learn_vocabulary
-from waymark.walking import CHUNK, walk_points
+from waymark.walking import CHUNK, moves_of, walk_points
 from waymark.walks import Result
 
 with opened_files() as OPENED_ON_IMPORT:  # for leakcheck: a table read here could hold the future
@@ -185,15 +185,28 @@ def build_features(
 
 
 def describe_tonight(
-    log: EventLog, cutoff_time: pd.Timestamp, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary
+    log: EventLog,
+    cutoff_time: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: FeaturesConfig,
+    vocabulary: Vocabulary,
+    *,
+    keep_bases: bool = False,
 ) -> tuple[pa.Table, list[Feature]]:
-    """Describe everybody of the population as of one cut-off; see `build_features`. `log` holds whole persons."""
-    cutoff = micro(cutoff_time)
-    points = (latest_event if settings.points == "every_event" else snapshot)(log, StageMap(log, journey), cutoff)
+    """Describe everybody of the population as of one cut-off; see `build_features`. `log` holds whole persons.
+
+    With `keep_bases` the rows are of `schema.TONIGHT`, whose missing numbers are NaN. Where every event is a point
+    they have no bases: what moves with the clock stays what it was right after the latest event.
+    """
+    cutoff, are_events = micro(cutoff_time), settings.points == "every_event"
+    points = (latest_event if are_events else snapshot)(log, StageMap(log, journey), cutoff)
     points = points.keep(in_population(points, settings.population, np.full(len(points), cutoff)))
-    rows, catalogue = describe(points, settings, vocabulary)
+    features, result = _read_out(points, settings, vocabulary, keep_bases=keep_bases and not are_events)
+    rows = assemble(points, features, result, are_null=not keep_bases)
+    for i, values in enumerate(result.bases):
+        rows = rows.append_column(f"base_{i:03d}", pa.array(values))
     place = rows.column_names.index("cutoff_time")
-    return rows.set_column(place, "cutoff_time", _times(np.full(len(points), cutoff))), catalogue
+    return rows.set_column(place, "cutoff_time", _times(np.full(len(points), cutoff))), features
 
 
 def describe(
@@ -203,18 +216,35 @@ def describe(
 
     Walks take about `size` events at a time, which changes no byte.
     """
-    rows = feature_table(settings, vocabulary)
-    measures = [row.source if isinstance(row.source, Measure) else None for row in rows]
-    result = walk_points(points, measures, vocabulary, size)
-    for row, values in zip(rows, result.values, strict=True):
-        if isinstance(row.source, str):
-            values[:] = compute(row.source, points)
-    features = [row.feature for row in rows]
+    features, result = _read_out(points, settings, vocabulary, size)
     return assemble(points, features, result), features
 
 
-def assemble(points: Points, features: Sequence[Feature], result: Result) -> pa.Table:
-    """Return rows of `schema.FEATURES`, whose features are the rows of `result.values`, without a copy of those."""
+def _read_out(
+    points: Points, settings: FeaturesConfig, vocabulary: Vocabulary, size: int = CHUNK, *, keep_bases: bool = False
+) -> tuple[list[Feature], Result]:
+    """Return the features, and what they are at each point."""
+    rows = feature_table(settings, vocabulary)
+    result = walk_points(points, [row.measure for row in rows], vocabulary, size, keep_bases=keep_bases)
+    for row, values in zip(rows, result.values, strict=True):
+        if isinstance(row.source, str):
+            values[:] = compute(row.source, points)
+    return [row.feature for row in rows], result
+
+
+def moves_tonight(settings: FeaturesConfig, vocabulary: Vocabulary) -> Moves:
+    """Return how the features of `describe_tonight` that have bases move, by their places among all."""
+    if settings.points == "every_event":
+        return Moves([])
+    return moves_of([row.measure for row in feature_table(settings, vocabulary)])
+
+
+def assemble(points: Points, features: Sequence[Feature], result: Result, *, are_null: bool = True) -> pa.Table:
+    """Return rows of `schema.FEATURES`, whose features are the rows of `result.values`, without a copy of those.
+
+    What is missing is null, or NaN where not `are_null`.
+    """
+    column = numbers if are_null else pa.array
     names = pa.array(points.log.identities.person_ids[points.grouped.persons], pa.string())
     return pa.table(
         {
@@ -223,7 +253,7 @@ def assemble(points: Points, features: Sequence[Feature], result: Result) -> pa.
             "prefix_length": (points.end - points.first).astype(np.int32),
             "stage": pa.array(points.stage_map.stages, pa.string()).take(pa.array(result.stage)),
             "stage_since": _times(result.entered),
-            **{f.column: _numbers(values) for f, values in zip(features, result.values, strict=True)},
+            **{f.column: column(values) for f, values in zip(features, result.values, strict=True)},
         }
     )
 
@@ -232,9 +262,10 @@ def _times(microseconds: np.ndarray) -> pa.Array:
     return pa.array(microseconds.view("datetime64[us]"), schema.ARROW[schema.TIME])
 
 
-def _numbers(values: np.ndarray) -> pa.Array:
-    """Return contiguous float32 as Arrow has them, NaN as null, without a copy."""
+def numbers(values: np.ndarray) -> pa.Array:
+    """Return contiguous floats as Arrow has them, NaN as null, without a copy."""
     is_missing = np.isnan(values)
     n_missing = np.count_nonzero(is_missing)
     known = pa.py_buffer(np.packbits(~is_missing, bitorder="little")) if n_missing else None
-    return pa.Array.from_buffers(pa.float32(), len(values), [known, pa.py_buffer(values)], n_missing)
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [known, pa.py_buffer(values)], n_missing)

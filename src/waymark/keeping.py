@@ -104,7 +104,7 @@ def make_kept(
     parts: dict[Path, list[Piece]] = {}
     gone: dict[Path | None, pa.Table] = {}
 
-    def put(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int) -> None:
+    def put(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int, told: Sequence[_Told]) -> None:
         if before:
             tables.write_sorted(chunks, columns, n_rows, out.path, group_rows=NEWS_ROWS)
         else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from waymark.kernels import moves, rhythm, stages
+from waymark.moving import Moving
 from waymark.tracks import ACTIVITIES, Track
 from waymark.vocabulary import Vocabulary
 from waymark.walks import (
     DISTINCT,
+    SINCE,
     TOTAL,
-    Clock,
     Decay,
     Latest,
     LatestGaps,
@@ -28,8 +30,9 @@ class Measure:
     """One number about a person at a point."""
 
     formula: str  # in words; a name in braces is what the feature's name has there
-    walk: Walk
-    operands: tuple  # what the walk is asked for
+    walk: Walk | None  # None where only the clock tells
+    operands: tuple = ()  # what the walk is asked for
+    moving: Moving | None = None  # how the number hangs on the clock; what the walk is asked for are its bases then
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,15 @@ def all_for_each(track: Track, code: int, formula: str) -> Measure:
 
 def days_since(track: Track, code: int) -> Measure:
     """Days from the latest event of a class to the point."""
-    return Measure(f"days from the latest of {track.words} to the cut-off", Since(track), (code,))
+    formula = f"days from the latest of {track.words} to the cut-off"
+    return Measure(formula, Since(track), moving=Moving(moves.DAYS, ((code,),)))
 
 
 def decayed(track: Track, code: int, days: int) -> Measure:
     """How many events of a class there were, each worth one half for every `days` of its age."""
     formula = f"sum over {track.words} so far of 0.5 ** (age in days at the cut-off / {{half_life}})"
-    return Measure(formula, Decay(track, days), (code,))
+    walk = Decay(track, days)
+    return Measure(formula, walk, moving=Moving(moves.FADES, ((code,), (SINCE,)), walk.half_life))
 
 
 def latest(track: Track, what: str = "") -> Measure:
@@ -121,14 +126,34 @@ def latest_gap(k: int) -> Measure:
     return Measure("days from the event before the {k}th latest to that", LatestGaps(), (k,))
 
 
-def of_rhythm(which: int, formula: str, track: Track = ACTIVITIES) -> Measure:
-    """A number of the rhythm of a track's first class: `rhythm.MEAN_GAP` and the others."""
-    return Measure(formula, Rhythm(track), (which,))
+def of_rhythm(which: int, formula: str) -> Measure:
+    """A number of the rhythm of the customer's own events: `rhythm.MEAN_GAP` and the others."""
+    return Measure(formula, Rhythm(), (which,))
+
+
+def days_since_last(formula: str, track: Track = ACTIVITIES) -> Measure:
+    """Days from the latest event of a track's first class to the point."""
+    return Measure(formula, Rhythm(track), moving=Moving(moves.DAYS, ((rhythm.LAST,),)))
+
+
+def days_since_first(formula: str, track: Track = ACTIVITIES) -> Measure:
+    """Days from the first event of a track's first class to the point."""
+    return Measure(formula, Rhythm(track), moving=Moving(moves.DAYS, ((rhythm.FIRST,),)))
+
+
+def silence_over_mean(formula: str) -> Measure:
+    """Days since the last activity in mean gaps between activities."""
+    return Measure(formula, Rhythm(), moving=Moving(moves.OVER, ((rhythm.LAST,), (rhythm.MEAN,))))
 
 
 def of_way(which: int, formula: str, known: Vocabulary) -> Measure:
     """A number of the way through the stages: `stages.STAGE` and the others."""
     return Measure(formula, way(known), (which,))
+
+
+def days_in_stage(formula: str, known: Vocabulary) -> Measure:
+    """Days from the event that entered the present stage to the point."""
+    return Measure(formula, way(known), moving=Moving(moves.DAYS, ((stages.ENTERED,),)))
 
 
 def way(known: Vocabulary) -> Way:
@@ -138,9 +163,9 @@ def way(known: Vocabulary) -> Way:
 
 def weekday() -> Measure:
     """The weekday of the cut-off."""
-    return Measure("weekday of the cut-off (UTC)", Clock(), (0,))
+    return Measure("weekday of the cut-off (UTC)", None, moving=Moving(moves.WEEKDAY))
 
 
 def hour() -> Measure:
     """The hour of the cut-off."""
-    return Measure("hours from midnight (UTC) to the cut-off", Clock(), (1,))
+    return Measure("hours from midnight (UTC) to the cut-off", None, moving=Moving(moves.HOUR))

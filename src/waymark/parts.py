@@ -42,7 +42,7 @@ class Part(NamedTuple):
     told: Any = None  # whatever else there is to say
 
 
-def _write(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int) -> None:
+def _write(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int, told: Sequence[Any]) -> None:
     tables.write_sorted(chunks, columns, n_rows, out.path, out.note)
 
 
@@ -51,7 +51,7 @@ def make_tables(
     make: Callable[[Item], Part],
     items: Sequence[Item],
     outs: Sequence[Out],
-    put: Callable[[Out, Iterator[pa.Table], pa.Schema, int], None] = _write,
+    put: Callable[[Out, Iterator[pa.Table], pa.Schema, int, Sequence[Any]], None] = _write,
 ) -> tuple[list[int], list[Any]]:
     """Write the rows that `make` returns for all items into the tables `outs`, each sorted by its key.
 
@@ -66,7 +66,8 @@ def make_tables(
     outs
         The tables, in the order of `Part.frames`. They come out the same however the rows are dealt to parts.
     put
-        Writes a table, given its rows in order, some at a time, their schema and their number; by default one file.
+        Writes a table, given its rows in order, some at a time, their schema and their number, and what is told; by
+        default one file.
 
     Returns
     -------
@@ -83,8 +84,8 @@ def make_tables(
     try:
         share = _HELD_BYTES // (max(len(items), 1) * len(outs))
         made = list(engine.over(partial(_keep, make, [out.table for out in outs], folder, share), items))
-        lengths = [_put_together([kept[k] for kept, _ in made], out, put) for k, out in enumerate(outs)]
-        return lengths, [told for _, told in made]
+        told = [of_part for _, of_part in made]
+        return [_put_together([kept[k] for kept, _ in made], out, put, told) for k, out in enumerate(outs)], told
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -138,14 +139,14 @@ class _Kept(NamedTuple):
             self.room.madvise(mmap.MADV_DONTNEED)
 
 
-def _put_together(made: Sequence[pa.Table | Path], out: Out, put: Callable) -> int:
+def _put_together(made: Sequence[pa.Table | Path], out: Out, put: Callable, told: Sequence[Any]) -> int:
     parts = [_Kept.open(path) for path in made if isinstance(path, Path)]
     held = [rows for rows in made if isinstance(rows, pa.Table)]
     if held:
         parts.append(_Kept(schema.to_arrow(pa.concat_tables(held), out.table)))
     n_rows = sum(part.rows.num_rows for part in parts)
     kept = [part for part in parts if part.rows.num_rows] or list(parts[:1])
-    put(out, _stretches(kept, out.table.key), kept[0].rows.schema, n_rows)
+    put(out, _stretches(kept, out.table.key), kept[0].rows.schema, n_rows, told)
     return n_rows
 
 

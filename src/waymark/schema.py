@@ -259,6 +259,14 @@ FEATURES = Table(
     families={"f_": "float32"},
 )
 
+TONIGHT = Table(
+    name="tonight",
+    grain="one person as seen tonight: a row of features, and what those that move with the clock are worked out from",
+    key=FEATURES.key,
+    columns=FEATURES.columns,
+    families={**FEATURES.families, "base_": "float64"},
+)
+
 LABEL_STATUS = ("mature", "immature", "not_applicable")
 
 TARGETS = Table(

@@ -4,7 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
-from waymark import schema, tables
+from waymark import schema, tables, tonight
 
 PATHS = {
     "events": f"{tables.STORE}, read by `Store().events()`",
@@ -14,7 +14,8 @@ PATHS = {
     "person_changes": tables.PERSON_CHANGES,
     "exposure": tables.EXPOSURE,
     "journeys": tables.JOURNEYS,
-    "features": f"{tables.FEATURES}/train/<night>.parquet, {tables.FEATURES}/score.parquet",
+    "features": f"{tables.FEATURES}/train/<night>.parquet",
+    "tonight": tonight.PATH,
     "targets": tables.TARGETS,
     "predictions": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "predictions.parquet",
     "reasons": tables.PREDICTIONS / "cutoff_date=YYYY-MM-DD" / "reasons.parquet",
@@ -32,6 +33,7 @@ FAMILIES = {
             ("unlimited", "without `max_persons_per_id`"),
         )
     },
+    "base_": "a time, level or mean that `f_` columns are worked out from; `waymark.tonight` does not show it",
     "by_": "by how much a group of features moved the log-odds, `by_<group>`; reason_groups.py names them",
     "p_silent_": "probability of silence within that many days, `p_silent_<h>d`",
     "p_next_": "probability that this stage comes next within the horizon, `p_next_<stage>`",

@@ -69,7 +69,7 @@ def write_sorted(
     How they are cut into chunks changes no byte. `group_rows`, `GROUP_ROWS` by default, may be read at a time.
     """
     group_rows = group_rows or GROUP_ROWS
-    metadata = {_SEAL: _seal(columns, n_rows), **({_NOTE: note.encode()} if note else {})}
+    metadata = {SEAL: seal(columns, n_rows), **({_NOTE: note.encode()} if note else {})}
     # Numbers that hardly repeat, nor lie in an order, are written in half the time without a dictionary and their
     # extremes; LZ4 takes half of the time of Zstandard, to write and to read, and a quarter more space.
     numbers = [field.name for field in columns if pa.types.is_floating(field.type)]
@@ -102,7 +102,7 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
             raise InputError(f"{path} holds no table; `dvc repro -P` makes it")
         return pd.concat([read(file, columns) for file in files], ignore_index=True)
     with _opened(path) as file:
-        _check_columns(path, file.schema_arrow.names, columns)
+        check_columns(path, file.schema_arrow.names, columns)
         return file.read(columns).to_pandas()
 
 
@@ -154,7 +154,7 @@ def n_groups(path: Path) -> int:
 def read_group(path: Path, i: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the rows of group `i` of a table; see `read`."""
     with _opened(path) as file:
-        _check_columns(path, file.schema_arrow.names, columns)
+        check_columns(path, file.schema_arrow.names, columns)
         return file.read_row_group(i, columns).to_pandas()
 
 
@@ -170,28 +170,35 @@ def read_note(path: Path) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a table; whatever is wrong with it, then or on reading, is an `InputError`."""
+    with explained(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        written = (file.schema_arrow.metadata or {}).get(SEAL)
+        if written != seal(file.schema_arrow, file.metadata.num_rows):
+            raise OSError("its columns are not those that were written")
+        yield file
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Make whatever is wrong with a table an `InputError`."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            seal = (file.schema_arrow.metadata or {}).get(_SEAL)
-            if seal != _seal(file.schema_arrow, file.metadata.num_rows):
-                raise OSError("its columns are not those that were written")
-            yield file
+        yield
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `dvc repro -P` makes it") from None
     except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"{path} is damaged ({str(error)[:120]}); delete it and run `dvc repro -P`") from None
 
 
-def _check_columns(path: Path, known: Sequence[str], asked: Sequence[str] | None) -> None:
+def check_columns(path: Path, known: Sequence[str], asked: Sequence[str] | None) -> None:
+    """Raise an `InputError` where a table has not all of the columns that are asked for."""
     missing = sorted(set(asked or []) - set(known))
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}; it has {', '.join(known)}")
 
 
-_SEAL, _NOTE = b"waymark.seal", b"waymark.note"
+SEAL, _NOTE = b"waymark.seal", b"waymark.note"
 
 
-def _seal(columns: pa.Schema, n_rows: int) -> bytes:
+def seal(columns: pa.Schema, n_rows: int) -> bytes:
     """Return a checksum of what no page holds: the names and types of the columns, and the number of rows."""
     return hashlib.sha256(f"{n_rows}\n{columns.remove_metadata()}".encode()).hexdigest().encode()
 

@@ -9,31 +9,54 @@ import numpy as np
 from waymark.eventlog import Columns
 from waymark.kernels import grouping
 from waymark.measures import Measure, way
+from waymark.moving import Moves
 from waymark.points import Points
 from waymark.tracks import Chunk, Find, People, Track
 from waymark.vocabulary import Vocabulary
-from waymark.walks import Reads, Result, Walk
+from waymark.walks import Asked, Result, Walk
 
 CHUNK = 1 << 16  # events worked on at a time: few enough for the cache, enough to make calls from Python cheap
 _LINE = 16  # float32 in a line of the cache
 
 
-def walk_points(points: Points, measures: Sequence[Measure | None], known: Vocabulary, size: int = CHUNK) -> Result:
+def walk_points(
+    points: Points,
+    measures: Sequence[Measure | None],
+    known: Vocabulary,
+    size: int = CHUNK,
+    *,
+    keep_bases: bool = False,
+) -> Result:
     """Read out every measure at each of `points`; the rows of None hold nothing.
 
     About `size` events are worked on at a time, and at least those of one person; how many has no say in the result.
+    Unless `keep_bases`, the result has no bases; with them, those of `moves_of`.
     """
-    reads: dict[Walk, Reads] = {way(known): []}  # which also tells the stage at each point
+    moves = moves_of(measures)
+    asked: dict[Walk, Asked] = {way(known): Asked([], [])}  # which also tells the stage at each point
     for row, measure in enumerate(measures):
-        if measure is not None:
-            reads.setdefault(measure.walk, []).append((measure.operands, row))
-    runs = [walk.prepare(asked, points.stage_map) for walk, asked in reads.items()]
+        if measure is not None and measure.moving is None:
+            asked.setdefault(measure.walk, Asked([], [])).values.append((measure.operands, row))
+    for (walk, operands), row in moves.bases.items():
+        asked.setdefault(walk, Asked([], [])).bases.append((operands, row))
+    runs = [walk.prepare(numbers, points.stage_map) for walk, numbers in asked.items()]
     n = len(points)
-    result = Result(_rows(len(measures) + 1, n), np.empty(n, np.int32), np.empty(n, np.int64))
+    kept = np.empty((len(moves.bases) if keep_bases else 0, n))
+    result = Result(_rows(len(measures) + 1, n), kept, np.empty(n, np.int32), np.empty(n, np.int64))
     for chunk in _chunks(points, size):
+        cutoffs, first = chunk.people.cutoffs, chunk.people.first_point
+        here = result._replace(bases=np.empty((len(moves.bases) + 1, len(cutoffs))))
         for run in runs:
-            run(chunk, result)
-    return Result(result.values[:-1, :n], result.stage, result.entered)
+            run(chunk, here)
+        moves.work_out(cutoffs, here.bases, result.values, first)
+        if keep_bases:
+            kept[:, first : first + len(cutoffs)] = here.bases[:-1]
+    return result._replace(values=result.values[:-1, :n])
+
+
+def moves_of(measures: Sequence[Measure | None]) -> Moves:
+    """Return how those of some measures that move are worked out, by their places."""
+    return Moves((row, m.walk, m.moving) for row, m in enumerate(measures) if m is not None and m.moving is not None)
 
 
 def _chunks(points: Points, size: int) -> Iterator[Chunk]:

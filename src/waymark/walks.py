@@ -1,14 +1,15 @@
 """The walks over the events of persons: each remembers something of them, and reads numbers out at their points.
 
-A walk is told which numbers are asked for (`Reads`) and prepares, for the names of a log, what reads them out for the
-events of some persons. Equal walks are one walk.
+A walk is told which numbers are asked for (`Asked`) and prepares, for the names of a log, what reads them out for the
+events of some persons. Equal walks are one walk. Numbers that hang on the clock as well are read out as what they are
+worked out from, their bases: see `moving.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,27 +22,34 @@ from waymark.vocabulary import transition_tables
 
 TOTAL, DISTINCT = -2, -1  # instead of a class: all classes together, and how many of them occurred
 VALUE = ""  # the value of events among the numbers they carry, none of which is called so
-_HOUR, _EPOCH_WEEKDAY = DAY // 24, 3  # 1970-01-01 was a Thursday, and Monday is 0
+SINCE = -1  # instead of a class: the moment that worths are counted from
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What is read out at each point."""
 
     values: np.ndarray  # (n_rows + 1, at least n_points) float32; the last row is spare
+    bases: np.ndarray  # (n_bases + 1, n_points) float64 of the points of a chunk alone; the last row is spare
     stage: np.ndarray  # (n_points,) int32 stage code
     entered: np.ndarray  # (n_points,) int64 microseconds: since when
 
 
 Run = Callable[[Chunk, Result], None]
-Reads = Sequence[tuple[tuple, int]]  # the operands of each number, and its row in `Result.values`
+Reads = list[tuple[tuple, int]]  # the operands of each number or base, and its row in `Result.values` or `.bases`
+
+
+class Asked(NamedTuple):
+    """What is asked of a walk."""
+
+    values: Reads
+    bases: Reads
 
 
 class Walk(Protocol):
     """A walk over the events of persons."""
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
-        """Return what reads all of `reads` out at the points of some persons."""
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
+        """Return what reads all that is asked for out at the points of some persons."""
 
 
 def _arrays(reads: Reads) -> list[np.ndarray]:
@@ -74,15 +82,15 @@ class Tally:
     track: Track
     is_value: bool = False
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Read out sums, over all windows that are asked for."""
-        days = sorted({days for (_, days, _), _ in reads if days is not None})
+        days = sorted({days for (_, days, _), _ in asked.values if days is not None})
         windows, n = tuple(d * int(DAY) for d in days), self.track.n_classes
-        asks_total = any(TOTAL in (code, of) for (code, _, of), _ in reads)
+        asks_total = any(TOTAL in (code, of) for (code, _, of), _ in asked.values)
         row_of = {TOTAL: n, DISTINCT: n + 1, None: -1}
         place = {d: w for w, d in enumerate([*days, None])}
-        asked = [((row_of.get(code, code), place[d], row_of.get(of, of)), row) for (code, d, of), row in reads]
-        numbers = tuple(_arrays(asked))
+        reads = [((row_of.get(code, code), place[d], row_of.get(of, of)), row) for (code, d, of), row in asked.values]
+        numbers = tuple(_arrays(reads))
 
         def run(chunk: Chunk, result: Result) -> None:
             begins, classes = chunk.window_starts(windows), chunk.classes(self.track)
@@ -100,36 +108,39 @@ class Tally:
 
 @dataclass(frozen=True)
 class Since:
-    """When each class of a track was last. Operand: the class."""
+    """When each class of a track was last. Base: the class."""
 
     track: Track
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
-        """Read out days."""
-        n, numbers = self.track.n_classes, _arrays(reads)
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
+        """Read out times."""
+        n, numbers = self.track.n_classes, _arrays(asked.bases)
 
         def run(chunk: Chunk, result: Result) -> None:
-            latest.days_since(tuple(chunk.people), chunk.classes(self.track), n, *numbers, result.values)
+            latest.latest_times(tuple(chunk.people), chunk.classes(self.track), n, *numbers, result.bases)
 
         return run
 
 
 @dataclass(frozen=True)
 class Decay:
-    """What the events of each class are worth, one half for every `days` of their age. Operand: the class."""
+    """What the events of each class are worth, one half for every `days` of their age. Base: the class, or `SINCE`."""
 
     track: Track
     days: int
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    @property
+    def half_life(self) -> int:
+        """The days in microseconds."""
+        return self.days * int(DAY)
+
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Read out sums of worths."""
-        n, numbers, half_life = self.track.n_classes, _arrays(reads), self.days * int(DAY)
+        n, numbers, half_life = self.track.n_classes, _arrays(asked.bases), self.half_life
 
         def run(chunk: Chunk, result: Result) -> None:
             worths = chunk.worths(half_life)
-            decays.decayed(
-                tuple(chunk.people), chunk.classes(self.track), n, worths, half_life, *numbers, result.values
-            )
+            decays.levels(tuple(chunk.people), chunk.classes(self.track), n, worths, half_life, *numbers, result.bases)
 
         return run
 
@@ -140,9 +151,9 @@ class Latest:
 
     track: Track
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Read out codes."""
-        n, n_named, numbers = self.track.n_classes, len(self.track.names), _arrays(reads)
+        n, n_named, numbers = self.track.n_classes, len(self.track.names), _arrays(asked.values)
 
         def run(chunk: Chunk, result: Result) -> None:
             latest.latest_two(tuple(chunk.people), chunk.classes(self.track), n, n_named, *numbers, result.values)
@@ -156,9 +167,9 @@ class Numbers:
 
     name: str
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Read out the latest, or the mean."""
-        numbers = _arrays(reads)
+        numbers = _arrays(asked.values)
 
         def run(chunk: Chunk, result: Result) -> None:
             value = chunk.columns.value_cents if self.name == VALUE else None
@@ -174,9 +185,9 @@ class LatestTypes:
 
     categories: tuple[str, ...]
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Look back from each point."""
-        log, numbers = stage_map.log, _arrays(reads)
+        log, numbers = stage_map.log, _arrays(asked.values)
         table = _categories(log.event_types, self.categories)[log.kinds.event_type]
 
         def run(chunk: Chunk, result: Result) -> None:
@@ -189,27 +200,32 @@ class LatestTypes:
 class LatestGaps:
     """The days between the latest events. Operand: the later of the two, 1 for the latest event."""
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Look back from each point."""
-        numbers = _arrays(reads)
+        numbers = _arrays(asked.values)
         return lambda chunk, result: latest.latest_gaps(tuple(chunk.people), *numbers, result.values)
 
 
 @dataclass(frozen=True)
 class Rhythm:
-    """The rhythm of the events of a track's first class. Operand: `rhythm.SINCE_LAST` and the others."""
+    """The rhythm of the events of a track's first class. Operand: `rhythm.MEAN_GAP` and others; base: `rhythm.LAST`."""
 
     track: Track = ACTIVITIES
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Read out what the operands say."""
-        rows = _rows(reads, rhythm.N_NUMBERS)
-        return lambda chunk, result: rhythm.rhythm(tuple(chunk.people), chunk.classes(self.track), rows, result.values)
+        rows, base_rows = _rows(asked.values, rhythm.N_NUMBERS), _rows(asked.bases, rhythm.N_BASES)
+
+        def run(chunk: Chunk, result: Result) -> None:
+            found = rows, result.values, base_rows, result.bases
+            rhythm.rhythm(tuple(chunk.people), chunk.classes(self.track), *found)
+
+        return run
 
 
 @dataclass(frozen=True)
 class Way:
-    """The way through the stages. Operand: `stages.STAGE` and the others.
+    """The way through the stages. Operand: `stages.STAGE` and the others; base: `stages.ENTERED`.
 
     `stages`, `transitions` and `two_transitions` are categories.
     """
@@ -218,33 +234,17 @@ class Way:
     transitions: tuple[str, ...]
     two_transitions: tuple[str, ...]
 
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
+    def prepare(self, asked: Asked, stage_map: StageMap) -> Run:
         """Read out what the operands say, and the stage of each point."""
         known = stages.Stages(
             *stage_map.design,
             _categories(stage_map.stages, self.stages),
             *transition_tables(stage_map.stages, self.transitions, self.two_transitions),
         )
-        rows = _rows(reads, stages.N_NUMBERS)
+        rows, base_rows = _rows(asked.values, stages.N_NUMBERS), _rows(asked.bases, stages.N_BASES)
 
         def run(chunk: Chunk, result: Result) -> None:
-            found = result.values, result.stage, result.entered
-            stages.way(tuple(chunk.people), chunk.stage, tuple(known), rows, *found)
-
-        return run
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The time of the point itself. Operand: 0 for its weekday, 1 for its hour."""
-
-    def prepare(self, reads: Reads, stage_map: StageMap) -> Run:
-        """Work out what is asked for."""
-
-        def run(chunk: Chunk, result: Result) -> None:
-            cutoffs, first = chunk.people.cutoffs, chunk.people.first_point
-            for (which,), row in reads:
-                found = cutoffs % DAY / _HOUR if which else (cutoffs // DAY + _EPOCH_WEEKDAY) % 7
-                result.values[row, first : first + len(cutoffs)] = found
+            found = rows, result.values, base_rows, result.bases, result.stage, result.entered
+            stages.way(tuple(chunk.people), chunk.stage, tuple(known), *found)
 
         return run

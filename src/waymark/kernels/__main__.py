@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from waymark import schema
-from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, SourceConfig
+from waymark.config import FeaturesConfig, IdentityConfig, JourneyConfig, PopulationConfig, SourceConfig
+from waymark.engine import Threads
 from waymark.estimators import Boosting
 from waymark.eventlog import EventLog, read_log
 from waymark.explanations import explain
@@ -23,6 +24,7 @@ from waymark.hazard import SILENCE, Hazard
 from waymark.journeys import StageMap, build_journeys
 from waymark.ledger import link_identities
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
+from waymark.renewing import renew
 from waymark.store.changes import read_concerned
 from waymark.store.landing import ingest
 from waymark.store.store import Store
@@ -95,7 +97,7 @@ def use(points: Points, chosen: FeaturesConfig) -> None:
     points.days_since(np.where(points.is_customer, 0, -1), 1)
 
 
-def fill_a_store(root: Path) -> None:
+def fill_a_store(root: Path) -> Store:
     """Take two nights into an event store and read them: late events, a device that signs in, links, an order."""
     columns = {c: c for c in ("event_id", "event_time", "known_time", "anonymous_id", "customer_id", "event_type")}
     told = {"files": ["links*"], "columns": {c: c for c in ("known_time", "customer_id", "anonymous_id")}}
@@ -113,6 +115,16 @@ def fill_a_store(root: Path) -> None:
     for bucket in store.buckets:
         store.log(bucket)
         read_concerned(store.root, store.manifest, bucket, store.rules, 1, np.zeros(0, object))
+    return store
+
+
+def renew_features(store: Store, path: Path) -> None:
+    """Describe everybody, and the night after those whom the clock concerns."""
+    chosen = settings("snapshots").model_copy(update={"population": PopulationConfig()})
+    log = store.log(0)
+    known = learn_vocabulary(log, StageMap(log, JOURNEY), chosen, END)
+    for night in ("2024-02-09", "2024-02-10"):
+        renew(Threads(1), store, pd.Timestamp(night, tz="UTC"), JOURNEY, chosen, known, path)
 
 
 def roll_trees() -> None:
@@ -133,7 +145,7 @@ def explain_something() -> None:
 def main() -> None:
     """Compile the kernels."""
     with tempfile.TemporaryDirectory() as folder:
-        fill_a_store(Path(folder))
+        renew_features(fill_a_store(Path(folder)), Path(folder) / "score.arrow")
     roll_trees()
     explain_something()
     events = table()

@@ -29,12 +29,14 @@ def worths(people, half_life):
 
 
 @jit
-def decayed(people, classes, n_classes, worth, half_life, which, column, out):
-    """Read out the number of events of the classes `which`, each worth one half for every half-life of its age.
+def levels(people, classes, n_classes, worth, half_life, which, column, bases):
+    """Write the sum of the worths of the events of the classes `which` into rows of `bases`.
 
     `classes` is the class of each event, (n_events,) int32, `n_classes` is none; `worth` is what `worths` returns.
+    Class -1 stands for the moment that the person's worths are counted from at the point: an event that happened then
+    adds 1.
     """
-    starts, time, point_starts, ends, cutoffs, first_point = people
+    starts, time, point_starts, ends, _, _ = people
     level = np.zeros(n_classes + 1)
     for g in range(len(starts) - 1):
         level[:] = 0.0
@@ -47,6 +49,5 @@ def decayed(people, classes, n_classes, worth, half_life, which, column, out):
                     level *= 2.0**-_SPAN
                 level[at(classes[at(i)])] += worth[at(i)]
                 i += 1
-            left = math.exp2((since - cutoffs[at(p)]) / half_life)
             for r in range(len(column)):
-                out[at(column[r]), at(first_point + p)] = level[at(which[r])] * left
+                bases[at(column[r]), at(p)] = level[at(which[r])] if which[r] >= 0 else since

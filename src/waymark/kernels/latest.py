@@ -6,12 +6,12 @@ from waymark.kernels.jit import DAY, NEVER, at, jit
 
 
 @jit
-def days_since(people, classes, n_classes, which, column, out):
-    """Read out the days since the latest event of the classes `which`, NaN where there was none.
+def latest_times(people, classes, n_classes, which, column, bases):
+    """Write when the latest event of the classes `which` was into rows of `bases`, NaN where there was none.
 
     `classes` is the class of each event, (n_events,) int32; `n_classes` is none.
     """
-    starts, time, point_starts, ends, cutoffs, first_point = people
+    starts, time, point_starts, ends, _, _ = people
     latest = np.empty(n_classes + 1, np.int64)
     for g in range(len(starts) - 1):
         latest[:] = NEVER
@@ -22,8 +22,7 @@ def days_since(people, classes, n_classes, which, column, out):
                 i += 1
             for r in range(len(column)):
                 when = latest[at(which[r])]
-                days = (cutoffs[at(p)] - when) / DAY if when != NEVER else np.nan
-                out[at(column[r]), at(first_point + p)] = days
+                bases[at(column[r]), at(p)] = when if when != NEVER else np.nan
 
 
 @jit

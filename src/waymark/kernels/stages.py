@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from waymark.kernels.jit import DAY, at, jit
+from waymark.kernels.jit import at, jit
 
 
 class Rules(NamedTuple):
@@ -108,8 +108,9 @@ def stage_states(starts, stage, place, steps):
 
 
 # What `way` reads out at a point.
-STAGE, PREVIOUS, TRANSITION, TWO_TRANSITIONS, DAYS_IN_STAGE = range(5)
-EVENTS_IN_STAGE, VISITS, REGRESSIONS, REENTRIES, DETOURS, N_NUMBERS = range(5, 11)
+STAGE, PREVIOUS, TRANSITION, TWO_TRANSITIONS = range(4)
+EVENTS_IN_STAGE, VISITS, REGRESSIONS, REENTRIES, DETOURS, N_NUMBERS = range(4, 10)
+ENTERED, N_BASES = range(2)  # since when a person is at the present stage
 
 
 class Stages(NamedTuple):
@@ -125,13 +126,14 @@ class Stages(NamedTuple):
 
 
 @jit
-def way(people, stage, stages, rows, out, stage_at, entered):
+def way(people, stage, stages, rows, out, base_rows, bases, stage_at, entered):
     """Read out the way through the stages: number k, such as `VISITS`, into the row `rows[k]` of `out`.
 
-    `stage` is the stage code after each event, (n_events,) int32. `stage_at`, int32, and `entered`, int64 microseconds,
-    have one element for each of all points: the present stage, and since when.
+    Base k, such as `ENTERED`, goes to the row `base_rows[k]` of `bases`. `stage` is the stage code after each event,
+    (n_events,) int32. `stage_at`, int32, and `entered`, int64 microseconds, have one element for each of all points:
+    the present stage, and since when.
     """
-    starts, time, point_starts, ends, cutoffs, first_point = people
+    starts, time, point_starts, ends, _, first_point = people
     design, steps, category, place, one, pair, two = stages
     seen_by = np.full(len(place), -1, np.int64)  # the latest person seen at each stage
     for g in range(len(starts) - 1):
@@ -149,11 +151,11 @@ def way(people, stage, stages, rows, out, stage_at, entered):
                 i += 1
             to = at(first_point + p)
             stage_at[to], entered[to] = now, time[at(entry)]
+            bases[base_rows[ENTERED], at(p)] = time[at(entry)]
             out[rows[STAGE], to] = category[at(now)]
             out[rows[PREVIOUS], to] = category[before]  # the last is nowhere
             out[rows[TRANSITION], to] = one[place[before], at(place[at(now)])]
             out[rows[TWO_TRANSITIONS], to] = two[at(pair[place[before_that], place[before]]), at(place[at(now)])]
-            out[rows[DAYS_IN_STAGE], to] = (cutoffs[at(p)] - time[at(entry)]) / DAY
             out[rows[EVENTS_IN_STAGE], to] = i - entry
             out[rows[VISITS], to] = visits
             out[rows[REGRESSIONS], to] = regressions

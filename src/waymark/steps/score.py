@@ -1,11 +1,10 @@
 """DVC step: tonight's predictions."""
 
 import logging
-from functools import partial
 
 import numpy as np
 
-from waymark import catalogue, champions, config, models, scoring, tables
+from waymark import catalogue, champions, config, models, scoring, tables, tonight
 from waymark.clock import ScoreClock, TrainClock
 from waymark.console import timed
 from waymark.recoding import with_features
@@ -25,9 +24,7 @@ def main() -> None:
         horizon_days = config.load(config.TargetsConfig, "targets").horizon_days
         max_explained = config.load(config.ScoringConfig, "scoring").max_explained
         run_ids = {target: reign.run_id for target, reign in reigns.items()}
-        file = tables.FEATURES / "score.parquet"
-        n = tables.n_rows(file)
-        stretches = partial(tables.read_in_groups, file)
+        n, stretches = tonight.n_rows(), tonight.read_in_groups
         is_explained = np.ones(n, bool)
         if n > max_explained:
             is_explained = scoring.least_certain(stretches(), churn, max_explained)
@@ -50,7 +47,7 @@ def main() -> None:
                 if scoring.are_complete(baselines)
                 else None
             ),
-            features=file,
+            features=tonight.PATH,
             known_until={target: reign.saw_until for target, reign in reigns.items()},
         )
         facts.append(f"{n:,} persons in {folder}")

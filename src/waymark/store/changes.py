@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pyarrow.compute as pc
 from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog
 from waymark.identity import NEVER
-from waymark.store.buckets import read_ids
+from waymark.store.buckets import Bucket, read_ids
 from waymark.store.events import DAY
+from waymark.store.kinds import EVENTS, owner_of
 from waymark.store.manifest import Manifest
 from waymark.store.reading import read_members
+from waymark.store.segments import read_segment
 
 
 def read_concerned(
@@ -24,6 +27,7 @@ def read_concerned(
     rules: IdentityConfig | None,
     since: int | None,
     pending: np.ndarray | None,
+    moved: Sequence[tuple[int, int]] = (),
 ) -> tuple[EventLog, np.ndarray]:
     """Return the persons of a bucket of whom something was learnt after a generation of the store.
 
@@ -33,6 +37,8 @@ def read_concerned(
         The generation; None asks for everybody.
     pending
         Identifiers (an object array of texts) of persons who are to be among them in any case.
+    moved
+        Half-open ranges of time, in microseconds: whoever has an event that happened in one of them is, too.
 
     Returns
     -------
@@ -48,11 +54,24 @@ def read_concerned(
     is_news = ids.changed > since
     if len(pending):
         is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
+    for begin, end in moved:
+        is_news[_owners_between(root, manifest.buckets[number], begin, end)] = True
     is_member = np.zeros(len(is_news), bool)
     is_member[ids.component[is_news]] = True  # a component is called after one of its identifiers
     is_member = is_member[ids.component] & ~ids.is_foreign
     gone = ids.texts.filter(pa.array(is_member | (ids.left > since))).to_numpy().astype(object, copy=False)
     return read_members(root, manifest, number, ids, is_member, rules), gone
+
+
+def _owners_between(root: Path, bucket: Bucket, begin: int, end: int) -> np.ndarray:
+    """Return the places of the identifiers that have an event in a range of time, if it counts no more, too."""
+    found = [np.zeros(0, np.int64)]
+    for segment in bucket.events:
+        if begin < end and segment.may_hold(begin, end):
+            rows = read_segment(root, segment, ["event_time", *EVENTS.ends])
+            time = rows["event_time"].cast(pa.int64()).to_numpy()
+            found.append(owner_of(rows.filter(pa.array((time >= begin) & (time < end))), EVENTS))
+    return np.concatenate(found)
 
 
 def are_pending(log: EventLog, cutoff: int) -> np.ndarray:

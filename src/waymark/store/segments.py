@@ -42,6 +42,12 @@ class Segment:
         """Whether its rows are coded."""
         return self.file.endswith(mapped.SUFFIX)
 
+    def may_hold(self, begin: int, end: int) -> bool:
+        """Say whether events of a half-open range of time (microseconds) may be among its rows."""
+        month = np.datetime64(self.period or 0, "M")
+        first, last = (int(m.astype("datetime64[us]").astype(np.int64)) for m in (month, month + 1))
+        return not self.period or (begin < last and first < end)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)

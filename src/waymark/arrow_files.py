@@ -1,0 +1,96 @@
+"""Arrow files: tables that are written whole every night, and mapped instead of unpacked when they are read.
+
+They take twice the space of Parquet and a fifth of the time. Rows lie in batches of `tables.GROUP_ROWS`, each with a
+checksum of its bytes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from waymark import tables
+from waymark.kernels.checks import checksum
+
+_SUM = b"waymark.sum"
+
+
+def write(batches: Iterable[pa.RecordBatch], columns: pa.Schema, n_rows: int, path: Path) -> None:
+    """Write batches, `n_rows` together; all but the last one have `tables.GROUP_ROWS`."""
+    sealed = columns.with_metadata({tables.SEAL: tables.seal(columns, n_rows)})
+    with tables.atomic(path) as temporary, pa.ipc.new_file(temporary, sealed) as file:
+        for batch in batches:
+            file.write_batch(batch.replace_schema_metadata(sealed.metadata), {_SUM: str(_checksum(batch))})
+
+
+class ArrowFile:
+    """A file that `write` wrote."""
+
+    def __init__(self, path: Path) -> None:
+        """Map it.
+
+        Raises
+        ------
+        InputError
+            It is missing, or damaged.
+        """
+        self._path = path
+        with tables.explained(path):
+            with path.open("rb") as opened:
+                self._room = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            file = pa.ipc.open_file(pa.py_buffer(self._room))
+            self.columns = file.schema.remove_metadata()
+            self._batches = [file.get_batch_with_custom_metadata(i) for i in range(file.num_record_batches)]
+            self.n_rows = sum(batch.num_rows for batch, _ in self._batches)
+            if (file.schema.metadata or {}).get(tables.SEAL) != tables.seal(self.columns, self.n_rows):
+                raise OSError("its columns are not those that were written")
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._batches)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column, which is not checked."""
+        return pa.chunked_array([batch[name] for batch, _ in self._batches], self.columns.field(name).type)
+
+    def batch(self, i: int) -> pa.RecordBatch:
+        """Return a batch; an `InputError` if it is not as it was written."""
+        batch, told = self._batches[i]
+        with tables.explained(self._path):
+            if told[_SUM] != str(_checksum(batch)).encode():
+                raise OSError(f"rows from {i * tables.GROUP_ROWS:,} on have another checksum")
+        return batch
+
+    def let_go(self) -> None:
+        """Hold nothing in memory of what was looked at; it can be looked at again."""
+        self._room.madvise(mmap.MADV_DONTNEED)
+
+    @property
+    def seal(self) -> int:
+        """One number of all checksums."""
+        return zlib.crc32(b" ".join(told[_SUM] for _, told in self._batches))
+
+
+def read_in_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a file, or some columns of them; an `InputError` as above, or if a column is not there."""
+    file = ArrowFile(path)
+    tables.check_columns(path, file.columns.names, columns)
+    for i in range(len(file)):
+        file.let_go()
+        yield file.batch(i).select(columns or file.columns.names)
+
+
+def _checksum(batch: pa.RecordBatch) -> int:
+    """Return a checksum of the bytes of all columns."""
+    found = []
+    for buffer in (buffer for column in batch.columns for buffer in column.buffers() if buffer is not None):
+        data = np.frombuffer(buffer, np.uint8)
+        data.flags.writeable = False  # wherever it lies: the kernel is compiled for what is read from files
+        whole = len(data) // 8 * 8
+        found += [int(checksum(data[:whole].view(np.uint64))), zlib.crc32(data[whole:])]
+    return zlib.crc32(repr(found).encode())

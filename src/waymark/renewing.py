@@ -1,0 +1,139 @@
+"""Tonight's features: made anew of the persons whom news concern or whose windows moved, and carried over of the rest.
+
+What is carried over is worked out for tonight where it moves with the clock (`moving.py`); nothing else of it can have
+changed. `made_of.parquet` says what the table was made of, and is replaced last: where the two do not fit each other,
+everybody is described anew, and so with other settings, categories or code, and with functions of the user's own, of
+which nobody knows what they hang on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from waymark import arrow_files, schema, tables, tonight
+from waymark.code import code_version
+from waymark.config import FeaturesConfig, JourneyConfig
+from waymark.engine import Engine
+from waymark.eventlog import micro
+from waymark.features import describe_tonight, moves_tonight
+from waymark.kernels.jit import DAY
+from waymark.pages import Page
+from waymark.parts import Out, Part, make_tables
+from waymark.store.changes import are_pending, read_concerned
+from waymark.store.hashes import Ordered, distinct, hash_names, hash_texts
+from waymark.store.store import Store
+from waymark.vocabulary import Vocabulary
+
+MADE_OF = "score_made_of.parquet"
+_PENDING = schema.Table(
+    "made_of", "an identifier of which something may change without news", ("id",), {"id": "string"}
+)
+
+
+class Before(NamedTuple):
+    """What the table of the last night was made of."""
+
+    table: arrow_files.ArrowFile
+    generation: int  # of the store
+    cutoff: int  # microseconds
+    pending: np.ndarray  # identifiers of which something may have changed since without news
+
+    def asked(self, settings: FeaturesConfig, cutoff: int) -> tuple[int, np.ndarray, list[tuple[int, int]]]:
+        """Return whom to describe anew: see `read_concerned`."""
+        windows = {settings.population.active_within_days or 0}
+        windows |= set() if settings.points == "every_event" else set(settings.windows_days)
+        # Half-open, but for who is just active enough at a cut-off.
+        moved = [(self.cutoff - days * int(DAY), cutoff - days * int(DAY)) for days in sorted(windows)]
+        return self.generation, self.pending, moved
+
+
+class _Told(NamedTuple):
+    """What else there is to say of a bucket."""
+
+    gone: np.ndarray  # uint64 hashes of identifiers: what was made before of persons called by them no longer holds
+    pending: pa.Table  # rows of `_PENDING`
+
+
+def renew(
+    engine: Engine,
+    store: Store,
+    cutoff_time: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: FeaturesConfig,
+    vocabulary: Vocabulary,
+    path: Path = tonight.PATH,
+) -> tuple[int, int]:
+    """Write the features of everybody of the population as of a cut-off; return how many rows, and how many are new."""
+    cutoff, made_of = micro(cutoff_time), path.with_name(MADE_OF)
+    note = _note(store, journey, settings, vocabulary)
+    before = None if settings.custom else _last_night(path, made_of, store, note, cutoff)
+    asked = (None, np.zeros(0, object), []) if before is None else before.asked(settings, cutoff)
+    work = partial(_describe, store, asked, cutoff_time, journey, settings, vocabulary)
+    moves = moves_tonight(settings, vocabulary)
+
+    def put(_: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
+        page = Page(columns, moves, cutoff)
+        if before is None:
+            arrow_files.write(page.copied(chunks), columns, n_new, path)
+            return
+        # Of an identifier that moved, both buckets tell.
+        gone = Ordered(distinct(np.concatenate([t.gone for t in told])))
+        stays = gone.find(hash_texts(before.table.column("person_id"))) < 0
+        n_rows = int(np.count_nonzero(stays)) + n_new
+        arrow_files.write(page.merged(before.table, stays, chunks), columns, n_rows, path)
+
+    [n_new], told = make_tables(engine, work, store.buckets, [Out(path, schema.TONIGHT)], put)
+    later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
+    written, generation = arrow_files.ArrowFile(path), store.manifest.generation
+    past = store.manifest.past[f"{generation:06d}"]
+    facts = {"note": note, "generation": generation, "past": past, "cutoff": cutoff, "seal": written.seal}
+    tables.write(later, made_of, _PENDING, json.dumps(facts, sort_keys=True))
+    return written.n_rows, n_new
+
+
+def _describe(
+    store: Store,
+    asked: tuple[int | None, np.ndarray, Sequence[tuple[int, int]]],
+    cutoff_time: pd.Timestamp,
+    journey: JourneyConfig,
+    settings: FeaturesConfig,
+    vocabulary: Vocabulary,
+    bucket: int,
+) -> Part:
+    """Return the features of the persons of a bucket who have to be described anew."""
+    since, pending, moved = asked
+    log, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending, moved)
+    rows, _ = describe_tonight(log, cutoff_time, journey, settings, vocabulary, keep_bases=True)
+    mine = log.identities
+    later = mine.person_ids[are_pending(log, micro(cutoff_time)) & ~mine.is_foreign]
+    return Part([rows], _Told(hash_names(gone), pa.table({"id": pa.array(later, pa.string())})))
+
+
+def _note(store: Store, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary) -> str:
+    """Return a hash of all that features hang on but events."""
+    said = [s.model_dump(mode="json") for s in (store.rules, journey, settings)]
+    told = json.dumps([said, vocabulary.to_json(), code_version()], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _last_night(path: Path, made_of: Path, store: Store, note: str, cutoff: int) -> Before | None:
+    """Return what there is of the last night, if it was made of the same and of what the store held once; else None."""
+    if not (path.exists() and (told := tables.read_note(made_of))):
+        return None
+    facts = json.loads(told)
+    is_known = store.manifest.past.get(f"{facts['generation']:06d}") == facts["past"]
+    if facts["note"] != note or not is_known or facts["cutoff"] > cutoff:
+        return None
+    table = arrow_files.ArrowFile(path)
+    if table.seal != facts["seal"]:
+        return None
+    return Before(table, facts["generation"], facts["cutoff"], tables.read(made_of)["id"].to_numpy(object))

@@ -1,0 +1,322 @@
+"""Tonight's features are, after any nights, what they are when everybody is described anew."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+import by_hand
+from test_store import brand, deliver, history, owners, pairs
+from waymark import arrow_files, custom, parts, renewing, schema, tables, tonight
+from waymark.config import FeaturesConfig, IdentityConfig
+from waymark.engine import Threads
+from waymark.errors import InputError
+from waymark.features import describe_tonight
+from waymark.journeys import StageMap
+from waymark.kernels.merging import gather, merged
+from waymark.renewing import renew
+from waymark.store import compaction, landing
+from waymark.store.store import Store
+from waymark.vocabulary import Vocabulary, learn_vocabulary
+
+HERE = Threads(1)
+EVENT = "{id},{day},{known},{who},{device},,{what},{pay}\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Stores and tables of small pieces."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landing, "BATCH_ROWS", 3)
+        patch.setattr(compaction, "MOST_NEWS", 2)
+        patch.setattr(tables, "GROUP_ROWS", 3)
+        patch.setattr(parts, "_EVERY", 1)
+        yield
+
+
+def vocabulary_of(store: Store, chosen: FeaturesConfig, until: str = "2024-04-01") -> Vocabulary:
+    """Return one of few categories, so that there are others."""
+    log = store.log(0)
+    return learn_vocabulary(log, StageMap(log, by_hand.SHOP), chosen, pd.Timestamp(until, tz="UTC").value // 1000)
+
+
+@pytest.mark.slow
+@examples(max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 60),
+    n_nights=st.integers(2, 7),
+    n_buckets=st.sampled_from([1, 2, 4]),
+    shared_devices=st.sampled_from(["device_split", "last_auth", "none"]),
+    points=st.sampled_from(["snapshots", "snapshots", "every_event"]),
+    active_within_days=st.sampled_from([None, 1, 20]),
+    identified_only=st.booleans(),
+)
+def test_nights_come_to_what_is_made_of_everything(
+    tmp_path_factory, seed, n, n_nights, n_buckets, shared_devices, points, active_within_days, identified_only
+):
+    draw, folder = random.Random(seed), tmp_path_factory.mktemp("nights")
+    source, rules = brand(True, False), IdentityConfig(shared_devices=shared_devices, max_persons_per_id=2)
+    population = {"active_within_days": active_within_days, "identified_only": identified_only}
+    chosen = by_hand.settings(points=points, windows_days=[1, 7, 30], population=population)
+    files = {f"e{i}.csv": history(draw, draw.randint(1, n // n_nights + 1)) for i in range(2 * n_nights)}
+    files |= {f"o{i}.csv": owners(draw, 1) for i in range(3)} | {f"p{i}.csv": pairs(draw, 1) for i in range(3)}
+    later = [name for name in files if name not in ("e0.csv", "o0.csv", "p0.csv")]
+    draw.shuffle(later)
+    cutoffs = sorted(pd.Timestamp(f"2024-03-{draw.randint(1, 12):02}", tz="UTC") for _ in range(n_nights))
+    if draw.random() < 0.2:  # a night of the past
+        cutoffs[-1] = cutoffs[0]
+    if draw.random() < 0.3:  # not at midnight
+        cutoffs = [c + pd.Timedelta(hours=12) for c in cutoffs]
+    known = None
+    for night, cutoff in enumerate(cutoffs):
+        names = (["e0.csv", "o0.csv", "p0.csv"] if night == 0 else []) + later[night::n_nights]
+        deliver(folder / "landing", {name: files[name] for name in names})
+        landing.ingest(folder / "landing", source, rules, folder / "store", n_buckets)
+        store = Store(folder / "store", rules)
+        known = known or vocabulary_of(store, chosen)
+        if draw.random() < 0.15:
+            continue  # a night whose steps were not run
+        for name in ("kept", f"anew{night}"):
+            renew(HERE, store, cutoff, by_hand.SHOP, chosen, known, folder / name / "score.arrow")
+        assert (folder / "kept/score.arrow").read_bytes() == (folder / f"anew{night}/score.arrow").read_bytes()
+
+
+# --- a night at a time ----------------------------------------------------------------------------------------------
+
+
+class Nights:
+    """A store in a folder, and the features made of it."""
+
+    def __init__(self, folder: Path, **changed: object) -> None:
+        self.folder, self.path, self.n = folder, folder / "score.arrow", 0
+        self.settings = by_hand.settings(**changed)
+        deliver(folder / "landing", {"o.csv": ["ann,d1,alias,2024-01-01\n"], "p.csv": ["d3,d4,alias,2024-01-01\n"]})
+        self.night(*(self.event(f"c{i:02}") for i in range(20)))
+        self.known = vocabulary_of(self.store, self.settings)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "store", IdentityConfig())
+
+    def event(self, who: str, day: str = "2024-01-01", device: str = "", known: str = "") -> str:
+        self.n += 1
+        told = {"day": day, "known": known or day, "device": device, "what": "view", "pay": self.n}
+        return EVENT.format(id=self.n, who=who, **told)
+
+    def night(self, *rows: str) -> None:
+        deliver(self.folder / "landing", {f"e{self.n:04}.csv": list(rows)} if rows else {})
+        landing.ingest(self.folder / "landing", brand(True, False), IdentityConfig(), self.folder / "store", 2)
+
+    def make(self, cutoff: str, path: Path | None = None) -> int:
+        """Make the features, and return of how many persons anew."""
+        when = pd.Timestamp(cutoff, tz="UTC")
+        return renew(HERE, self.store, when, by_hand.SHOP, self.settings, self.known, path or self.path)[1]
+
+    def assert_whole(self, cutoff: str) -> None:
+        self.make(cutoff, self.folder / "anew/score.arrow")
+        assert self.path.read_bytes() == (self.folder / "anew/score.arrow").read_bytes()
+        (self.folder / "anew" / renewing.MADE_OF).unlink()
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Nights:
+    return Nights(tmp_path)
+
+
+def test_a_night_describes_anew_whom_news_concern(nights):
+    assert nights.make("2024-04-01") == 20
+    nights.night(nights.event("c03", "2024-04-01"), nights.event("zoe", "2024-04-01"))
+    assert nights.make("2024-04-02") == 2
+    nights.assert_whole("2024-04-02")
+    assert nights.make("2024-04-02") == 0
+    nights.assert_whole("2024-04-02")
+
+
+def test_days_and_levels_of_those_without_news_go_on(nights):
+    nights.make("2024-04-01")
+    before = tonight.read(path=nights.path)
+    assert nights.make("2024-04-09T12:00") == 0
+    after = tonight.read(path=nights.path)
+    for column in ("f_days_since_last_activity", "f_days_since_last_view", "f_tenure_days", "f_days_in_stage"):
+        assert (after[column] - before[column]).tolist() == [8.5] * 20
+    assert (after["f_decayed_n_view_10d"] / before["f_decayed_n_view_10d"]).tolist() == pytest.approx([0.5**0.85] * 20)
+    assert set(after["f_cutoff_weekday"]) == {1.0}  # a Tuesday
+    assert set(after["cutoff_time"]) == {pd.Timestamp("2024-04-09T12:00", tz="UTC")}
+    nights.assert_whole("2024-04-09T12:00")
+
+
+def test_a_window_that_an_event_leaves_is_counted_anew(nights):
+    nights.night(nights.event("c05", "2024-03-25T00:00"), nights.event("c06", "2024-03-25T00:00:00.000001"))
+    nights.make("2024-04-01")
+    views = tonight.read(path=nights.path).set_index("person_id")["f_n_view_7d"]
+    assert views.loc[["customer:c05", "customer:c06", "customer:c07"]].tolist() == [1, 1, 0]
+    assert nights.make("2024-04-01T00:00:00.000001") == 1
+    views = tonight.read(path=nights.path).set_index("person_id")["f_n_view_7d"]
+    assert views.loc[["customer:c05", "customer:c06", "customer:c07"]].tolist() == [0, 1, 0]
+    nights.assert_whole("2024-04-01T00:00:00.000001")
+
+
+def test_who_was_silent_for_too_long_leaves_the_population_and_who_comes_back_returns(tmp_path):
+    nights = Nights(tmp_path, population={"active_within_days": 100})
+    nights.night(nights.event("c05", "2024-02-01"))
+    assert nights.make("2024-04-09") == 20
+    assert nights.make("2024-04-11") == 1  # of the twenty that are looked at
+    nights.assert_whole("2024-04-11")
+    assert tonight.read(["person_id"], nights.path)["person_id"].tolist() == ["customer:c05"]
+    nights.night(nights.event("c07", "2024-04-11"))
+    assert nights.make("2024-04-12") == 1
+    nights.assert_whole("2024-04-12")
+    assert tonight.read(["person_id"], nights.path)["person_id"].tolist() == ["customer:c05", "customer:c07"]
+
+
+def test_a_population_may_be_empty(tmp_path):
+    nights = Nights(tmp_path, population={"active_within_days": 1})
+    for cutoff in ("2024-04-01", "2024-04-02"):
+        assert nights.make(cutoff) == 0
+        assert len(tonight.read(path=nights.path)) == tonight.n_rows(nights.path) == 0
+        nights.assert_whole(cutoff)
+    nights.night(nights.event("c07", "2024-04-02"))
+    assert nights.make("2024-04-03") == 1
+    nights.assert_whole("2024-04-03")
+
+
+def test_what_was_to_come_comes_without_news(nights):
+    nights.night(nights.event("zoe", "2024-04-05"), nights.event("c01", "2024-01-02", device="d5", known="2024-04-05"))
+    nights.make("2024-04-01")
+    assert "customer:zoe" not in set(tonight.read(path=nights.path)["person_id"])
+    assert nights.make("2024-04-06") == 2
+    assert "customer:zoe" in set(tonight.read(path=nights.path)["person_id"])
+    nights.assert_whole("2024-04-06")
+
+
+def test_a_merge_takes_the_rows_of_both_away(nights):
+    nights.night(nights.event("", "2024-03-01", device="d9"), nights.event("zoe", "2024-03-01"))
+    nights.make("2024-04-01")
+    people = set(tonight.read(path=nights.path)["person_id"])
+    nights.night(nights.event("zoe", "2024-04-01", device="d9"))
+    nights.make("2024-04-02")
+    assert people - set(tonight.read(path=nights.path)["person_id"]) == {"anonymous:d9"}
+    nights.assert_whole("2024-04-02")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda nights, monkeypatch: monkeypatch.setattr(renewing, "code_version", lambda: "another"),
+        lambda nights, monkeypatch: setattr(nights, "settings", by_hand.settings(windows_days=[7])),
+        lambda nights, monkeypatch: setattr(
+            nights, "known", vocabulary_of(nights.store, nights.settings, "2023-01-01")
+        ),
+        lambda nights, monkeypatch: nights.path.unlink(),
+        lambda nights, monkeypatch: nights.path.with_name(renewing.MADE_OF).unlink(),
+        lambda nights, monkeypatch: nights.make("2024-04-05"),
+        lambda nights, monkeypatch: deliver(nights.folder / "landing", {"e0020.csv": [nights.event("zoe")]}),
+    ],
+    ids=["code", "settings", "categories", "lost table", "lost note", "later night", "changed file"],
+)
+def test_all_is_made_anew_where_it_has_to_be(nights, monkeypatch, change):
+    nights.make("2024-04-01")
+    change(nights, monkeypatch)
+    nights.night()
+    assert nights.make("2024-04-02") == len(set(tonight.read(path=nights.path)["person_id"]))
+    nights.assert_whole("2024-04-02")
+
+
+def test_functions_of_the_users_own_may_hang_on_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr(custom, "REGISTERED", dict(custom.REGISTERED))
+
+    @custom.feature("the cut-off", unit="days")
+    def night(points):
+        return points.cutoff / 86_400e6
+
+    nights = Nights(tmp_path, groups=["counts", "custom"], custom=["night"])
+    assert nights.make("2024-04-01") == nights.make("2024-04-02") == 20
+
+
+def test_a_night_that_is_stopped_leaves_a_table_that_is_whole(nights, monkeypatch):
+    nights.make("2024-04-01")
+    nights.night(nights.event("c03", "2024-04-01"))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for module, name in ((arrow_files, "_checksum"), (tables, "write")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, name, stop)
+            nights.make("2024-04-02")
+        assert len(tonight.read(path=nights.path)) == 20
+    assert nights.make("2024-04-02") == 20  # the table is of another night than its note
+    nights.assert_whole("2024-04-02")
+
+
+def test_a_damaged_table_is_one_sentence(nights):
+    nights.make("2024-04-01")
+    whole = nights.path.read_bytes()
+    value = np.float32(100 * nights.n).tobytes()  # of the latest event
+    for place in (whole.index(b"customer:c07"), whole.index(value), len(whole) - 10):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        nights.path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"score.arrow is damaged"):
+            tonight.read(path=nights.path)
+    nights.path.write_bytes(whole[:100])
+    with pytest.raises(InputError, match=r"score.arrow is damaged"):
+        tonight.read(path=nights.path)
+    nights.path.unlink()
+    with pytest.raises(InputError, match=r"score.arrow does not exist"):
+        tonight.read(path=nights.path)
+
+
+def test_others_are_shown_the_features_alone(nights):
+    nights.make("2024-04-01")
+    shown = tonight.read(path=nights.path)
+    expected = describe_tonight(
+        nights.store.log(0), pd.Timestamp("2024-04-01", tz="UTC"), by_hand.SHOP, nights.settings, nights.known
+    )[0].to_pandas()
+    some = shown[shown["person_id"].isin(expected["person_id"])].reset_index(drop=True)
+    assert_frame_equal(some, expected.sort_values("person_id", ignore_index=True))
+    schema.to_arrow(shown, schema.FEATURES)
+    tonight.write_parquet(nights.folder / "score.parquet", nights.path)
+    assert_frame_equal(tables.read(nights.folder / "score.parquet"), shown)
+    with pytest.raises(InputError, match="has no column f_wings"):
+        tonight.read(["f_wings"], nights.path)
+
+
+# --- putting together -----------------------------------------------------------------------------------------------
+
+
+@given(st.data(), st.sets(st.text(alphabet="ab\u00e9", max_size=4), max_size=30))
+def test_sorted_texts_are_put_together_by_their_bytes(data, texts):
+    ordered = sorted(texts, key=lambda text: text.encode())
+    first = [text for text in ordered if data.draw(st.booleans())]
+    second = [text for text in ordered if text not in first]
+    at = np.array([i for i in range(len(first)) if data.draw(st.booleans())], np.int32)
+    buffers = []
+    for found in (first, second):
+        ends = np.cumsum([0, *(len(text.encode()) for text in found)]).astype(np.int32)
+        buffers.append((np.frombuffer("".join(found).encode(), np.uint8), ends))
+    order = merged(*buffers[0], at, *buffers[1])
+    kept = {*second, *(first[i] for i in at)}
+    assert [(first + second)[i] for i in order] == [text for text in ordered if text in kept]
+    out = np.empty(len(order), np.int32)
+    gather(np.arange(len(first), dtype=np.int32), np.arange(100, 100 + len(second), dtype=np.int32), order, out)
+    assert out.tolist() == [i if i < len(first) else 100 + i - len(first) for i in order]
+
+
+def test_words_that_change_places_have_another_checksum(tmp_path):
+    sums = set()
+    for numbers in ([1, 2, 3], [2, 1, 3], [1, 2, 4]):
+        batch = pa.record_batch({"n": pa.array(numbers, pa.int64())})
+        arrow_files.write([batch], batch.schema, 3, tmp_path / "n.arrow")
+        sums.add(arrow_files.ArrowFile(tmp_path / "n.arrow").seal)
+    assert len(sums) == 3
