@@ -1,9 +1,9 @@
 """Tonight's features: made anew of the persons whom news concern or whose windows moved, and carried over of the rest.
 
 What is carried over is worked out for tonight where it moves with the clock (`moving.py`); nothing else of it can have
-changed. `score_made_of.parquet` says what the table was made of, and is replaced last: where the two do not fit each other,
-everybody is described anew, and so with other settings, categories or code, and with functions of the user's own, of
-which nobody knows what they hang on.
+changed. `score_made_of.parquet` says what the table was made of, and is replaced last: where the two do not fit each
+other, everybody is described anew, and so with other settings, categories or code, and with functions of the user's
+own, of which nobody knows what they hang on.
 """
 
 from __future__ import annotations
