@@ -179,6 +179,16 @@ def test_who_was_silent_for_too_long_leaves_the_population_and_who_comes_back_re
     assert tonight.read(["person_id"], nights.path)["person_id"].tolist() == ["customer:c05", "customer:c07"]
 
 
+def test_an_event_known_late_counts_from_then_where_every_event_is_a_point(tmp_path):
+    nights = Nights(tmp_path, points="every_event", population={"active_within_days": 20})
+    nights.night(nights.event("c05", "2024-03-01", known="2024-03-20"), nights.event("c06", "2024-03-20"))
+    nights.make("2024-04-01")
+    assert tonight.read(path=nights.path)["person_id"].tolist() == ["customer:c05", "customer:c06"]
+    assert nights.make("2024-04-15") == 0
+    assert tonight.n_rows(nights.path) == 0
+    nights.assert_whole("2024-04-15")
+
+
 def test_a_population_may_be_empty(tmp_path):
     nights = Nights(tmp_path, population={"active_within_days": 1})
     for cutoff in ("2024-04-01", "2024-04-02"):
@@ -275,6 +285,17 @@ def test_a_damaged_table_is_one_sentence(nights):
     nights.path.unlink()
     with pytest.raises(InputError, match=r"score.arrow does not exist"):
         tonight.read(path=nights.path)
+
+
+@pytest.mark.parametrize("length", [1 << 30, -5])
+def test_a_night_after_a_damaged_table_is_one_sentence(nights, length):
+    nights.make("2024-04-01")
+    ends = np.cumsum([0, *[len("customer:c00")] * 3]).astype(np.int32)  # of the ids of a batch
+    whole = nights.path.read_bytes()
+    place = whole.rindex(ends.tobytes()) + 4
+    nights.path.write_bytes(whole[:place] + np.int32(length).tobytes() + whole[place + 4 :])
+    with pytest.raises(InputError, match=r"score.arrow is damaged"):
+        nights.make("2024-04-02")
 
 
 def test_others_are_shown_the_features_alone(nights):

@@ -51,7 +51,7 @@ class Before(NamedTuple):
         """Return whom to describe anew: see `read_concerned`."""
         windows = {settings.population.active_within_days or 0}
         windows |= set() if settings.points == "every_event" else set(settings.windows_days)
-        # Half-open, but for who is just active enough at a cut-off.
+        # A window, and the population, lose an event once it is older than so many days.
         moved = [(self.cutoff - days * int(DAY), cutoff - days * int(DAY)) for days in sorted(windows)]
         return self.generation, self.pending, moved
 
@@ -87,7 +87,7 @@ def renew(
             return
         # Of an identifier that moved, both buckets tell.
         gone = Ordered(distinct(np.concatenate([t.gone for t in told])))
-        stays = gone.find(hash_texts(before.table.column("person_id"))) < 0
+        stays = np.concatenate([gone.find(hash_texts(ids)) < 0 for ids in before.table.checked("person_id")])
         n_rows = int(np.count_nonzero(stays)) + n_new
         arrow_files.write(page.merged(before.table, stays, chunks), columns, n_rows, path)
 
@@ -111,7 +111,9 @@ def _describe(
 ) -> Part:
     """Return the features of the persons of a bucket who have to be described anew."""
     since, pending, moved = asked
-    log, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending, moved)
+    # Where every event is a point, the population asks when the latest one had happened and was known.
+    how = {"when_known": settings.points == "every_event"}
+    log, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending, moved, **how)
     rows, _ = describe_tonight(log, cutoff_time, journey, settings, vocabulary, keep_bases=True)
     mine = log.identities
     later = mine.person_ids[are_pending(log, micro(cutoff_time)) & ~mine.is_foreign]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -44,7 +45,7 @@ def write_parquet(path: Path, source: Path = PATH) -> None:
     """Write the table as one Parquet file, for programs that read no Arrow files."""
     rows = map(pa.Table.from_batches, ([batch] for batch in _shown(source)))
     first = next(rows)
-    tables.write_sorted([first, *rows], first.schema, n_rows(source), path)
+    tables.write_sorted(chain([first], rows), first.schema, n_rows(source), path)
 
 
 def _shown(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -19,6 +19,8 @@ from waymark.store.manifest import Manifest
 from waymark.store.reading import read_members
 from waymark.store.segments import read_segment
 
+_EVER = np.iinfo(np.int64).min
+
 
 def read_concerned(
     root: Path,
@@ -28,6 +30,8 @@ def read_concerned(
     since: int | None,
     pending: np.ndarray | None,
     moved: Sequence[tuple[int, int]] = (),
+    *,
+    when_known: bool = False,
 ) -> tuple[EventLog, np.ndarray]:
     """Return the persons of a bucket of whom something was learnt after a generation of the store.
 
@@ -39,6 +43,8 @@ def read_concerned(
         Identifiers (an object array of texts) of persons who are to be among them in any case.
     moved
         Half-open ranges of time, in microseconds: whoever has an event that happened in one of them is, too.
+    when_known
+        What counts there is when events had happened and were known.
 
     Returns
     -------
@@ -54,8 +60,7 @@ def read_concerned(
     is_news = ids.changed > since
     if len(pending):
         is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
-    for begin, end in moved:
-        is_news[_owners_between(root, manifest.buckets[number], begin, end)] = True
+    is_news[_owners_between(root, manifest.buckets[number], moved, when_known)] = True
     is_member = np.zeros(len(is_news), bool)
     is_member[ids.component[is_news]] = True  # a component is called after one of its identifiers
     is_member = is_member[ids.component] & ~ids.is_foreign
@@ -63,14 +68,18 @@ def read_concerned(
     return read_members(root, manifest, number, ids, is_member, rules), gone
 
 
-def _owners_between(root: Path, bucket: Bucket, begin: int, end: int) -> np.ndarray:
+def _owners_between(root: Path, bucket: Bucket, ranges: Sequence[tuple[int, int]], when_known: bool) -> np.ndarray:
     """Return the places of the identifiers that have an event in a range of time, if it counts no more, too."""
     found = [np.zeros(0, np.int64)]
     for segment in bucket.events:
-        if begin < end and segment.may_hold(begin, end):
-            rows = read_segment(root, segment, ["event_time", *EVENTS.ends])
-            time = rows["event_time"].cast(pa.int64()).to_numpy()
-            found.append(owner_of(rows.filter(pa.array((time >= begin) & (time < end))), EVENTS))
+        # What happened in a month may have become known at any time after it began.
+        asked = [r for r in ranges if r[0] < r[1] and segment.may_hold(_EVER if when_known else r[0], r[1])]
+        if asked:
+            rows = read_segment(root, segment, ["event_time", "known_time", *EVENTS.ends])
+            time, known = (rows[c].cast(pa.int64()).to_numpy() for c in ("event_time", "known_time"))
+            time = np.maximum(time, known) if when_known else time
+            is_in = np.logical_or.reduce([(time >= begin) & (time < end) for begin, end in asked])
+            found.append(owner_of(rows.filter(pa.array(is_in)), EVENTS))
     return np.concatenate(found)
 
 
