@@ -1,6 +1,6 @@
 """Arrow files: tables that are written whole every night, and mapped instead of unpacked when they are read.
 
-They take twice the space of Parquet and a fifth of the time. Rows lie in batches of `tables.GROUP_ROWS`, each with a
+They take more space than Parquet, and nothing is packed. Rows lie in batches of `tables.GROUP_ROWS`, each with a
 checksum of its bytes.
 """
 

@@ -36,7 +36,7 @@ from waymark.kept import (
     write_manifest,
 )
 from waymark.parts import Out, Part, make_tables
-from waymark.store.changes import are_pending, read_concerned
+from waymark.store.changes import PENDING, are_pending, read_concerned
 from waymark.store.store import Store
 
 _GONE = schema.Table(
@@ -44,9 +44,6 @@ _GONE = schema.Table(
     "an identifier whose older rows no longer hold: those from a number on, where rows of a person are numbered",
     ("id",),
     {"id": "string", "first": "int32"},
-)
-_PENDING = schema.Table(
-    "pending", "an identifier of which something may change without news", ("id",), {"id": "string"}
 )
 
 
@@ -116,7 +113,7 @@ def make_kept(
     generation = store.manifest.generation
     now = Manifest(note, generation, store.manifest.past[f"{generation:06d}"], cutoff, night=night)
     for k, (out, old, file) in enumerate(zip(outs, found, files, strict=True)):
-        tables.write(later, out.folder / pending_file(night), _PENDING)
+        tables.write(later, out.folder / pending_file(night), PENDING)
         known = [t.heads[k] for t in told if out.number]
         for bucket, rows in enumerate(known):
             heads.write(rows, out.folder / heads_file(bucket, night))
@@ -147,7 +144,7 @@ class _Told(NamedTuple):
     told: Any
     gone: list[pa.Table]  # of each table, rows of `_GONE`
     heads: list[pa.Table]  # of each table
-    pending: pa.Table  # rows of `_PENDING`
+    pending: pa.Table  # rows of `PENDING`
 
 
 def _make(

@@ -28,15 +28,12 @@ from waymark.features import describe_tonight, moves_tonight
 from waymark.kernels.jit import DAY
 from waymark.pages import Page
 from waymark.parts import Out, Part, make_tables
-from waymark.store.changes import are_pending, read_concerned
+from waymark.store.changes import PENDING, are_pending, read_concerned
 from waymark.store.hashes import Ordered, distinct, hash_names, hash_texts
 from waymark.store.store import Store
 from waymark.vocabulary import Vocabulary
 
 MADE_OF = "score_made_of.parquet"
-_PENDING = schema.Table(
-    "made_of", "an identifier of which something may change without news", ("id",), {"id": "string"}
-)
 
 
 class Before(NamedTuple):
@@ -60,7 +57,7 @@ class _Told(NamedTuple):
     """What else there is to say of a bucket."""
 
     gone: np.ndarray  # uint64 hashes of identifiers: what was made before of persons called by them no longer holds
-    pending: pa.Table  # rows of `_PENDING`
+    pending: pa.Table  # rows of `PENDING`
 
 
 def renew(
@@ -96,7 +93,7 @@ def renew(
     written, generation = arrow_files.ArrowFile(path), store.manifest.generation
     past = store.manifest.past[f"{generation:06d}"]
     facts = {"note": note, "generation": generation, "past": past, "cutoff": cutoff, "seal": written.seal}
-    tables.write(later, made_of, _PENDING, json.dumps(facts, sort_keys=True))
+    tables.write(later, made_of, PENDING, json.dumps(facts, sort_keys=True))
     return written.n_rows, n_new
 
 
@@ -116,8 +113,8 @@ def _describe(
     log, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending, moved, **how)
     rows, _ = describe_tonight(log, cutoff_time, journey, settings, vocabulary, keep_bases=True)
     mine = log.identities
-    later = mine.person_ids[are_pending(log, micro(cutoff_time)) & ~mine.is_foreign]
-    return Part([rows], _Told(hash_names(gone), pa.table({"id": pa.array(later, pa.string())})))
+    later = mine.names.filter(pa.array(are_pending(log, micro(cutoff_time)) & ~mine.is_foreign))
+    return Part([rows], _Told(hash_names(gone), pa.table({"id": later})))
 
 
 def _note(store: Store, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary) -> str:

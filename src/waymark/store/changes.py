@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog
 from waymark.identity import NEVER
@@ -19,6 +20,7 @@ from waymark.store.manifest import Manifest
 from waymark.store.reading import read_members
 from waymark.store.segments import read_segment
 
+PENDING = schema.Table("pending", "an identifier of which something may change without news", ("id",), {"id": "string"})
 _EVER = np.iinfo(np.int64).min
 
 
@@ -75,9 +77,9 @@ def _owners_between(root: Path, bucket: Bucket, ranges: Sequence[tuple[int, int]
         # What happened in a month may have become known at any time after it began.
         asked = [r for r in ranges if r[0] < r[1] and segment.may_hold(_EVER if when_known else r[0], r[1])]
         if asked:
-            rows = read_segment(root, segment, ["event_time", "known_time", *EVENTS.ends])
-            time, known = (rows[c].cast(pa.int64()).to_numpy() for c in ("event_time", "known_time"))
-            time = np.maximum(time, known) if when_known else time
+            clocks = ["event_time", *(["known_time"] if when_known else [])]
+            rows = read_segment(root, segment, [*clocks, *EVENTS.ends])
+            time = np.maximum.reduce([rows[c].cast(pa.int64()).to_numpy() for c in clocks])
             is_in = np.logical_or.reduce([(time >= begin) & (time < end) for begin, end in asked])
             found.append(owner_of(rows.filter(pa.array(is_in)), EVENTS))
     return np.concatenate(found)
