@@ -5,6 +5,8 @@ repository (`dvc exp run --temp`, `--queue`) runs the code of that copy, not the
 An `InputError` ends in its one sentence and exit code 2; any other exception is a bug and keeps its traceback.
 """
 
+import gc
+import importlib
 import os
 import runpy
 import sys
@@ -17,10 +19,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # And OpenBLAS starts its own, which spin, as soon as NumPy is imported; no step multiplies matrices for long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+
+def import_all(module: str) -> None:
+    """Import what a module needs, and never look for garbage among it: it stays as long as the process does."""
+    gc.disable()
+    importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
+    del sys.modules[module]  # which is to run as `__main__`
+
+
 if __name__ == "__main__":
     set_up_logging()
     module = sys.argv.pop(1)
     try:
+        import_all(module)
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except InputError as error:
         print(f"waymark: {error}", file=sys.stderr)
