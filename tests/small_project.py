@@ -83,11 +83,12 @@ def environment(project: Path) -> dict[str, str]:
 
 
 def commands(project: Path) -> Iterator[list[str]]:
-    """Yield the module and the arguments of each step, in the order in which DVC's files list them."""
+    """Yield the modules that the steps run, with their arguments, in the order in which DVC's files list them."""
     for file in ("dvc.yaml", "models/dvc.yaml"):
         for step in yaml.safe_load((project / file).read_text(encoding="utf-8"))["stages"].values():
             for item in step.get("foreach", [""]):
-                yield shlex.split(step.get("do", step)["cmd"].replace("${item}", item))[2:]
+                run = step.get("do", step)["cmd"].replace("${item}", item).removeprefix("python src/run.py ")
+                yield from map(shlex.split, run.split(" then "))
 
 
 def main() -> None:

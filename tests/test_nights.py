@@ -10,8 +10,8 @@ from project import N_DAYS, OPENED, RESULTS, Project, finished_shop, visits_of, 
 
 pytestmark = pytest.mark.slow
 
-PUBLISHING = {"journeys", "features_score", "score", "realise", "report"}
-NEWS = {"ingest", "clock"}
+PUBLISHING = {"tonight", "score", "realise", "report"}
+NEWS = {"ingest"}
 DATA = {"features_train", "targets", "leakcheck"}
 TRAINING = DATA | {"train@next_stage", "train@churn", "evaluate", "track", "promote", "judge"}
 
@@ -61,7 +61,7 @@ def test_a_comment_in_conf_reruns_the_config_step_alone(shop: Project):
         ("promote/base", "n_bootstrap: 400", "n_bootstrap: 300", {"promote", "judge", "report"}),
         ("evaluate/base", "bins: 10", "bins: 8", {"evaluate", "track", "promote", "judge", "report"}),
         ("model/lightgbm", "num_leaves: 8", "num_leaves: 5", TRAINING - DATA | {"report"}),
-        ("features/snapshots", "last_k: 5", "last_k: 4", TRAINING | {"features_score", "score", "realise", "report"}),
+        ("features/snapshots", "last_k: 5", "last_k: 4", TRAINING | {"tonight", "score", "realise", "report"}),
     ],
 )
 def test_an_edited_setting_reruns_the_steps_that_depend_on_it(shop: Project, file, old, new, steps):
@@ -102,20 +102,20 @@ def test_a_night_scored_as_its_files_came_in_is_replayed_after_more_have_come(sh
 def test_an_earlier_night_is_scored_again_without_training_and_with_the_bytes_it_had(shop: Project, next_night):
     _, before, after = next_night
     shop.choose(cutoff_time=manifest(shop, N_DAYS)["cutoff_time"])
-    assert shop.repro() == {"config", "clock"} | PUBLISHING
+    assert shop.repro() == {"config", "ingest"} | PUBLISHING
     for name in shop.files(partition(shop, N_DAYS)):
         assert shop.files("data/predictions")[name] == before[name]
     for name in shop.files(partition(shop, N_DAYS + 1)):
         assert shop.files("data/predictions")[name] == after[name]
 
     shop.choose(cutoff_time="2025-04-01")
-    assert shop.repro() == {"config", "clock"} | PUBLISHING
+    assert shop.repro() == {"config", "ingest"} | PUBLISHING
     [warning] = manifest(shop, 85)["warnings"]
     assert "the models learnt from what was known up to 2025-05-26, after this cut-off" in warning
     assert "after this cut-off" in shop.path("reports/report.html").read_text()
 
     shop.choose(cutoff_time="latest")
-    assert shop.repro() == {"config", "clock"} | PUBLISHING
+    assert shop.repro() == {"config", "ingest"} | PUBLISHING
     assert shop.files("reports/report.html")["reports/report.html"] == after["reports/report.html"]
     earlier = {name: digest for name, digest in after.items() if name.startswith("data/predictions")}
     assert shop.files("data/predictions") == earlier | shop.files(partition(shop, 85))

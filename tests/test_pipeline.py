@@ -22,7 +22,7 @@ PIPELINES = ("dvc.yaml", "models/dvc.yaml")
 
 
 def _stages() -> dict[str, dict[str, Any]]:
-    """Return every step by name, with its module; the parts of a `foreach` apart."""
+    """Return every step by name, with its modules; the parts of a `foreach` apart."""
     found = {}
     for file in PIPELINES:
         for name, stage in yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["stages"].items():
@@ -31,8 +31,9 @@ def _stages() -> dict[str, dict[str, Any]]:
                 step = yaml.safe_load(body)
                 folder = PurePosixPath(file).parent / step.get("wdir", ".")
                 assert folder in (PurePosixPath("."), PurePosixPath("models/..")), "paths count from the root"
-                module = step["cmd"].removeprefix("python src/run.py ").split()[0]
-                found[name if item is None else f"{name}@{item}"] = step | {"module": module}
+                run = step["cmd"].removeprefix("python src/run.py ").split(" then ")
+                modules = [command.split()[0] for command in run]
+                found[name if item is None else f"{name}@{item}"] = step | {"modules": modules}
     return found
 
 
@@ -56,21 +57,21 @@ def file_of(module: str) -> str:
 
 
 @each_step
-def test_a_step_is_a_module_with_a_main(name):
-    module = STAGES[name]["module"]
-    assert module.startswith("waymark.steps.")
-    assert "main" in {node.name for node in tree(module).body if isinstance(node, ast.FunctionDef)}
+def test_a_step_is_modules_with_a_main(name):
+    for module in STAGES[name]["modules"]:
+        assert module.startswith("waymark.steps.")
+        assert "main" in {node.name for node in tree(module).body if isinstance(node, ast.FunctionDef)}
 
 
 def test_every_step_module_is_a_step():
     modules = {m for m in FILES if m.startswith("waymark.steps.")}
-    assert {stage["module"] for stage in STAGES.values()} == modules
+    assert {module for stage in STAGES.values() for module in stage["modules"]} == modules
 
 
 @each_step
 def test_a_step_depends_on_the_files_it_imports(name):
     stage = STAGES[name]
-    needed = {stage["module"], *closure(stage["module"])} - FREE
+    needed = {m for module in stage["modules"] for m in (module, *closure(module))} - FREE
     wanted = {file_of(m) for m in needed if FILES[m].name != "__init__.py"}
     free = {file_of(m) for m in FILES if m in FREE or FILES[m].name == "__init__.py"}
     listed = {dep for dep in stage["deps"] if dep.startswith("src/")} - free
@@ -151,7 +152,8 @@ def _sections(module: str) -> tuple[set[str], bool]:
 def test_a_step_depends_on_the_settings_it_reads(name):
     if name == "config":
         return
-    read, others = _sections(STAGES[name]["module"])
+    found = [_sections(module) for module in STAGES[name]["modules"]]
+    read, others = set().union(*(sections for sections, _ in found)), any(o for _, o in found)
     listed = {key.split(".")[0] for key in params(name)}
     add, remove = sorted(read - listed), [] if others else sorted(listed - read)
     assert not add + remove, f"params of {name}: add {add}, remove {remove}"

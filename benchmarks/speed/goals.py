@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from speed.costs import Costs
-from speed.sizes import DISTRIBUTED, NIGHT, RIVALS
+from speed.sizes import DISTRIBUTED, NEWS, NIGHT, RIVALS, TONIGHT
 
 WALKS = ("walk snapshots", "walk every_event")
 
@@ -28,9 +28,9 @@ def goals(sizes: Mapping[int, Costs], no_change: Costs) -> Iterator[Goal]:
     for rival in RIVALS:
         yield _ratio(sizes, "features of tonight, the step", f"{rival}", ("features_score",), (rival,), 1 / 8)
     yield _ratio(sizes, "features at every event, made and not written", "read + sort", WALKS[1:], ("sort",), 1.5)
-    for name in (*WALKS, "features_score", "journeys", "ingest"):
+    for name in (*WALKS, "features_score", TONIGHT, NEWS):
         yield _peak(sizes, name)
-    for name in (*WALKS, "features_score", "journeys", "ingest"):
+    for name in (*WALKS, "features_score", TONIGHT, NEWS):
         yield _growth(sizes, name)
     night = tuple(f"night {step}" for step in NIGHT)
     yield _ratio(sizes, "a night of 0.3 % news: " + ", ".join(NIGHT), "the first night", night, NIGHT, 1 / 20)

@@ -59,9 +59,9 @@ class Project:
             if not (self.landing / file.name).exists():
                 os.link(file, self.landing / file.name)
 
-    def step(self, name: str, *arguments: str) -> Cost:
-        """Run a step and return what it cost."""
-        return self.run("src/run.py", f"waymark.steps.{name}", *arguments)[0]
+    def step(self, command: str) -> Cost:
+        """Run steps in one process, `train churn` or `ingest then clock`, and return what they cost."""
+        return self.run("src/run.py", *f"waymark.steps.{command}".replace(" then ", " then waymark.steps.").split())[0]
 
     def run(self, script: str, *arguments: str) -> tuple[Cost, str]:
         """Run a script of the repository in the project."""

@@ -14,14 +14,14 @@ from speed.costs import Costs
 from speed.measuring import Cost, Failed, measure
 from speed.project import ROOT, Project
 
-FIRST = ("ingest", "clock", "features_train", "targets", "leakcheck", "train next_stage", "train churn", "evaluate")
-SCORING = ("journeys", "features_score", "score")
-STEPS = (*FIRST, "track", "promote", *SCORING)
-LEAN_STEPS = ("ingest", "clock", "features_train", "journeys", "features_score")
-NIGHT = ("ingest", "clock", "journeys", "features_score")  # what a night does where training stands still
+NEWS, TONIGHT = "ingest then clock", "journeys then features_score"  # each in one process, as dvc.yaml says
+TRAINING = ("features_train", "targets", "leakcheck", "train next_stage", "train churn", "evaluate", "track", "promote")
+STEPS = (NEWS, *TRAINING, TONIGHT, "features_score", "score")
+LEAN_STEPS = (NEWS, "features_train", TONIGHT, "features_score")
+NIGHT = (NEWS, TONIGHT)  # what a night does where training stands still
 RIVALS = ("duckdb", "polars", "pandas")
 READING = ("read", "sort", "sort_ids")
-DISTRIBUTED = ("journeys", "features_score")
+DISTRIBUTED = (TONIGHT,)
 PROFILED = ("ingest", "features_score", "features_train")
 KEPT = tuple(f"data/{name}" for name in ("journeys", "identifiers", "person_changes", "exposure"))
 EVENTS, PLAN, OURS = "data/events.parquet", "data/plan.json", "data/features/score.arrow"
@@ -44,7 +44,9 @@ def run_size(folder: Path, n_events: int) -> Costs:
     for step in LEAN_STEPS if is_lean else STEPS:
         if step == "score" and step not in costs:
             project.run("benchmarks/speed/candidates.py")
-        costs.measure(step, partial(project.step, *step.split()))
+        if step == "features_score" and step not in costs:  # once more, alone
+            project.path(OURS).unlink()
+        costs.measure(step, partial(project.step, step))
     costs.note(
         "size of the store", lambda: sum(f.stat().st_size for f in project.path("data/store").rglob("*") if f.is_file())
     )
@@ -55,7 +57,7 @@ def run_size(folder: Path, n_events: int) -> Costs:
     for step in PROFILED if not is_lean else ():
         costs.note(f"profile of {step}", partial(_profile, project, step))
     _with_dask(costs, project)
-    if "night ingest" not in costs:
+    if f"night {NEWS}" not in costs:
         project.take(files[-1:])
     for step in NIGHT:
         costs.measure(f"night {step}", partial(project.step, step))
