@@ -58,7 +58,7 @@ def _others(ids: Identities, cutoff: int) -> dict[str, Identities]:
     def under(found: Identities, **changed: Any) -> Identities:
         return replace(found, rules=found.rules.model_copy(update=changed))
 
-    no_limit = under(_without_hubs(ids, cutoff), max_persons_per_id=len(ids.person_ids) + 2)
+    no_limit = under(_without_hubs(ids, cutoff), max_persons_per_id=len(ids.names) + 2)
     found = {
         name: ids if name == ids.rules.shared_devices else under(ids, shared_devices=name) for name in SHARED_DEVICES
     }
@@ -132,14 +132,14 @@ class _View:
     @cached_property
     def there(self) -> np.ndarray:
         """The codes of the persons who have an event that counts."""
-        return np.flatnonzero(np.bincount(self.person[self.seen], minlength=len(self.log.identities.person_ids)))
+        return np.flatnonzero(np.bincount(self.person[self.seen], minlength=len(self.log.identities.names)))
 
     @cached_property
     def present(self) -> tuple[np.ndarray, np.ndarray]:
         """The position of each person's latest event and the stage after it, by person code, -1 where there is none."""
         grouped = group_by_person(self.log, self.seen, self.cutoff)
         last = grouped.starts[1:] - 1
-        position, stage = np.full((2, len(self.log.identities.person_ids)), -1, np.int64)
+        position, stage = np.full((2, len(self.log.identities.names)), -1, np.int64)
         position[grouped.persons] = grouped.index[last]
         stage[grouped.persons] = self.stage_map.stage_codes(grouped)[last]
         return position, stage
@@ -151,7 +151,7 @@ def _compare(in_force: _View, other: _View) -> dict[str, np.ndarray]:
         nobody = np.zeros(0, np.int64)
         return dict(zip(_COUNTS, (in_force.there, nobody, nobody, nobody), strict=True))
     now, then = in_force.person[in_force.seen], other.person[other.seen]
-    is_moved, n = now != then, len(in_force.log.identities.person_ids)
+    is_moved, n = now != then, len(in_force.log.identities.names)
     n_then = np.bincount(then, minlength=n)
     n_left, n_come = (np.bincount(codes[is_moved], minlength=n) for codes in (now, then))
     n_now = n_then + n_left - n_come

@@ -245,10 +245,9 @@ def assemble(points: Points, features: Sequence[Feature], result: Result, *, are
     What is missing is null, or NaN where not `are_null`.
     """
     column = numbers if are_null else pa.array
-    names = pa.array(points.log.identities.person_ids[points.grouped.persons], pa.string())
     return pa.table(
         {
-            "person_id": names.take(pa.array(points.group)),
+            "person_id": points.log.identities.names.take(pa.array(points.grouped.persons[points.group])),
             "cutoff_time": _times(points.cutoff),
             "prefix_length": (points.end - points.first).astype(np.int32),
             "stage": pa.array(points.stage_map.stages, pa.string()).take(pa.array(result.stage)),

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from waymark import schema
 from waymark.config import IdentityConfig
@@ -48,9 +49,9 @@ class Links(NamedTuple):
 
 @dataclass(frozen=True)
 class Identities:
-    """The identifiers of a set of events and links, and when each link counts. Codes are places in `person_ids`."""
+    """The identifiers of a set of events and links, and when each link counts. Codes are places in `names`."""
 
-    person_ids: np.ndarray  # (n_ids,) names with their prefix, the customers first; any of them may name a person
+    names: pa.Array  # (n_ids,) texts with their prefix, the customers first; any of them may name a person
     n_customers: int
     events: EventIds  # what events say of them
     known_from: np.ndarray  # (n_ids,) int64 microseconds: when the identifier was first known
@@ -71,9 +72,9 @@ class Identities:
         return self.person_ids[~self.is_foreign] if self.is_foreign.any() else self.person_ids
 
     @cached_property
-    def names(self) -> pa.Array:
-        """`person_ids` as Arrow has texts."""
-        return pa.array(self.person_ids, pa.string())
+    def person_ids(self) -> np.ndarray:
+        """The names as objects, which take longer to make than most of what is asked of them."""
+        return self.names.to_numpy(zero_copy_only=False).astype(object, copy=False)
 
     def people(self, cutoff: int) -> np.ndarray:
         """Return the person code of each identifier as known before `cutoff` (microseconds)."""
@@ -100,7 +101,7 @@ class Identities:
 
     def are_identified(self, cutoff: int) -> np.ndarray:
         """Say which persons have a customer id as known before `cutoff`, by code."""
-        has_customer = np.zeros(len(self.person_ids), bool)
+        has_customer = np.zeros(len(self.names), bool)
         has_customer[self.people(cutoff)[: self.n_customers]] = True
         return has_customer
 
@@ -113,7 +114,7 @@ class Identities:
         run = np.cumsum(~is_tied)
         is_tied[:-1] |= is_tied[1:]
         at = np.flatnonzero(is_tied)
-        order[at] = order[at][np.lexsort((np.argsort(np.argsort(self.person_ids[order[at]])), run[at]))]
+        order[at] = order[at][np.lexsort((pc.rank(self.names.take(pa.array(order[at]))), run[at]))]
         return order[::-1]
 
     def _stitch(self, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +143,7 @@ class Identities:
     @cached_property
     def hubs_since(self) -> np.ndarray:
         """When the link of each anonymous id was known that was to one too many, for good; else never: int64 micros."""
-        n_ids, since, most = len(self.person_ids), np.full(len(self.person_ids), NEVER), hub_size(self.rules)
+        n_ids, since, most = len(self.names), np.full(len(self.names), NEVER), hub_size(self.rules)
         own, other = np.append(self.high, self.low), np.append(self.low, self.high)
         may_be = np.bincount(own, minlength=n_ids) > most
         may_be[: self.n_customers] = False
@@ -167,7 +168,7 @@ class Identities:
         done = next((at for at in self.grown if at <= n), 0)
         parents = self.grown.pop(done, None)
         if parents is None:
-            parents = np.arange(len(self.person_ids), dtype=np.int32)
+            parents = np.arange(len(self.names), dtype=np.int32)
         new = np.flatnonzero(self._lasts[done:n]) + done
         unions.join(parents, self.low[new], self.high[new])
         self.grown.clear()
@@ -181,7 +182,7 @@ class Identities:
 
         Not those that end, of an anonymous id with many, or of a device that comes to serve several customers.
         """
-        n_ids, is_login = len(self.person_ids), (self.low < self.n_customers) & (self.high >= self.n_customers)
+        n_ids, is_login = len(self.names), (self.low < self.n_customers) & (self.high >= self.n_customers)
         has_many = np.bincount(np.append(self.low, self.high), minlength=n_ids) > self.rules.max_persons_per_id
         has_many[: self.n_customers] = False
         lasts = (self.linked_until == NEVER) & ~has_many[self.low] & ~has_many[self.high]
@@ -207,7 +208,7 @@ class Identities:
 
     def _are_crowded(self, low: np.ndarray, high: np.ndarray, parents: np.ndarray) -> np.ndarray:
         """Say which anonymous ids have links to more than `max_persons_per_id` persons, told apart without them."""
-        most, n = self.rules.max_persons_per_id, len(self.person_ids)
+        most, n = self.rules.max_persons_per_id, len(self.names)
         own, other = np.concatenate([high, low]), np.concatenate([low, high])
         degree = np.bincount(own, minlength=n)
         is_suspect = degree > most
@@ -296,7 +297,7 @@ def index_identities(events: pd.DataFrame, links: pd.DataFrame, rules: IdentityC
 
 
 def build_identities(
-    person_ids: np.ndarray,
+    names: pa.Array,
     n_customers: int,
     events: EventIds,
     links: Links,
@@ -307,12 +308,12 @@ def build_identities(
 
     Parameters
     ----------
-    person_ids
-        (n_ids,) names by code, those of customers first.
+    names
+        (n_ids,) texts by code, those of customers first.
     is_foreign
         (n_ids,) which of them are somebody's elsewhere: they join nobody here.
     """
-    known_from = np.full(len(person_ids), NEVER)
+    known_from = np.full(len(names), NEVER)
     for code, *times in (
         (events.customer, events.event_time, events.known_time),
         (events.anonymous, events.event_time, events.known_time),
@@ -331,7 +332,7 @@ def build_identities(
     order = np.lexsort((high, low, links.known_time))
     order = order[counts[order]]
     return Identities(
-        person_ids=person_ids,
+        names=names,
         n_customers=n_customers,
         events=events,
         known_from=known_from,
@@ -340,7 +341,7 @@ def build_identities(
         linked_from=links.known_time[order],
         linked_until=until[order],
         erasures=Links(*(column[is_erasure] for column in (low, high, links.kind, links.known_time))),
-        is_foreign=np.zeros(len(person_ids), bool) if is_foreign is None else is_foreign,
+        is_foreign=np.zeros(len(names), bool) if is_foreign is None else is_foreign,
         rules=rules or IdentityConfig(),
     )
 
@@ -350,7 +351,7 @@ def _are_among(kinds: Sequence[str]) -> np.ndarray:
     return np.array([kind in kinds for kind in schema.LINK_KINDS])
 
 
-def _coded(names: pd.Series) -> tuple[np.ndarray, np.ndarray, int]:
+def _coded(names: pd.Series) -> tuple[np.ndarray, pa.Array, int]:
     """Return the int32 code of each name (-1 for none), the names by code, and how many of them are customers.
 
     Customers come first and each kind is sorted, so that the order of two ids does not depend on who else is there.
@@ -362,7 +363,7 @@ def _coded(names: pd.Series) -> tuple[np.ndarray, np.ndarray, int]:
     order = order[np.argsort(~is_customer[order], kind="stable")]
     code = np.full(len(order) + 1, -1, np.int32)
     code[order] = np.arange(len(order))
-    return code[found], distinct.to_numpy(object)[order], int(is_customer.sum())
+    return code[found], pa.array(distinct.iloc[order], pa.string()), int(is_customer.sum())
 
 
 def hub_size(rules: IdentityConfig) -> int:

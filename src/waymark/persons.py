@@ -73,7 +73,7 @@ def ever_linked(identities: Identities, max_persons_per_id: int | None = None, b
     The code is that of the oldest of them. Ids that more than `max_persons_per_id` are linked to join nobody; None sets
     no limit. Links that were known only at `before` (microseconds) or later join nobody either.
     """
-    most = max_persons_per_id or len(identities.person_ids) + 2
+    most = max_persons_per_id or len(identities.names) + 2
     everything = IdentityConfig(shared_devices="none", max_persons_per_id=most)
     lasting = replace(identities, linked_until=np.full_like(identities.linked_until, _NEVER), rules=everything)
     return lasting.people(before)
@@ -143,7 +143,7 @@ def _as_of(
     nothing = np.zeros(0, np.int32)
     copies = replace(
         identities,
-        person_ids=identities.person_ids[codes],
+        names=identities.names.take(pa.array(codes)),
         n_customers=int((codes < identities.n_customers).sum()),
         events=EventIds(*[nothing] * len(EventIds._fields)),
         known_from=_since(identities.known_from[codes], nights[copy]),

@@ -226,9 +226,9 @@ def _whose(
     people = identities.people(cutoff)
     is_followed = ~identities.are_identified(cutoff)[people]
     is_followed[: identities.n_customers] = True
-    row_of_person = np.full(len(identities.person_ids), -1)
+    row_of_person = np.full(len(identities.names), -1)
     row_of_person[pd.Index(identities.person_ids).get_indexer(person_id.to_numpy(object))] = np.arange(len(person_id))
-    group_of_person = np.full(len(identities.person_ids), -1)
+    group_of_person = np.full(len(identities.names), -1)
     group_of_person[persons] = np.arange(len(persons))
     row, group = row_of_person[people], group_of_person[identities.people(later)]
     is_pair = is_followed & (row >= 0) & (group >= 0)

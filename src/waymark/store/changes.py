@@ -92,7 +92,7 @@ def are_pending(log: EventLog, cutoff: int) -> np.ndarray:
     counts as well: some of it is told of at midnight.
     """
     ids, begin = log.identities, cutoff // DAY * DAY
-    out = np.zeros(len(ids.person_ids) + 1, bool)
+    out = np.zeros(len(ids.names) + 1, bool)
 
     def is_later(times: np.ndarray) -> np.ndarray:
         return (times >= begin) & (times != NEVER)

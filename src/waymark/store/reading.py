@@ -77,7 +77,7 @@ def _log(
     code[places[by_kind]] = np.arange(len(by_kind))
     times = [column[c] for c in ("event_time", "known_time", "superseded_time")]
     identities = build_identities(
-        texts.take(pa.array(by_kind)).to_numpy().astype(object, copy=False),
+        texts.take(pa.array(by_kind)),
         int((~is_anonymous).sum()),
         EventIds(*(_recoded(column[end], code) for end in EVENTS.ends), *times, column["actor"] == CUSTOMER_ACTS),
         _links(links, code),
