@@ -3,6 +3,7 @@
 What a section holds stands in `waymark.settings`, and is imported from here.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -172,6 +173,12 @@ def value(key: str) -> Any:
 def load_all() -> dict[str, Any]:
     """Read `resolved.yaml` as plain values."""
     try:
-        return _SafeLoader(RESOLVED.read_text(encoding="utf-8")).get_single_data()
+        return _parsed(RESOLVED.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{RESOLVED} does not exist; `dvc repro config` makes it from conf/") from None
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str) -> dict[str, Any]:
+    """Return what a file says: a step reads several sections of one, and changes none."""
+    return _SafeLoader(text).get_single_data()

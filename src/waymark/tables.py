@@ -203,10 +203,14 @@ def seal(columns: pa.Schema, n_rows: int) -> bytes:
     return hashlib.sha256(f"{n_rows}\n{columns.remove_metadata()}".encode()).hexdigest().encode()
 
 
-def write_json(value: Any, path: Path) -> None:
-    """Write `value` with sorted keys, so that equal values give equal bytes."""
+def write_json(value: Any, path: Path, indent: int | None = 1) -> None:
+    """Write `value` with sorted keys, so that equal values give equal bytes.
+
+    With an `indent` people can read it; without, Python writes it ten times as fast.
+    """
+    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -1,9 +1,13 @@
 """What every section of the settings is made of."""
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+# Pydantic would look through all that is installed for plugins of its own, to build the first checks of a section.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Name = str
 Days = int

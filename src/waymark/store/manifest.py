@@ -69,7 +69,7 @@ class Manifest:
             "rows": {feed: [s.to_json() for s in segments] for feed, segments in self.rows.items()},
             "tallies": {kind: _settled(counts) for kind, counts in self.tallies.items()},
         }
-        tables.write_json(value, root / MANIFEST)
+        tables.write_json(value, root / MANIFEST, indent=None)
 
     @classmethod
     def read(cls, root: Path) -> Manifest | None:
