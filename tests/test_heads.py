@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -11,9 +14,10 @@ from hypothesis import strategies as st
 
 from waymark import heads
 from waymark.errors import InputError
-from waymark.heads import SCHEMA, changed_rows
+from waymark.heads import changed_rows, renewed_numbers
+from waymark.store import mapped
+from waymark.store.hashes import hash_texts
 
-NOTHING = SCHEMA.empty_table()
 KINDS = pa.schema(
     {"who": pa.string(), "number": pa.int32(), "what": pa.string(), "time": pa.timestamp("us"), "is_odd": pa.bool_()}
 )
@@ -46,10 +50,21 @@ def rows(*persons: str) -> pa.Table:
     return pa.Table.from_pandas(found.assign(time=found["time"].dt.tz_convert(None)), preserve_index=False).cast(KINDS)
 
 
-def after(before: pa.Table, now: pa.Table, gone: list[str] | None = None, old: pa.Table = NOTHING):
+def remembered(known: pa.Table) -> mapped.Mapped:
+    """Return what is remembered as a night reads it."""
+    with TemporaryDirectory() as folder:
+        heads.write(known, Path(folder) / "heads.columns")
+        return heads.read(Path(folder) / "heads.columns")
+
+
+def after(before: pa.Table, now: pa.Table, gone: list[str] | None = None):
     """Return what is new of the rows of two nights, the later one."""
-    known = changed_rows(before, "who", "number", old, np.array([], object)).heads
-    return changed_rows(now, "who", "number", known, np.array(gone or sorted(set(now["who"].to_pylist())), object))
+    known = remembered(changed_rows(before, "who", "number", None, hashed()).heads)
+    return changed_rows(now, "who", "number", known, hashed(*(gone or set(now["who"].to_pylist()))))
+
+
+def hashed(*persons: str) -> np.ndarray:
+    return np.sort(hash_texts(pa.array(persons, pa.string())))
 
 
 @pytest.mark.parametrize(
@@ -69,26 +84,46 @@ def test_rows_stay_that_begin_as_those_of_last_night_did(before, now, new):
     found = after(rows(before), rows(now))
     assert " ".join(map(str, found.rows["number"].to_pylist())) == new
     first = int(new.split()[0])
-    assert list(zip(found.persons.to_pylist(), found.first, strict=True)) == ([("ann", first)] if first > 1 else [])
+    stays = [(hashed("ann")[0], first)] if first > 1 else []
+    assert list(zip(found.persons, found.first, strict=True)) == stays
 
 
 def test_of_whom_nothing_is_made_any_more_nothing_is_remembered():
     gone = after(rows("ann a b c", "bob a b c"), rows(), ["ann"])
     assert len(gone.rows) == 0
-    again = changed_rows(rows("ann a b c", "bob a b c"), "who", "number", gone.heads, np.array(["ann", "bob"], object))
-    assert again.persons.to_pylist() == ["bob"]
+    again = changed_rows(rows("ann a b c", "bob a b c"), "who", "number", remembered(gone.heads), hashed("ann", "bob"))
+    assert again.persons.tolist() == hashed("bob").tolist()
+
+
+def test_numbers_of_persons_are_added_up_over_all_nights(tmp_path):
+    def night(old: Path | None, gone: np.ndarray, **persons: int) -> tuple[Path, list[int], dict[str, int]]:
+        n = np.array([*persons.values()], np.int32)
+        told = pa.table({"who": pa.array(persons, pa.string()), "n": n, "none": np.zeros(len(n), np.int32)})
+        known, sums = renewed_numbers(told, "who", old and heads.read(old), gone)
+        file = tmp_path / f"{len(list(tmp_path.iterdir()))}.columns"
+        heads.write(known, file)
+        return file, sorted(known["person"].to_pylist()), sums
+
+    first, _, sums = night(None, hashed(), ann=1, bob=2, cat=4, zoe=0)
+    assert sums == {"n": 7, "none": 0}
+    # Bob moved elsewhere, Dan is new and Ann was told anew.
+    second, persons, sums = night(first, hashed("ann", "bob", "eve"), ann=8, dan=16)
+    assert sums == {"n": 28, "none": 0}
+    assert persons == hashed("ann", "cat", "dan", "zoe").tolist()
+    _, persons, sums = night(second, hashed("ann", "bob", "cat", "dan"))
+    assert (persons, sums) == (hashed("zoe").tolist(), {"n": 0, "none": 0})
 
 
 def test_what_is_remembered_is_read_as_it_was_written_or_not_at_all(tmp_path):
-    known = changed_rows(rows("ann a b c", "bob a"), "who", "number", NOTHING, np.array([], object)).heads
+    known = changed_rows(rows("ann a b c", "bob a"), "who", "number", None, hashed()).heads
     file = tmp_path / "heads.columns"
     heads.write(known, file)
-    assert heads.read(file).equals(known)
+    assert heads.read(file).table().equals(known)
     told = bytearray(file.read_bytes())
     told[-1] ^= 1
     file.write_bytes(told)
     with pytest.raises(InputError, match=r"heads\.columns is missing or damaged"):
-        heads.read(file)
+        heads.read(file).table()
 
 
 _LISTS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("xyz?"), min_size=1, max_size=5))
@@ -96,17 +131,18 @@ _LISTS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("xy
 
 @given(nights=st.lists(_LISTS, min_size=1, max_size=5), data=st.data())
 def test_what_stays_and_what_is_new_are_all_rows(nights, data):
-    known, table = NOTHING, rows().to_pandas()
+    old, table = None, rows().to_pandas()
     for night in nights:
         told = rows(*(f"{who} {' '.join(what)}" for who, what in night.items()))
         gone = sorted(set(night) | set(data.draw(st.lists(st.sampled_from("abcdef")))))
-        found = changed_rows(told, "who", "number", known, np.array(gone, object))
-        first = dict.fromkeys(gone, 1) | dict(zip(found.persons.to_pylist(), found.first, strict=True))
+        found = changed_rows(told, "who", "number", old, hashed(*gone))
+        of = {hashed(who)[0]: who for who in gone}
+        first = dict.fromkeys(gone, 1) | {of[p]: n for p, n in zip(found.persons, found.first, strict=True)}
         stays = table["number"].to_numpy() < np.array([first.get(who, 99) for who in table["who"]], int)
         table = pd.concat([table[stays], found.rows.to_pandas()]).sort_values(["who", "number"], ignore_index=True)
         assert_same = told.to_pandas().sort_values(["who", "number"], ignore_index=True)
         pd.testing.assert_frame_equal(table[table["who"].isin(set(night))].reset_index(drop=True), assert_same)
         assert not set(table["who"]) & (set(gone) - set(night))
-        known = found.heads
+        known, old = found.heads, remembered(found.heads)
         assert known["person"].to_numpy().tolist() == sorted(set(known["person"].to_pylist()))
         assert len(known) == table["who"].nunique()

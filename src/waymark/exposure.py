@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
@@ -32,7 +33,14 @@ def measure_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> dict
 
 
 def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pa.Table:
-    """Return rows of `schema.EXPOSURE`, as Arrow: what hangs on each rule, as known before `cutoff` (microseconds)."""
+    """Return how much of each widest person hangs on each rule, as known before `cutoff` (microseconds).
+
+    Returns
+    -------
+    pyarrow.Table
+        One row is one widest person, all that links ever join: `id`, its oldest identifier, and what adds up to what
+        `tell` takes.
+    """
     ids = log.identities
     seen, stage_map, widest = log.visible(cutoff), StageMap(log, journey), ever_linked(_without_hubs(ids, NEVER))
     in_force, others = _View(log, stage_map, seen, cutoff), _others(ids, cutoff)
@@ -53,7 +61,7 @@ def list_exposure(log: EventLog, journey: JourneyConfig, cutoff: int) -> pa.Tabl
 
 
 def _others(ids: Identities, cutoff: int) -> dict[str, Identities]:
-    """Return who is who under each other rule, by the name that `schema.EXPOSURE` has for it."""
+    """Return who is who under each other rule, by the name that columns of `list_exposure` begin with."""
 
     def under(found: Identities, **changed: Any) -> Identities:
         return replace(found, rules=found.rules.model_copy(update=changed))
@@ -75,8 +83,8 @@ def _without_hubs(ids: Identities, cutoff: int) -> Identities:
     return replace(ids, **links)
 
 
-def tell(total: dict[str, int], rules: IdentityConfig) -> dict[str, Any]:
-    """Put the sums of the columns of `schema.EXPOSURE` by rule.
+def tell(total: Mapping[str, int], rules: IdentityConfig) -> dict[str, Any]:
+    """Put the sums of the columns of `list_exposure` by rule.
 
     Returns
     -------

@@ -26,7 +26,6 @@ from waymark.kept import (
     Piece,
     cut,
     delete_strays,
-    first_of_all,
     gone_file,
     heads_file,
     news_file,
@@ -37,23 +36,22 @@ from waymark.kept import (
 )
 from waymark.parts import Out, Part, make_tables
 from waymark.store.changes import PENDING, are_pending, read_concerned
+from waymark.store.hashes import hash_texts
 from waymark.store.store import Store
-
-_GONE = schema.Table(
-    "gone",
-    "an identifier whose older rows no longer hold: those from a number on, where rows of a person are numbered",
-    ("id",),
-    {"id": "string", "first": "int32"},
-)
 
 
 class KeptOut(NamedTuple):
     """A kept table to be made."""
 
     folder: Path
-    table: schema.Table
+    table: schema.Table | None  # None: no table, but numbers of persons, one row each, to be added up (`Manifest.sums`)
     person: str  # the column that says whose a row is
     number: str = ""  # the column that numbers the rows of a person from 1 on, if there is one
+
+    @property
+    def remembers(self) -> bool:
+        """Whether something is remembered of each person: see `heads.py`."""
+        return bool(self.number) or not self.table
 
 
 def make_kept(
@@ -73,7 +71,7 @@ def make_kept(
     make
         A function of a module, or a `functools.partial` of one, of the events of some whole persons. What it returns
         for one of them hangs on that person alone, on the settings, and on what had happened and was known at `cutoff`,
-        or on all that is known. Rows that are numbered are a table of Arrow, those
+        or on all that is known. Rows that are numbered or added up are a table of Arrow, those
         of a person below each other in the order of their number.
     outs
         The tables, in the order of `Part.frames`.
@@ -97,9 +95,8 @@ def make_kept(
     before = _last_night(store, outs, found, cutoff, note)
     pending = tables.read(outs[0].folder / pending_file(before.night))["id"].to_numpy(object) if before else None
     there = [out._replace(folder=out.folder.absolute()) for out in outs]
-    work = partial(_make, make, store, before, pending, cutoff, there)
+    work = partial(_make, make, store, before, pending, cutoff, there, night)
     parts: dict[Path, list[Piece]] = {}
-    gone: dict[Path | None, pa.Table] = {}
 
     def put(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int, told: Sequence[_Told]) -> None:
         if before:
@@ -107,26 +104,24 @@ def make_kept(
         else:
             parts[out.path] = list(cut(out.path.parent, chunks, out.table.key[0], None, night))
 
-    files = [Out(o.folder / news_file(night), o.table) for o in outs]
+    files = [Out(o.folder / news_file(night), o.table) for o in outs if o.table]
     n_rows, told = make_tables(engine, work, store.buckets, files, put)
     later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
     generation = store.manifest.generation
     now = Manifest(note, generation, store.manifest.past[f"{generation:06d}"], cutoff, night=night)
-    for k, (out, old, file) in enumerate(zip(outs, found, files, strict=True)):
+    gone = _Gone([t.gone for t in told])
+    for k, (out, old) in enumerate(zip(outs, found, strict=True)):
         tables.write(later, out.folder / pending_file(night), PENDING)
-        known = [t.heads[k] for t in told if out.number]
-        for bucket, rows in enumerate(known):
-            heads.write(rows, out.folder / heads_file(bucket, night))
-        what = {"key": out.table.key, "person": out.person, "number": out.number, "n_heads": len(known)}
-        mine = replace(now, **what, parts=tuple(parts.get(file.path, ())))
-        if before:
-            mine_alone = out.folder if out.number else None  # what is gone as a whole is gone of all others, too
-            if mine_alone not in gone:
-                # Of an identifier that moved, both buckets tell.
-                gone[mine_alone] = schema.to_arrow(first_of_all([t.gone[k] for t in told]), _GONE)
-            rows, path = gone[mine_alone], out.folder / gone_file(night)
+        sums = {name: sum(t.sums[k][name] for t in told) for name in told[0].sums[k]}
+        key, n_heads = out.table.key if out.table else (), len(told) if out.remembers else 0
+        mine = replace(now, key=key, person=out.person, number=out.number, n_heads=n_heads, sums=sums)
+        if out.table and before:
+            rows = gone.rows([t.first[k] for t in told])
+            path = out.folder / gone_file(night)
             tables.write_sorted([rows], rows.schema, rows.num_rows, path, group_rows=NEWS_ROWS)
             mine = put_in_order(out.folder, replace(mine, parts=old.parts, news=(*old.news, night)))
+        elif out.table:
+            mine = replace(mine, parts=tuple(parts[out.folder / news_file(night)]))
         write_manifest(out.folder, mine)
         delete_strays(out.folder, mine)
     return n_rows, [t.told for t in told]
@@ -142,9 +137,28 @@ class _Told(NamedTuple):
     """What else there is to say of a bucket."""
 
     told: Any
-    gone: list[pa.Table]  # of each table, rows of `_GONE`
-    heads: list[pa.Table]  # of each table
+    gone: pa.Array  # identifiers whose older rows no longer hold
+    first: list[np.ndarray]  # of each out, int32: from which number on those of each do not
+    sums: list[dict[str, int]]  # of each out, of the numbers of all persons
     pending: pa.Table  # rows of `PENDING`
+
+
+class _Gone:
+    """The identifiers whose older rows no longer hold. Of one that moved, both buckets tell."""
+
+    def __init__(self, told: Sequence[pa.Array]) -> None:
+        ids = pa.chunked_array(told, pa.string()).combine_chunks()
+        self._order = pc.sort_indices(ids).to_numpy()
+        ids = ids.take(pa.array(self._order))
+        is_new = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        self._begins = np.flatnonzero(np.append(True, is_new)[: len(ids)])
+        self._ids = ids.take(pa.array(self._begins))
+
+    def rows(self, told: Sequence[np.ndarray]) -> pa.Table:
+        """Return each identifier once, sorted: `id`, and `first`, the number from which on its rows do not hold."""
+        first = np.concatenate(told)[self._order]
+        least = np.minimum.reduceat(first, self._begins) if len(first) else first
+        return pa.table({"id": self._ids, "first": least})
 
 
 def _make(
@@ -154,32 +168,37 @@ def _make(
     pending: np.ndarray | None,
     cutoff: int,
     outs: Sequence[KeptOut],
+    night: int,
     bucket: int,
 ) -> Part:
-    """Make the rows of the persons of a bucket whom news concern; return those that are new."""
+    """Make the rows of the persons of a bucket whom news concern, and return those that are new.
+
+    What is to be remembered is written; it is not in force before the night is.
+    """
     since = before.generation if before else None
-    events, ids = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending)
+    events, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending)
     made = make(events)
-    frames, gone, remembered = [], [], []
-    ids = ids if before else ids[:0]  # nothing is gone of tables that are made anew
-    names = pa.array(ids, pa.string())
-    all_of = pa.table({"id": names, "first": np.zeros(len(names), np.int32)})
+    frames, firsts, sums = [], [], []
+    gone = gone if before else gone[:0]  # nothing is gone of tables that are made anew
+    hashes = hash_texts(gone)
+    order = np.argsort(hashes)
+    gone, hashes = gone.take(pa.array(order)), hashes[order]
     for out, rows in zip(outs, made.frames, strict=True):
-        if out.number:
-            file = out.folder / heads_file(bucket, before.night) if before else None
-            old = heads.read(file) if file else heads.SCHEMA.empty_table()
-            rows, persons, numbers, known = heads.changed_rows(rows, out.person, out.number, old, ids)
-            first = np.zeros(len(names), np.int32)
-            first[pc.index_in(persons, names).to_numpy()] = numbers
-            remembered.append(known)
-            gone.append(pa.table({"id": names, "first": first}))
-        else:
-            remembered.append(heads.SCHEMA.empty_table())
-            gone.append(all_of)
-        frames.append(rows)
+        first, total = np.zeros(len(gone), np.int32), {}
+        if out.remembers:
+            old = heads.read(out.folder / heads_file(bucket, before.night)) if before else None
+            if out.table:
+                rows, persons, numbers, known = heads.changed_rows(rows, out.person, out.number, old, hashes)
+                first[np.searchsorted(hashes, persons)] = numbers
+            else:
+                known, total = heads.renewed_numbers(rows, out.person, old, hashes)
+            heads.write(known, out.folder / heads_file(bucket, night))
+        firsts.append(first)
+        sums.append(total)
+        frames += [rows] if out.table else []
     mine = events.identities
     later = mine.names.filter(pa.array(are_pending(events, cutoff) & ~mine.is_foreign))
-    return Part(frames, _Told(made.told, gone, remembered, pa.table({"id": later})))
+    return Part(frames, _Told(made.told, gone, firsts, sums, pa.table({"id": later})))
 
 
 def _last_night(

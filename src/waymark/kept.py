@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import bisect
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from waymark import tables
 from waymark.errors import InputError
 
 MANIFEST = "kept.json"
-NEWS_ROWS = 1 << 13  # of news that are read at a time: most is asked for a range of the key
+NEWS_ROWS = 1 << 14  # of news that are read at a time: most is asked for a range of the key
 _ALL = (1 << 31) - 1  # no row is numbered so
 TURNS = 32  # about as many nights pass until every part has been put in order
 
@@ -52,6 +51,7 @@ class Manifest:
     number: str = ""  # the column that numbers the rows of a person, if there is one
     n_heads: int = 0  # files of what is remembered of those: one a bucket of the store
     night: int = 0  # counts those that wrote something; part of the name of each file
+    sums: Mapping[str, int] = field(default_factory=dict)  # of the numbers that are remembered of persons
     parts: tuple[Piece, ...] = ()
     news: tuple[int, ...] = ()  # nights whose news some part lacks, ascending
 
@@ -81,7 +81,7 @@ def pending_file(night: int) -> str:
 
 
 def heads_file(bucket: int, night: int) -> str:
-    """Return the name of the file of what is remembered of the rows of a bucket's persons after a night."""
+    """Return the name of the file of what is remembered of a bucket's persons after a night."""
     return f"heads-{bucket:05d}-{night:06d}.columns"
 
 
@@ -108,20 +108,9 @@ def write_whole(folder: Path, path: Path) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """Return what is in force in a folder; of what other code wrote, what is known here."""
     value = tables.read_json(folder / MANIFEST)
-    known = {field.name: value[field.name] for field in fields(Manifest) if field.name in value}
+    known = {f.name: value[f.name] for f in fields(Manifest) if f.name in value}
     parts = tuple(Piece(**part) for part in value["parts"])
     return Manifest(**{**known, "key": tuple(value["key"]), "parts": parts, "news": tuple(value["news"])})
-
-
-def add_up(folder: Path) -> dict[str, int]:
-    """Return the sum of each column of whole numbers of a kept table."""
-    found, total = read_manifest(folder), Counter()
-    news = _News(folder, found)
-    for i in range(len(found.parts)):
-        for rows in news.of(i):
-            names = [field.name for field in rows.schema if pa.types.is_integer(field.type)]
-            total.update({name: pc.sum(rows[name]).as_py() or 0 for name in names})
-    return dict(total)
 
 
 def write_manifest(folder: Path, found: Manifest) -> None:
@@ -146,20 +135,15 @@ class _News:
 
     def added_to(self, i: int) -> pa.Table:
         """Return the rows of a part as they are in force, sorted."""
-        rows = self.of(i)
-        return rows[0] if len(rows) == 1 else self._sorted(pa.concat_tables(rows))
-
-    def of(self, i: int) -> list[pa.Table]:
-        """Return the rows of a part as they are in force: those that it holds, and news, if there are any."""
         part, key = self._found.parts[i], self._found.key[0]
         rows = tables.read_arrow(self._folder / part.file)
         if not [n for n in self._found.news if n > part.night]:
-            return [rows]
+            return rows
         news, gone = self._after(part.night)
         end = self._found.parts[i + 1].begin if i + 1 < len(self._found.parts) else None
         if key == self._found.person:
             gone = _between(gone, "id", part.begin, end)
-        return [self._without(rows, gone), _between(news, key, part.begin, end)]
+        return self._sorted(pa.concat_tables([self._without(rows, gone), _between(news, key, part.begin, end)]))
 
     def _after(self, night: int) -> tuple[pa.Table, pa.Table]:
         """Return the rows that hold of news after a night, sorted, and what is gone of older ones, sorted."""

@@ -29,7 +29,7 @@ from waymark.kernels.jit import DAY
 from waymark.pages import Page
 from waymark.parts import Out, Part, make_tables
 from waymark.store.changes import PENDING, are_pending, read_concerned
-from waymark.store.hashes import Ordered, distinct, hash_names, hash_texts
+from waymark.store.hashes import Ordered, distinct, hash_texts
 from waymark.store.store import Store
 from waymark.vocabulary import Vocabulary
 
@@ -114,7 +114,7 @@ def _describe(
     rows, _ = describe_tonight(log, cutoff_time, journey, settings, vocabulary, keep_bases=True)
     mine = log.identities
     later = mine.names.filter(pa.array(are_pending(log, micro(cutoff_time)) & ~mine.is_foreign))
-    return Part([rows], _Told(hash_names(gone), pa.table({"id": later})))
+    return Part([rows], _Told(hash_texts(gone), pa.table({"id": later})))
 
 
 def _note(store: Store, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary) -> str:

@@ -208,20 +208,6 @@ PERSON_CHANGES = Table(
     },
 )
 
-EXPOSURE = Table(
-    name="exposure",
-    grain="one widest person, all that links ever join, and how much of it hangs on each rule that says who is who",
-    key=("id",),
-    columns={
-        "id": "string",  # its oldest identifier
-        "n_events": "int32",  # known before tonight's cut-off
-        "n_shared_devices": "int32",  # anonymous ids that serve several customers
-        "n_crowded_ids": "int32",  # ids that link nobody because too many are linked to them
-    },
-    # What would be under another rule for shared devices, or without a limit to persons per id.
-    families=dict.fromkeys(("device_split_", "last_auth_", "none_", "unlimited_"), "int32"),
-)
-
 JOURNEYS = Table(
     name="journeys",
     grain="one visit of one person to one stage",

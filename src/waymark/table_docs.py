@@ -12,7 +12,6 @@ PATHS = {
     "links": f"{tables.STORE}, read by `Store().links()`",
     "identifiers": tables.IDENTIFIERS,
     "person_changes": tables.PERSON_CHANGES,
-    "exposure": tables.EXPOSURE,
     "journeys": tables.JOURNEYS,
     "features": f"{tables.FEATURES}/train/<night>.parquet",
     "tonight": tonight.PATH,
@@ -26,13 +25,6 @@ FAMILIES = {
     "attr_": "a category that the mapping keeps",
     "num_": "a number that the mapping keeps",
     "f_": "a feature; data/features/catalogue.json says in words what it is, its group and its unit",
-    **{
-        f"{rule}_": f"{words}: `n_persons`, `n_events_moved`, `n_persons_concerned`, `n_stages_changed`"
-        for rule, words in (
-            *((name, f"under `shared_devices: {name}`") for name in ("device_split", "last_auth", "none")),
-            ("unlimited", "without `max_persons_per_id`"),
-        )
-    },
     "base_": "a time, level or mean that `f_` columns are worked out from; `waymark.tonight` does not show it",
     "by_": "by how much a group of features moved the log-odds, `by_<group>`; reason_groups.py names them",
     "p_silent_": "probability of silence within that many days, `p_silent_<h>d`",

@@ -74,7 +74,8 @@ def write_sorted(
     # extremes; LZ4 takes half of the time of Zstandard, to write and to read, and a quarter more space.
     numbers = [field.name for field in columns if pa.types.is_floating(field.type)]
     others = [name for name in columns.names if name not in numbers]
-    how = {"compression": "lz4", "write_page_checksum": True, "use_dictionary": others, "write_statistics": others}
+    how = {"compression": "lz4", "write_page_checksum": True, "write_statistics": others}
+    how["use_dictionary"] = others if group_rows >= GROUP_ROWS else False  # of few rows it takes as long as all else
     how |= {"dictionary_pagesize_limit": _DICTIONARY_BYTES}
     how |= {"use_byte_stream_split": numbers} if numbers else {}
     with atomic(path) as temporary, pq.ParquetWriter(temporary, columns.with_metadata(metadata), **how) as writer:

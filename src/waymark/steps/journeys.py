@@ -23,7 +23,7 @@ OUTS = [
     KeptOut(tables.JOURNEYS, schema.JOURNEYS, "person_id", "visit"),
     KeptOut(tables.IDENTIFIERS, schema.IDENTIFIERS, "id"),
     KeptOut(tables.PERSON_CHANGES, schema.PERSON_CHANGES, "old_person_id"),
-    KeptOut(tables.EXPOSURE, schema.EXPOSURE, "id"),
+    KeptOut(tables.EXPOSURE, None, "id"),
 ]
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def main() -> None:
         rules, journey = load(IdentityConfig, "identity"), load(JourneyConfig, "journey")
         work = partial(persons_and_visits, journey, tonight)
         counts, told = make_kept(engine, work, Store(tables.STORE, rules), OUTS, micro(tonight), [rules, journey])
-        exposure = tell(kept.add_up(tables.EXPOSURE), rules)
+        exposure = tell(kept.read_manifest(tables.EXPOSURE).sums, rules)
         tables.write_json(exposure, tables.REPORTS / "exposure.json")
         n_persons, n_events, n_unordered = np.sum(told, axis=0).tolist()
         facts.append(f"{counts[0]:,} visits are new, of {n_persons:,} persons")

@@ -34,7 +34,7 @@ def read_concerned(
     moved: Sequence[tuple[int, int]] = (),
     *,
     when_known: bool = False,
-) -> tuple[EventLog, np.ndarray]:
+) -> tuple[EventLog, pa.Array]:
     """Return the persons of a bucket of whom something was learnt after a generation of the store.
 
     Parameters
@@ -53,12 +53,12 @@ def read_concerned(
     log : EventLog
         Everything of these persons. A person here is the widest there is: whoever anybody of them ever was is among
         them.
-    gone : ndarray
+    gone : pyarrow.Array
         Identifiers: what was made before of persons called by them no longer holds.
     """
     ids = read_ids(root, manifest.buckets[number])
     if since is None:
-        return read_members(root, manifest, number, ids, None, rules), np.zeros(0, object)
+        return read_members(root, manifest, number, ids, None, rules), pa.array([], pa.string())
     is_news = ids.changed > since
     if len(pending):
         is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
@@ -66,7 +66,7 @@ def read_concerned(
     is_member = np.zeros(len(is_news), bool)
     is_member[ids.component[is_news]] = True  # a component is called after one of its identifiers
     is_member = is_member[ids.component] & ~ids.is_foreign
-    gone = ids.texts.filter(pa.array(is_member | (ids.left > since))).to_numpy().astype(object, copy=False)
+    gone = ids.texts.filter(pa.array(is_member | (ids.left > since))).combine_chunks()
     return read_members(root, manifest, number, ids, is_member, rules), gone
 
 
