@@ -6,6 +6,7 @@ of the items, so that the result is the same.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import os
@@ -24,6 +25,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 ANSWER_SECONDS = 10  # within which a scheduler answers
 START_SECONDS = 120  # within which there is a worker
+_TRIM, _MAP = -1, -3  # of glibc: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 _AHEAD = 4  # items that wait for each thread of a worker: never idle, and few results that wait to be asked for
 _SETTINGS = {
     # A worker that works is not looked after many times a second: that took a tenth of its time.
@@ -66,10 +68,19 @@ def chosen() -> Iterator[Engine]:
 def started(settings: EngineConfig) -> Iterator[Engine]:
     """Start an engine for as long as the block runs; see `chosen`."""
     if settings.kind == "local":
+        _keep_memory()
         yield Threads(settings.workers or os.cpu_count() or 1)
     else:
         with _client(settings) as client:
             yield Workers(client, settings.address or "of this machine")
+
+
+def _keep_memory() -> None:
+    """Have glibc use memory again that arrays of a bucket gave back: the system would have to clear it anew."""
+    tune = getattr(ctypes.CDLL(None), "mallopt", None)
+    if tune is not None:
+        tune(_MAP, 32 << 20)  # bytes: what is larger goes back to the system at once
+        tune(_TRIM, 256 << 20)  # bytes that may lie unused
 
 
 class Threads:
