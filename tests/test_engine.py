@@ -360,13 +360,14 @@ def test_every_file_of_a_project_is_the_same_with_dask(small_project, tmp_path):
         told = (root / f for f in kept if f.parts[1] not in ("store", ".store-seen.json") and "heads" not in f.name)
         return {f.relative_to(root) for f in told if f.is_file()}
 
-    def manifest(root):
-        return tables.read_json(root / tables.JOURNEYS / MANIFEST) | {"n_heads": 0}
+    def manifests(root):
+        return [tables.read_json(root / folder / MANIFEST) | {"n_heads": 0} for folder in remembering]
 
     assert files(project) == files(small_project)
     differ = {f for f in files(project) if not filecmp.cmp(project / f, small_project / f, shallow=False)}
-    assert differ <= {tables.JOURNEYS / MANIFEST}
-    assert manifest(project) == manifest(small_project)
+    remembering = tables.JOURNEYS, tables.EXPOSURE
+    assert differ <= {folder / MANIFEST for folder in remembering}
+    assert manifests(project) == manifests(small_project)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ class Engine(Protocol):
         `work` is a function of a module, or a `functools.partial` of one: workers elsewhere import it by its name.
         """
 
+    def few(self) -> Engine:
+        """Return what is to do little work for each item."""
+
 
 @contextmanager
 def chosen() -> Iterator[Engine]:
@@ -95,6 +98,10 @@ class Threads:
         with ThreadPoolExecutor(self._n) as pool:
             yield from pool.map(work, items)
 
+    def few(self) -> Threads:
+        """See `Engine`: one thread, as several wait for Python's lock, and for the system, more than they work."""
+        return Threads(1)
+
 
 class Workers:
     """Workers of Dask."""
@@ -117,6 +124,10 @@ class Workers:
                 yield self._result(waiting.popleft())
         while waiting:
             yield self._result(waiting.popleft())
+
+    def few(self) -> Workers:
+        """See `Engine`: processes wait for nobody."""
+        return self
 
     def _result(self, future: Any) -> Any:
         from dask.distributed import KilledWorker

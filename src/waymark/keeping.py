@@ -105,7 +105,7 @@ def make_kept(
             parts[out.path] = list(cut(out.path.parent, chunks, out.table.key[0], None, night))
 
     files = [Out(o.folder / news_file(night), o.table) for o in outs if o.table]
-    n_rows, told = make_tables(engine, work, store.buckets, files, put)
+    n_rows, told = make_tables(engine.few() if before else engine, work, store.buckets, files, put)
     later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
     generation = store.manifest.generation
     now = Manifest(note, generation, store.manifest.past[f"{generation:06d}"], cutoff, night=night)

@@ -157,3 +157,34 @@ def number_anew(first, second, ends, n_codes):
                 column[i] = number[code]
         starts[k + 1] = n
     return used[:n].copy(), starts
+
+
+@jit
+def mixed(x):
+    """Spread what differs in few bits of a uint64 over all of them.
+
+    References
+    ----------
+    Steele, Lea, Flood (2014), Fast splittable pseudorandom number generators, OOPSLA: the finaliser of SplitMix64.
+    """
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@jit
+def mix_in(total, bits, salt, is_given):
+    """Add to each of `total` (uint64, changed) its `bits` (uint64), mixed with those of `salt`.
+
+    `is_given`, (n,) bool, says where; of length 0: everywhere.
+    """
+    for i in range(len(total)):
+        if len(is_given) == 0 or is_given[i]:
+            total[i] += mixed(bits[i] ^ salt)
+
+
+@jit
+def mix(total):
+    """Mix each of `total` (uint64), in place."""
+    for i in range(len(total)):
+        total[i] = mixed(total[i])

@@ -83,23 +83,21 @@ def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray | bool]]) -> np
         Name -> the bits of each value, as 64-bit integers, and whether there is a value; True, if there always is. A
         column without any changes nothing.
     """
-    total = np.uint64(0)
+    total = None
     for name, (bits, is_given) in columns.items():
-        mixed = _mixed(bits.view(np.uint64) ^ hash_names(np.array([name], object))[0])
-        total = total + (mixed if is_given is True else np.where(is_given, mixed, np.uint64(0)))
-    return _mixed(total)
+        bits = np.ascontiguousarray(bits).view(np.uint64)
+        is_given = np.zeros(0, bool) if np.ndim(is_given) == 0 else np.ascontiguousarray(is_given)
+        total = np.zeros(len(bits), np.uint64) if total is None else total
+        keys.mix_in(total, _locked(bits), hash_names(np.array([name], object))[0], _locked(is_given))
+    keys.mix(total)
+    return total
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
-    """Spread what differs in few bits over all of them.
-
-    References
-    ----------
-    Steele, Lea, Flood (2014), Fast splittable pseudorandom number generators, OOPSLA: the finaliser of SplitMix64.
-    """
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def _locked(values: np.ndarray) -> np.ndarray:
+    """Return values that cannot be written, as those are that Arrow holds: kernels are compiled for these."""
+    values = values.view()
+    values.flags.writeable = False
+    return values
 
 
 def sums_by(hashes: np.ndarray, place: np.ndarray, n: int) -> list[int]:
