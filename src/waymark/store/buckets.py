@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Bucket:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return asdict(self)
+        return {**vars(self), **{kind: [s.to_json() for s in getattr(self, kind)] for kind in ("events", "told")}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Bucket:

@@ -94,6 +94,7 @@ def _changed(
         is_odd[anonymous[(customer >= 0) & (anonymous >= 0) & ~ids.is_foreign[customer]]] = True
     rows = news.events
     if rows.num_rows:
+        rows = rows.select(_ROW)
         rows = rows.filter(pc.and_(pc.greater_equal(rows["anonymous"], 0), pc.greater_equal(rows["customer"], 0)))
         anonymous = rows["anonymous"].to_numpy()
         is_odd[anonymous[rows["superseded_time"].is_valid().to_numpy()]] = True

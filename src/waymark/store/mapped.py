@@ -250,8 +250,8 @@ def _read(
     if way == _FEW:
         places = next(parts).view("<i4")
         if at is not None:
-            found = np.searchsorted(places, at)
-            is_there = np.append(places, -1)[found] == at
+            found = np.minimum(np.searchsorted(places, at), len(places) - 1)
+            is_there = places[found] == at
             places, at = np.flatnonzero(is_there), found[is_there]
         data, lengths, _ = _read(plain, of[0], parts, at)
         is_none = np.ones(n_asked, bool)
@@ -264,17 +264,27 @@ def _read(
         codes = _numbers(next(parts), n, None)
         codes = codes if at is None else codes[at]
         is_none = codes < 0
-        data, lengths, _ = _read(plain, of[0], parts, None)
+        used = None
+        if at is not None and plain is None:  # of the distinct texts, which are many, only those that are asked for
+            used, codes = np.unique(codes[~is_none], return_inverse=True)
+            codes = _spread(codes, np.flatnonzero(~is_none), np.full(n_asked, -1))
+        data, lengths, _ = _read(plain, of[0], parts, used)
         if lengths is None:
             return Values(np.where(is_none, none, data[codes]), None, is_none)
+        lengths = np.append(lengths, np.int32(0))  # where -1 points
         begins = np.cumsum(lengths, dtype=np.int64) - lengths
-        lengths = np.where(is_none, 0, lengths[codes])
-        return Values(_bytes_at(data, begins[codes], lengths), lengths, is_none)
+        return Values(_bytes_at(data, begins[codes], lengths[codes]), lengths[codes], is_none)
     if plain is not None:
         numbers = _numbers(next(parts), n, plain)
         return Values(numbers if at is None else numbers[at])
     lengths, data = next(parts), next(parts)
-    lengths = _numbers(lengths, n, None) if len(lengths) else np.full(n, len(data) // max(n, 1), np.int32)
+    if not len(lengths):  # all are alike
+        length = len(data) // max(n, 1)
+        if length * n != len(data):
+            raise OSError("its texts have other lengths")
+        found = data if at is None else data.reshape(n, length)[at].reshape(-1)
+        return Values(found, np.full(n_asked, length, np.int32))
+    lengths = _numbers(lengths, n, None)
     if at is None:
         if lengths.sum(dtype=np.int64) != len(data):
             raise OSError("its texts have other lengths")

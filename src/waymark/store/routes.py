@@ -57,13 +57,12 @@ class Pairs(NamedTuple):
         if not len(self.one):
             return news, np.arange(len(news.one))
         place, is_old = keys.find_pairs(self.one, self.two, news.one, news.two)
-        known, new = self.known.copy(), place[~is_old]
+        new = place[~is_old]
         is_earlier = np.flatnonzero(is_old)
-        is_earlier = is_earlier[news.known[is_earlier] < known[place[is_earlier]]]
-        known[place[is_earlier]] = news.known[is_earlier]
-        old = self._replace(known=known)
-        pairs = Pairs(*(np.insert(ours, new, theirs[~is_old]) for ours, theirs in zip(old, news, strict=True)))
+        is_earlier = is_earlier[news.known[is_earlier] < self.known[place[is_earlier]]]
+        pairs = Pairs(*(np.insert(ours, new, theirs[~is_old]) for ours, theirs in zip(self, news, strict=True)))
         earlier = place[is_earlier] + np.searchsorted(new, place[is_earlier], "right")
+        pairs.known[earlier] = news.known[is_earlier]
         return pairs, np.concatenate([new + np.arange(len(new)), earlier])
 
     def doubted(self, lost: Pairs, news: Pairs) -> np.ndarray:
@@ -191,13 +190,13 @@ class Routes:
         """Note the component and the bucket of each of some identifiers (ascending)."""
         self.news = np.union1d(self.news, members)
         at, is_old = self._places(members)
-        old = at[is_old]
-        self.root, self.bucket = self.root.copy(), self.bucket.copy()
-        self.root[old], self.bucket[old] = root[is_old], bucket[is_old]
-        new = members[~is_old]
-        at = np.searchsorted(self.ids, new)
-        self.ids, self.root = np.insert(self.ids, at, new), np.insert(self.root, at, root[~is_old])
-        self.bucket = np.insert(self.bucket, at, bucket[~is_old]).astype(np.int32)
+        at[~is_old] = np.searchsorted(self.ids, members[~is_old])
+        self.ids, self.root, self.bucket = (
+            np.insert(ours, at[~is_old], values[~is_old])
+            for ours, values in ((self.ids, members), (self.root, root), (self.bucket, bucket))
+        )
+        at += np.cumsum(~is_old) - ~is_old  # members ascend: so many were put before each
+        self.root[at], self.bucket[at] = root, bucket
         self.__dict__.pop("_ordered", None)
 
 
