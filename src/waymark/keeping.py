@@ -34,7 +34,7 @@ from waymark.kept import (
     read_manifest,
     write_manifest,
 )
-from waymark.parts import Out, Part, make_tables
+from waymark.parts import Out, Part, Stretch, make_tables
 from waymark.store.changes import PENDING, are_pending, read_concerned
 from waymark.store.hashes import hash_texts
 from waymark.store.store import Store
@@ -98,7 +98,8 @@ def make_kept(
     work = partial(_make, make, store, before, pending, cutoff, there, night)
     parts: dict[Path, list[Piece]] = {}
 
-    def put(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int, told: Sequence[_Told]) -> None:
+    def put(out: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_rows: int, told: Sequence[_Told]) -> None:
+        chunks = (stretch.taken() for stretch in stretches)
         if before:
             tables.write_sorted(chunks, columns, n_rows, out.path, group_rows=NEWS_ROWS)
         else:

@@ -37,6 +37,11 @@ class Moves:
         """Return how many numbers move."""
         return len(self._numbers[0])
 
+    @property
+    def rows(self) -> list[int]:
+        """The place of each among all numbers."""
+        return self._numbers[-1].tolist()
+
     def work_out(self, cutoffs: np.ndarray, bases: np.ndarray, values: np.ndarray, first_point: int = 0) -> None:
         """Write the numbers at points into their rows of `values`; see `moves.work_out`."""
         if len(self):

@@ -13,8 +13,9 @@ from waymark.arrow_files import ArrowFile
 from waymark.features import numbers
 from waymark.kernels.merging import gather, merged
 from waymark.moving import Moves
+from waymark.parts import Stretch
 
-Rows = pa.Table | pa.RecordBatch
+Rows = pa.Table | pa.RecordBatch | Stretch
 
 
 class Page:
@@ -29,17 +30,21 @@ class Page:
         self._bases = np.zeros((len(bases) + 1, size))
         self._cutoffs, self._is_begun = np.full(size, cutoff), False
         self._numbers = dict(zip(features, self._values, strict=False)) | dict(zip(bases, self._bases, strict=False))
+        # What is worked out is not looked at.
+        self._read = dict(self._numbers)
+        for row in moves.rows:
+            del self._read[features[row]]
         self._texts: dict[str, list[pa.Array]] = {}
         for field in columns:
             if pa.types.is_string(field.type):
                 self._texts[field.name] = []
             elif field.name not in (*self._numbers, "cutoff_time"):  # which is the same in all rows
-                self._numbers[field.name] = np.empty(size, f"int{field.type.bit_width}")
+                self._read[field.name] = self._numbers[field.name] = np.empty(size, f"int{field.type.bit_width}")
 
-    def copied(self, chunks: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-        """Yield batches of rows that are in order."""
-        for rows in chunks:
-            yield from self._add([rows], None)
+    def copied(self, stretches: Iterable[Stretch]) -> Iterator[pa.RecordBatch]:
+        """Yield batches of new rows."""
+        for rows in stretches:
+            yield from self._add([rows], rows.order)
         yield from self._rest()
 
     def merged(self, table: ArrowFile, stays: np.ndarray, chunks: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
@@ -54,8 +59,9 @@ class Page:
         while begin < n:
             end = min(n, begin + tables.GROUP_ROWS - self._n)
             here, to = slice(begin, end), slice(self._n, self._n + end - begin)
-            for name, room in self._numbers.items():
+            for name, room in self._read.items():
                 first, *others = (_plain(rows[name], room.dtype) for rows in sources)
+                others = others or [first[:0]]
                 if order is None:
                     room[to] = first[here]
                 else:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +25,8 @@ from waymark.engine import Engine
 
 Item = TypeVar("Item")
 _HELD_BYTES = 1 << 27  # of all parts of all tables together that are not written down
-_EVERY = 1 << 12  # rows of a part between two of the keys that the order of all is estimated from
+_EVERY = 1 << 9  # rows of a part between two of the keys that the order of all is estimated from
+_AT_ONCE = 8  # columns that may be in memory where they lie
 
 
 class Out(NamedTuple):
@@ -42,8 +44,57 @@ class Part(NamedTuple):
     told: Any = None  # whatever else there is to say
 
 
-def _write(out: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_rows: int, told: Sequence[Any]) -> None:
-    tables.write_sorted(chunks, columns, n_rows, out.path, out.note)
+class _Kept(NamedTuple):
+    """A part, checked and sorted; of one that lies on disk only what is looked at is read."""
+
+    rows: pa.Table
+    room: mmap.mmap | None = None  # where it lies
+
+    @classmethod
+    def open(cls, path: Path) -> _Kept:
+        with path.open("rb") as file:
+            room = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return cls(pa.ipc.open_file(pa.py_buffer(room)).read_all(), room)
+
+    def let_go(self) -> None:
+        """Hold nothing in memory of what was looked at; it can be looked at again.
+
+        Or memory would come to hold all parts: the system maps pages around each one that is looked at, of every column
+        of every part.
+        """
+        if self.room:
+            self.room.madvise(mmap.MADV_DONTNEED)
+
+
+class Stretch:
+    """Some rows of a table that come after those of the stretch before. Columns are read when they are asked for."""
+
+    def __init__(self, rows: pa.Table, order: np.ndarray | None = None, kept: Sequence[_Kept] = ()) -> None:
+        """Take rows of some parts, and their places in order, int32; None where all lie in order."""
+        self.order, self._rows, self._kept, self._n_asked = order, rows, kept, 0
+
+    def __len__(self) -> int:
+        """Return the number of rows that columns have."""
+        return len(self._rows)
+
+    def __getitem__(self, name: str) -> pa.Array:
+        """Return a column, as it lies."""
+        self._n_asked += 1
+        if self._n_asked % _AT_ONCE == 0:
+            for part in self._kept:
+                part.let_go()
+        return schema.in_one(self._rows[name])
+
+    def taken(self) -> pa.Table:
+        """Return the rows in order."""
+        if self.order is None:
+            return self._rows
+        order = pa.array(self.order)
+        return pa.table({name: pc.take(self[name], order, boundscheck=False) for name in self._rows.column_names})
+
+
+def _write(out: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_rows: int, told: Sequence[Any]) -> None:
+    tables.write_sorted((stretch.taken() for stretch in stretches), columns, n_rows, out.path, out.note)
 
 
 def make_tables(
@@ -51,7 +102,7 @@ def make_tables(
     make: Callable[[Item], Part],
     items: Sequence[Item],
     outs: Sequence[Out],
-    put: Callable[[Out, Iterator[pa.Table], pa.Schema, int, Sequence[Any]], None] = _write,
+    put: Callable[[Out, Iterator[Stretch], pa.Schema, int, Sequence[Any]], None] = _write,
 ) -> tuple[list[int], list[Any]]:
     """Write the rows that `make` returns for all items into the tables `outs`, each sorted by its key.
 
@@ -110,35 +161,6 @@ def _keep(
     return kept, part.told
 
 
-class _Kept(NamedTuple):
-    """A part, checked and sorted; of one that lies on disk only what is looked at is read."""
-
-    rows: pa.Table
-    room: mmap.mmap | None = None  # where it lies
-
-    @classmethod
-    def open(cls, path: Path) -> _Kept:
-        with path.open("rb") as file:
-            room = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return cls(pa.ipc.open_file(pa.py_buffer(room)).read_all(), room)
-
-    def copied(self, begin: int, end: int) -> pa.Table:
-        """Return a copy of some rows, and hold nothing in memory of where they lie."""
-        columns = self.rows.schema
-        batches = [pa.ipc.read_record_batch(b.serialize(), columns) for b in self.rows[begin:end].to_batches()]
-        self.let_go()
-        return pa.Table.from_batches(batches, columns)
-
-    def let_go(self) -> None:
-        """Hold nothing in memory of what was looked at; it can be looked at again.
-
-        Or memory would come to hold all parts: the system maps pages around each one that is looked at, of every column
-        of every part.
-        """
-        if self.room:
-            self.room.madvise(mmap.MADV_DONTNEED)
-
-
 def _put_together(made: Sequence[pa.Table | Path], out: Out, put: Callable, told: Sequence[Any]) -> int:
     parts = [_Kept.open(path) for path in made if isinstance(path, Path)]
     held = [rows for rows in made if isinstance(rows, pa.Table)]
@@ -150,25 +172,27 @@ def _put_together(made: Sequence[pa.Table | Path], out: Out, put: Callable, told
     return n_rows
 
 
-def _stretches(kept: Sequence[_Kept], key: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield the rows of sorted parts in the order of their key, some hundred thousand at a time."""
+def _stretches(kept: Sequence[_Kept], key: Sequence[str]) -> Iterator[Stretch]:
+    """Yield the rows of sorted parts in the order of their key, `tables.GROUP_ROWS` at a time."""
     if len(kept) == 1:
-        yield kept[0].rows
+        yield Stretch(kept[0].rows)
         return
-    seen, places = [], []
+    seen = []
     for part in kept:
         first = part.rows[key[0]]
         seen += first.take(pa.array(range(0, len(first), _EVERY))).to_pylist()
         part.let_go()
-    borders = sorted(set(sorted(seen)[:: tables.GROUP_ROWS // _EVERY][1:]))
-    for part in kept:
-        first = part.rows[key[0]]
-        places.append([0, *(_place(first, border) for border in borders), len(first)])
-        part.let_go()
-    for begin in range(len(borders) + 1):
-        pieces = [part.copied(*at[begin : begin + 2]) for part, at in zip(kept, places, strict=True)]
-        stretch = pa.concat_tables(pieces)
-        yield stretch.take(pc.sort_indices(stretch, [(name, "ascending") for name in key]))
+    # Before the first of these borders come the rows of a stretch at least, before the second those of two.
+    borders = sorted(seen)[len(kept) :][tables.GROUP_ROWS // _EVERY :: tables.GROUP_ROWS // _EVERY]
+    at = np.zeros(len(kept), np.int64)
+    for border in [*borders, None]:
+        ends = [len(part.rows) if border is None else _place(part.rows[key[0]], border) for part in kept]
+        rows = pa.concat_tables(part.rows[begin:end] for part, begin, end in zip(kept, at.tolist(), ends, strict=True))
+        order = pc.sort_indices(rows.select(key).combine_chunks(), [(name, "ascending") for name in key]).to_numpy()
+        if border is not None:
+            order = order[: tables.GROUP_ROWS]
+        yield Stretch(rows, order.astype(np.int32), kept)
+        at += np.bincount(np.repeat(np.arange(len(kept)), ends - at)[order], minlength=len(kept))
 
 
 def _place(values: pa.ChunkedArray, border: Any) -> int:

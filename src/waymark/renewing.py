@@ -27,7 +27,7 @@ from waymark.eventlog import micro
 from waymark.features import describe_tonight, moves_tonight
 from waymark.kernels.jit import DAY
 from waymark.pages import Page
-from waymark.parts import Out, Part, make_tables
+from waymark.parts import Out, Part, Stretch, make_tables
 from waymark.store.changes import PENDING, are_pending, read_concerned
 from waymark.store.hashes import Ordered, distinct, hash_texts
 from waymark.store.store import Store
@@ -77,16 +77,17 @@ def renew(
     work = partial(_describe, store, asked, cutoff_time, journey, settings, vocabulary)
     moves = moves_tonight(settings, vocabulary)
 
-    def put(_: Out, chunks: Iterator[pa.Table], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
+    def put(_: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
         page = Page(columns, moves, cutoff)
         if before is None:
-            arrow_files.write(page.copied(chunks), columns, n_new, path)
+            arrow_files.write(page.copied(stretches), columns, n_new, path)
             return
         # Of an identifier that moved, both buckets tell.
         gone = Ordered(distinct(np.concatenate([t.gone for t in told])))
         stays = np.concatenate([gone.find(hash_texts(ids)) < 0 for ids in before.table.checked("person_id")])
         n_rows = int(np.count_nonzero(stays)) + n_new
-        arrow_files.write(page.merged(before.table, stays, chunks), columns, n_rows, path)
+        taken = (stretch.taken() for stretch in stretches)
+        arrow_files.write(page.merged(before.table, stays, taken), columns, n_rows, path)
 
     [n_new], told = make_tables(engine, work, store.buckets, [Out(path, schema.TONIGHT)], put)
     later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])

@@ -77,20 +77,20 @@ def to_arrow(frame: pd.DataFrame | pa.Table, table: Table) -> pa.Table:
             continue
         if array.null_count and not table.is_nullable(name):
             broken.append(f"{array.null_count} nulls in {name}")
-        arrays[name] = _in_one(array)
+        arrays[name] = in_one(array)
     rows = pa.table(arrays)
     if table.key and set(table.key) <= set(arrays):
         order = pc.sort_indices(rows, [(name, "ascending") for name in table.key])
-        repeated = _count_repeated(rows.select(table.key).take(order))
+        rows = pc.take(rows, order, boundscheck=False)
+        repeated = _count_repeated(rows.select(table.key))
         if repeated:
             broken.append(f"{repeated} repeated keys {table.key}")
-        rows = pc.take(rows, order, boundscheck=False)
     if broken:
         raise ContractError(f"{table.name} ({table.grain}): " + "; ".join(broken))
     return rows
 
 
-def _in_one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+def in_one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return a column as one array, which Arrow would copy even where it is one."""
     if isinstance(array, pa.Array):
         return array
