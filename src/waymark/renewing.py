@@ -89,7 +89,8 @@ def renew(
         taken = (stretch.taken() for stretch in stretches)
         arrow_files.write(page.merged(before.table, stays, taken), columns, n_rows, path)
 
-    [n_new], told = make_tables(engine, work, store.buckets, [Out(path, schema.TONIGHT)], put)
+    few = engine.few() if before else engine
+    [n_new], told = make_tables(few, work, store.buckets, [Out(path, schema.TONIGHT)], put)
     later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
     written, generation = arrow_files.ArrowFile(path), store.manifest.generation
     past = store.manifest.past[f"{generation:06d}"]
