@@ -73,17 +73,26 @@ def started(settings: EngineConfig) -> Iterator[Engine]:
     if settings.kind == "local":
         _keep_memory()
         yield Threads(settings.workers or os.cpu_count() or 1)
+        _give_back()
     else:
         with _client(settings) as client:
             yield Workers(client, settings.address or "of this machine")
 
 
+@functools.cache
 def _keep_memory() -> None:
     """Have glibc use memory again that arrays of a bucket gave back: the system would have to clear it anew."""
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
     if tune is not None:
         tune(_MAP, 32 << 20)  # bytes: what is larger goes back to the system at once
         tune(_TRIM, 256 << 20)  # bytes that may lie unused
+
+
+def _give_back() -> None:
+    """Have glibc give back what lies unused: the next step of this process begins with little."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class Threads:
@@ -159,6 +168,7 @@ def _do(job: _Job, item: Any) -> Any:
     """Call the function of a job, in a worker."""
     if job.code != _code_here():
         raise InputError("engine: a worker runs other code than this folder holds; start the workers of Dask anew")
+    _keep_memory()
     return job.work(item)
 
 

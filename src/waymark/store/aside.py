@@ -48,8 +48,7 @@ class Aside:
         self._folder, self._kind, self._n_buckets = root / ASIDE / kind.name, kind, n_buckets
         shutil.rmtree(self._folder, ignore_errors=True)
         self._stretches: list[_Stretch] = []
-        # Rows, identifiers, the part of each bucket or -1.
-        self._dealt: list[tuple[pa.RecordBatchFileReader, pa.RecordBatchFileReader, np.ndarray]] = []
+        self._dealt: list[tuple[Path, Path, np.ndarray]] = []  # rows, identifiers, the part of each bucket or -1
 
     def add(self, coded: pa.Table, ids: Ids) -> None:
         """Put coded things aside; `ids` are the identifiers that they are coded with."""
@@ -107,17 +106,17 @@ class Aside:
                 path.unlink()
             for path, table, limits in ((stretch.rows, rows, ends), (stretch.ids, ids, begins)):
                 _write(path, [table.slice(limits[b], limits[b + 1] - limits[b]) for b in filled.tolist()])
-            self._dealt.append((_opened(stretch.rows), _opened(stretch.ids), part))
+            self._dealt.append((stretch.rows, stretch.ids, part))
         self._stretches = []
 
     def of_bucket(self, number: int, ids: Ids) -> pa.Table:
         """Return what a bucket was dealt, coded with its identifiers `ids`; new ones are added to them."""
-        parts = [(rows, ids, int(part[number])) for rows, ids, part in self._dealt if part[number] >= 0]
+        parts = [(rows, texts, part[number]) for rows, texts, part in self._dealt if part[number] >= 0]
         if not parts:
             return pa.table({})
-        found = [pa.Table.from_batches([rows.get_batch(part)]) for rows, _, part in parts]
-        texts = [ids.get_batch(part)["id"] for _, ids, part in parts]
-        distinct, place = encoded(pa.chunked_array(texts, pa.string()))
+        found = [_read(rows, part) for rows, _, part in parts]
+        texts = [_read(path, part)["id"] for _, path, part in parts]
+        distinct, place = encoded(pa.chunked_array([chunk for one in texts for chunk in one.chunks], pa.string()))
         places = ids.places(distinct).astype(np.int32)[place]
         begins = np.cumsum([0, *map(len, texts)])
         for i, table in enumerate(found):
@@ -142,10 +141,6 @@ def _batch(table: pa.Table) -> pa.RecordBatch:
     return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
 
 
-def _read(path: Path) -> pa.Table:
-    return pa.Table.from_batches([_opened(path).get_batch(0)])
-
-
-def _opened(path: Path) -> pa.RecordBatchFileReader:
-    with pa.memory_map(str(path)) as file:  # which need not stay open: its bytes stay mapped
-        return pa.ipc.open_file(file.read_buffer())
+def _read(path: Path, part: int = 0) -> pa.Table:
+    with pa.memory_map(str(path)) as file:
+        return pa.Table.from_batches([pa.ipc.open_file(file).get_batch(int(part))])
