@@ -154,3 +154,16 @@ def test_a_file_of_another_length_is_none_of_this_segment(tmp_path):
     write_segment(tmp_path, "month", rows(FEW + 1))
     with pytest.raises(InputError, match="it holds 6 rows, not 5"):
         read_segment(tmp_path, segment)
+
+
+def test_a_code_of_a_repeated_text_that_no_text_has_is_damage_where_few_rows_are_asked_for(tmp_path):
+    path, n = tmp_path / "x.columns", 100_000
+    write_mapped(path, pa.table({"session_id": [f"s{i // 2}" for i in range(n)]}), ("session_id",))
+    said = path.read_bytes()
+    begin = 16 + int.from_bytes(said[:8], "little")
+    damaged = bytearray(said)
+    damaged[begin + 10 * 4 + 3] = 0x7F  # the high byte of the 11th code, which is of four
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"x\.columns is missing or damaged"):
+        Mapped(path).table(at=np.array([3, 10, 12]), are_checked=False)
+    assert Mapped(path).table(at=np.array([3, 12]), are_checked=False)["session_id"].to_pylist() == ["s1", "s6"]

@@ -40,6 +40,7 @@ def small():
         patch.setattr(compaction, "MOST_NEWS", 2)
         patch.setattr(tables, "GROUP_ROWS", 3)
         patch.setattr(parts, "_EVERY", 1)
+        patch.setattr(parts, "_HELD_BYTES", 0)
         yield
 
 

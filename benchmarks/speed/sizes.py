@@ -45,7 +45,7 @@ def run_size(folder: Path, n_events: int) -> Costs:
         if step == "score" and step not in costs:
             project.run("benchmarks/speed/candidates.py")
         if step == "features_score" and step not in costs:  # once more, alone
-            project.path(OURS).unlink()
+            project.path(OURS).unlink(missing_ok=True)
         costs.measure(step, partial(project.step, step))
     costs.note(
         "size of the store", lambda: sum(f.stat().st_size for f in project.path("data/store").rglob("*") if f.is_file())

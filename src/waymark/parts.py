@@ -26,7 +26,7 @@ from waymark.engine import Engine
 Item = TypeVar("Item")
 _HELD_BYTES = 1 << 27  # of all parts of all tables together that are not written down
 _EVERY = 1 << 9  # rows of a part between two of the keys that the order of all is estimated from
-_AT_ONCE = 8  # columns that may be in memory where they lie
+_AT_ONCE = 2  # columns that may be in memory where they lie
 
 
 class Out(NamedTuple):
@@ -192,6 +192,8 @@ def _stretches(kept: Sequence[_Kept], key: Sequence[str]) -> Iterator[Stretch]:
         if border is not None:
             order = order[: tables.GROUP_ROWS]
         yield Stretch(rows, order.astype(np.int32), kept)
+        for part in kept:
+            part.let_go()
         at += np.bincount(np.repeat(np.arange(len(kept)), ends - at)[order], minlength=len(kept))
 
 

@@ -1,4 +1,4 @@
-"""DVC step: what training and scoring may see."""
+"""The end of the DVC step ingest: what training and scoring may see."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""DVC step: the features of tonight."""
+"""The second half of the DVC step tonight: the features."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""DVC step: who is who, the visits of every person to the stages, and how much hangs on the rules of who is who."""
+"""The first half of the DVC step tonight: who is who, visits to stages, and what hangs on the rules of who is who."""
 
 import logging
 from functools import partial

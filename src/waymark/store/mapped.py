@@ -268,6 +268,8 @@ def _read(
         if at is not None and plain is None:  # of the distinct texts, which are many, only those that are asked for
             used, codes = np.unique(codes[~is_none], return_inverse=True)
             codes = _spread(codes, np.flatnonzero(~is_none), np.full(n_asked, -1))
+            if len(used) and used[-1] >= of[0][1]:
+                raise OSError(f"it has {of[0][1]:,} distinct texts")
         data, lengths, _ = _read(plain, of[0], parts, used)
         if lengths is None:
             return Values(np.where(is_none, none, data[codes]), None, is_none)
