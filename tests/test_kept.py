@@ -17,6 +17,7 @@ from test_store import brand, deliver, history, owners, pairs
 from waymark import keeping, kept, parts, tables
 from waymark.config import IdentityConfig
 from waymark.engine import Threads
+from waymark.errors import InputError
 from waymark.eventlog import micro
 from waymark.keeping import make_kept
 from waymark.steps.journeys import OUTS, persons_and_visits
@@ -263,3 +264,11 @@ def test_an_id_that_too_many_are_linked_to_leads_to_nobody(nights, news):
     landing.ingest(nights.folder / "landing", brand(True, False), nights.rules, nights.folder / "store", 1)
     nights.make()
     assert contents(nights.folder / "kept") == of_two
+
+
+def test_what_holds_no_table_says_so(tmp_path):
+    kept.write_manifest(tmp_path, kept.Manifest(person="id", sums={"n_events": 3}))
+    for read in (kept.read, partial(kept.write_whole, path=tmp_path / "x.parquet")):
+        with pytest.raises(InputError, match="holds no table, but numbers that are added up: `sums` in its kept.json"):
+            read(tmp_path)
+    assert not (tmp_path / "x.parquet").exists()

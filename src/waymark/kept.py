@@ -120,6 +120,8 @@ def write_manifest(folder: Path, found: Manifest) -> None:
 
 def _in_order(folder: Path, found: Manifest, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield the rows of each part as they are in force, or some columns of them."""
+    if not found.key:
+        raise InputError(f"{folder} holds no table, but numbers that are added up: `sums` in its {MANIFEST}")
     news = _News(folder, found)
     return (news.added_to(i).select(columns) if columns else news.added_to(i) for i in range(len(found.parts)))
 
