@@ -269,6 +269,6 @@ def test_an_id_that_too_many_are_linked_to_leads_to_nobody(nights, news):
 def test_what_holds_no_table_says_so(tmp_path):
     kept.write_manifest(tmp_path, kept.Manifest(person="id", sums={"n_events": 3}))
     for read in (kept.read, partial(kept.write_whole, path=tmp_path / "x.parquet")):
-        with pytest.raises(InputError, match="holds no table, but numbers that are added up: `sums` in its kept.json"):
+        with pytest.raises(InputError, match=r"holds no table, but numbers .*: `sums` in its kept\.json"):
             read(tmp_path)
     assert not (tmp_path / "x.parquet").exists()

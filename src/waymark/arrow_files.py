@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from waymark import tables
 from waymark.kernels.checks import checksum
+from waymark.kernels.jit import read_only
 
 _SUM = b"waymark.sum"
 
@@ -98,8 +99,7 @@ def _checksum(batch: pa.RecordBatch) -> int:
     """Return a checksum of the bytes of all columns."""
     found = []
     for buffer in (buffer for column in batch.columns for buffer in column.buffers() if buffer is not None):
-        data = np.frombuffer(buffer, np.uint8)
-        data.flags.writeable = False  # wherever it lies: the kernel is compiled for what is read from files
+        data = read_only(np.frombuffer(buffer, np.uint8))
         whole = len(data) // 8 * 8
         found += [int(checksum(data[:whole].view(np.uint64))), zlib.crc32(data[whole:])]
     return zlib.crc32(repr(found).encode())

@@ -11,6 +11,7 @@ import pyarrow as pa
 from waymark import tables
 from waymark.arrow_files import ArrowFile
 from waymark.features import numbers
+from waymark.kernels.jit import read_only
 from waymark.kernels.merging import gather, merged
 from waymark.moving import Moves
 from waymark.parts import Stretch
@@ -135,7 +136,7 @@ def _bytes(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return the bytes of all texts, and where each begins."""
     _, offsets, data = texts.buffers()
     begins = np.frombuffer(offsets, np.int32) if offsets is not None else np.zeros(1, np.int32)
-    return _fixed(np.frombuffer(data or b"", np.uint8)), _fixed(begins[texts.offset :][: len(texts) + 1])
+    return read_only(np.frombuffer(data or b"", np.uint8)), read_only(begins[texts.offset :][: len(texts) + 1])
 
 
 def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
@@ -145,11 +146,4 @@ def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 def _plain(column: pa.Array | pa.ChunkedArray, kind: np.dtype) -> np.ndarray:
     """Return the numbers or times of a column; NaN is where an Arrow file says that there is none."""
     parts = [np.frombuffer(a.buffers()[1] or b"", kind)[a.offset :][: len(a)] for a in _chunks(column)]
-    return _fixed(parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, kind), *parts]))
-
-
-def _fixed(values: np.ndarray) -> np.ndarray:
-    """Return an array that is not written to, wherever it lies: kernels are compiled for such ones."""
-    values = values.view()
-    values.flags.writeable = False
-    return values
+    return read_only(parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, kind), *parts]))

@@ -25,3 +25,10 @@ at = np.uint32
 DAY = np.int64(86_400_000_000)  # microseconds
 EVER = np.int64(2) ** 62  # a window longer than any history, in microseconds
 NEVER = np.int64(np.iinfo(np.int64).min)  # when what has not happened yet was last
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    """Return an array that cannot be written, as what lies in files cannot: kernels are compiled for such ones."""
+    values = values.view()
+    values.flags.writeable = False
+    return values

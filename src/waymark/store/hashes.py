@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark.kernels import keys, texts
+from waymark.kernels.jit import read_only
 
 _SIEVE_BITS = 20, 30  # of the smallest and of the largest
 _FEW = 1 << 20
@@ -88,16 +89,9 @@ def hash_rows(columns: Mapping[str, tuple[np.ndarray, np.ndarray | bool]]) -> np
         bits = np.ascontiguousarray(bits).view(np.uint64)
         is_given = np.zeros(0, bool) if np.ndim(is_given) == 0 else np.ascontiguousarray(is_given)
         total = np.zeros(len(bits), np.uint64) if total is None else total
-        keys.mix_in(total, _locked(bits), hash_names(np.array([name], object))[0], _locked(is_given))
+        keys.mix_in(total, read_only(bits), hash_names(np.array([name], object))[0], read_only(is_given))
     keys.mix(total)
     return total
-
-
-def _locked(values: np.ndarray) -> np.ndarray:
-    """Return values that cannot be written, as those are that Arrow holds: kernels are compiled for these."""
-    values = values.view()
-    values.flags.writeable = False
-    return values
 
 
 def sums_by(hashes: np.ndarray, place: np.ndarray, n: int) -> list[int]:
