@@ -171,7 +171,9 @@ def test_who_was_silent_for_too_long_leaves_the_population_and_who_comes_back_re
     nights = Nights(tmp_path, population={"active_within_days": 100})
     nights.night(nights.event("c05", "2024-02-01"))
     assert nights.make("2024-04-09") == 20
-    assert nights.make("2024-04-11") == 1  # of the twenty that are looked at
+    assert nights.make("2024-04-10") == 0
+    nights.assert_whole("2024-04-10")  # active a hundred days ago, to the microsecond
+    assert nights.make("2024-04-11") == 0  # their rows say when they were last active
     nights.assert_whole("2024-04-11")
     assert tonight.read(["person_id"], nights.path)["person_id"].tolist() == ["customer:c05"]
     nights.night(nights.event("c07", "2024-04-11"))

@@ -70,10 +70,10 @@ class ArrowFile:
         self._checked.add(i)
         return batch
 
-    def checked(self, name: str) -> Iterator[pa.Array]:
-        """Yield a column, batch by batch; as `batch` does."""
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield one batch after another; as `batch` does."""
         for i in range(len(self)):
-            yield self.batch(i)[name]
+            yield self.batch(i)
             self.let_go()
 
     def let_go(self) -> None:
@@ -90,9 +90,8 @@ def read_in_batches(path: Path, columns: Sequence[str] | None = None) -> Iterato
     """Yield the batches of a file, or some columns of them; an `InputError` as above, or if a column is not there."""
     file = ArrowFile(path)
     tables.check_columns(path, file.columns.names, columns)
-    for i in range(len(file)):
-        file.let_go()
-        yield file.batch(i).select(columns or file.columns.names)
+    for rows in file.batches():
+        yield rows.select(columns or file.columns.names)
 
 
 def _checksum(batch: pa.RecordBatch) -> int:

@@ -25,13 +25,16 @@ from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.engine import Engine
 from waymark.eventlog import micro
 from waymark.features import describe_tonight, moves_tonight
+from waymark.kernels import rhythm
 from waymark.kernels.jit import DAY
+from waymark.moving import Moves
 from waymark.pages import Page
 from waymark.parts import Out, Part, Stretch, make_tables
 from waymark.store.changes import PENDING, are_pending, read_concerned
 from waymark.store.hashes import Ordered, distinct, hash_texts
 from waymark.store.store import Store
 from waymark.vocabulary import Vocabulary
+from waymark.walks import Rhythm
 
 MADE_OF = "score_made_of.parquet"
 
@@ -44,13 +47,26 @@ class Before(NamedTuple):
     cutoff: int  # microseconds
     pending: np.ndarray  # identifiers of which something may have changed since without news
 
-    def asked(self, settings: FeaturesConfig, cutoff: int) -> tuple[int, np.ndarray, list[tuple[int, int]]]:
-        """Return whom to describe anew: see `read_concerned`."""
-        windows = {settings.population.active_within_days or 0}
-        windows |= set() if settings.points == "every_event" else set(settings.windows_days)
+    def asked(
+        self, settings: FeaturesConfig, cutoff: int, latest: str | None
+    ) -> tuple[int, np.ndarray, list[tuple[int, int]]]:
+        """Return whom to describe anew: see `read_concerned`; `latest` as for `stay`."""
+        windows = set() if settings.points == "every_event" else set(settings.windows_days)
+        windows |= set() if latest else {settings.population.active_within_days or 0}
         # A window, and the population, lose an event once it is older than so many days.
         moved = [(self.cutoff - days * int(DAY), cutoff - days * int(DAY)) for days in sorted(windows)]
         return self.generation, self.pending, moved
+
+    def stay(self, gone: Ordered, since: int, latest: str | None) -> np.ndarray:
+        """Say which rows stay (bool): not those of persons who are `gone`, or were last active before `since`.
+
+        `latest` is the column that says when they were (microseconds); None: nobody is asked.
+        """
+        stays = []
+        for rows in self.table.batches():
+            here = gone.find(hash_texts(rows["person_id"])) < 0
+            stays.append(here & (rows[latest].to_numpy() >= since) if latest else here)
+        return np.concatenate(stays)
 
 
 class _Told(NamedTuple):
@@ -73,9 +89,10 @@ def renew(
     cutoff, made_of = micro(cutoff_time), path.with_name(MADE_OF)
     note = _note(store, journey, settings, vocabulary)
     before = None if settings.custom else _last_night(path, made_of, store, note, cutoff)
-    asked = (None, np.zeros(0, object), []) if before is None else before.asked(settings, cutoff)
-    work = partial(_describe, store, asked, cutoff_time, journey, settings, vocabulary)
     moves = moves_tonight(settings, vocabulary)
+    latest = _last_active(moves, settings)
+    asked = (None, np.zeros(0, object), []) if before is None else before.asked(settings, cutoff, latest)
+    work = partial(_describe, store, asked, cutoff_time, journey, settings, vocabulary)
 
     def put(_: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
         page = Page(columns, moves, cutoff)
@@ -84,7 +101,8 @@ def renew(
             return
         # Of an identifier that moved, both buckets tell.
         gone = Ordered(distinct(np.concatenate([t.gone for t in told])))
-        stays = np.concatenate([gone.find(hash_texts(ids)) < 0 for ids in before.table.checked("person_id")])
+        since = cutoff - (settings.population.active_within_days or 0) * int(DAY)
+        stays = before.stay(gone, since, latest)
         n_rows = int(np.count_nonzero(stays)) + n_new
         taken = (stretch.taken() for stretch in stretches)
         arrow_files.write(page.merged(before.table, stays, taken), columns, n_rows, path)
@@ -117,6 +135,15 @@ def _describe(
     mine = log.identities
     later = mine.names.filter(pa.array(are_pending(log, micro(cutoff_time)) & ~mine.is_foreign))
     return Part([rows], _Told(hash_texts(gone), pa.table({"id": later})))
+
+
+def _last_active(moves: Moves, settings: FeaturesConfig) -> str | None:
+    """Return the column that says when those of a population were last active; None where none is asked for it.
+
+    Where every event is a point there is none, either.
+    """
+    base = moves.bases.get((Rhythm(), (rhythm.LAST,)))
+    return None if base is None or settings.population.active_within_days is None else f"base_{base:03d}"
 
 
 def _note(store: Store, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary) -> str:
