@@ -183,6 +183,28 @@ def test_a_night_takes_in_what_is_new_and_all_anew_where_something_was_changed(t
     assert Store(root).events()["event_id"].str.len().gt(0).sum() == 4
 
 
+def test_a_store_that_outgrew_its_buckets_gets_more_once(tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(landing, "BUCKET_ROWS", 4)
+    monkeypatch.setattr(landing, "_PLAIN", 10**6)  # files seem to hold no row
+
+    def night() -> int:
+        caplog.clear()
+        store = landing.ingest(tmp_path / "landing", brand(True, False), IdentityConfig(), tmp_path / "store")
+        return store.n_buckets
+
+    rows = [f"{i},2024-01-0{i},2024-01-0{i},c{i},,o{i},view,1\n" for i in range(1, 10)]
+    told = {"o.csv": ["ann,d1,alias,2024-03-01\n"], "p.csv": ["d3,d4,alias,2024-03-01\n"]}
+    deliver(tmp_path / "landing", told | {"e1.csv": rows[:5]})
+    assert night() == 1
+    deliver(tmp_path / "landing", {"e2.csv": rows[5:]})
+    assert night() == 1
+    assert night() == 4
+    assert "all files are taken in anew: 9 events have outgrown 1 buckets" in caplog.text
+    assert night() == 4
+    assert "anew" not in caplog.text
+
+
 def test_a_store_of_another_format_stays_as_it_is_until_all_is_taken_in_anew(tmp_path):
     source, folder, root = brand(True, False), tmp_path / "landing", tmp_path / "store"
     told = {"o.csv": ["ann,d1,alias,2024-03-01\n"], "p.csv": ["d3,d4,alias,2024-03-01\n"]}

@@ -45,7 +45,10 @@ from waymark.store.rejects import add_rejects, conflicts
 from waymark.store.segments import live_rows, together
 
 BATCH_ROWS = 1_000_000  # read together: what bounds the memory of a first night
-BUCKET_ROWS = 1_000_000  # of a bucket, about: what bounds the memory of every step after
+# Of a bucket, at most: what bounds the memory of every step after (two workers that make features at every event take
+# 1.7 GB of so many). More buckets cost more calls: a night opens the files of every one.
+BUCKET_ROWS = 1_600_000
+_OUTGROWN = 5 / 4  # so many times as many
 _PACKED, _PLAIN = 25, 100  # bytes of a delivered row, for a guess at how many buckets there should be
 _CODE = ("sources/*.py", "store/*.py", "identity.py", "ledger.py", "schema.py")
 
@@ -141,7 +144,7 @@ def _begin(
         return old
     if why:
         log.info("ingest: all files are taken in anew: %s", why)
-    new = Manifest(fingerprint, n_buckets or _guess_buckets(landing, files))
+    new = Manifest(fingerprint, n_buckets or _guess_buckets(landing, files, old.n_events if old else 0))
     new.generation = old.generation if old else 0  # no name of a file is used twice
     return new
 
@@ -156,7 +159,7 @@ def _why_anew(
 ) -> str:
     if old.fingerprint != fingerprint:
         return "the mapping, a rule of identity or the code that reads files is another"
-    if old.n_events > 2 * BUCKET_ROWS * old.n_buckets:
+    if old.n_events > _OUTGROWN * BUCKET_ROWS * old.n_buckets:
         return f"{old.n_events:,} events have outgrown {old.n_buckets} buckets"
     seen = tables.read_json(_seen(root)) if _seen(root).exists() else {}
     for feed, taken in old.taken.items():
@@ -188,9 +191,12 @@ def _time(path: Path) -> int:
     return path.stat().st_mtime_ns
 
 
-def _guess_buckets(landing: Path, files: Mapping[str, Sequence[str]]) -> int:
-    """Return the power of two that gives a bucket about `BUCKET_ROWS` rows."""
-    n_rows = _guess_rows(landing, {file for names in files.values() for file in names})
+def _guess_buckets(landing: Path, files: Mapping[str, Sequence[str]], n_before: int) -> int:
+    """Return the power of two that gives a bucket up to `BUCKET_ROWS` rows; `n_before` events were in the store before.
+
+    That is known, where files are read whose rows are smaller than guessed.
+    """
+    n_rows = max(_guess_rows(landing, {file for names in files.values() for file in names}), n_before)
     return 1 << math.ceil(math.log2(max(n_rows / BUCKET_ROWS, 1)))
 
 
