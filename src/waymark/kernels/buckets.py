@@ -4,6 +4,8 @@ import numpy as np
 
 from waymark.kernels.jit import at, jit
 
+_ENDLESS = np.iinfo(np.int64).max  # the time of what never happens
+
 
 @jit
 def find_unsorted(customer, anonymous, component, time, sequence, starts):
@@ -74,3 +76,35 @@ def owned(customer, anonymous, is_asked):
         out[n] = i  # without a branch: which rows are asked for follows no pattern
         n += is_asked[at(owner)]
     return out[:n].copy()
+
+
+@jit
+def mark(is_marked, places):
+    """Mark some places, in place; a place of -1 is the last."""
+    for i in range(len(places)):
+        is_marked[places[i]] = True
+
+
+@jit
+def mark_later(is_marked, one, two, times, begin):
+    """Mark `one[i]` and `two[i]`, as `mark` does, where `times[i]` is from `begin` on; the largest number is never."""
+    for i in range(len(times)):
+        if begin <= times[i] < _ENDLESS:
+            is_marked[one[i]] = True
+            is_marked[two[i]] = True
+
+
+@jit
+def both(one, two, in_one, in_two):
+    """Write where the numbers that two ascending lists share are in each, and return how many.
+
+    A number that `two` holds several times is met each time; `in_one` and `in_two` have room for as many as `two`.
+    """
+    i, j, n = 0, 0, 0
+    while i < len(one) and j < len(two):
+        a, b = one[i], two[j]
+        in_one[n], in_two[n] = i, j  # without a branch, as above
+        n += a == b
+        i += a < b
+        j += b <= a
+    return n

@@ -13,6 +13,7 @@ from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog
 from waymark.identity import NEVER
+from waymark.kernels import buckets
 from waymark.store.buckets import Bucket, read_ids
 from waymark.store.events import DAY
 from waymark.store.kinds import EVENTS, owner_of
@@ -94,14 +95,8 @@ def are_pending(log: EventLog, cutoff: int) -> np.ndarray:
     ids, begin = log.identities, cutoff // DAY * DAY
     out = np.zeros(len(ids.names) + 1, bool)
 
-    def is_later(times: np.ndarray) -> np.ndarray:
-        return (times >= begin) & (times != NEVER)
-
-    times = log.event_time, log.known_time, log.superseded_time, ids.owns_until
-    later = np.logical_or.reduce([is_later(of_events) for of_events in times])
-    for codes in (ids.events.customer, ids.events.anonymous):
-        out[codes[later]] = True
-    later = is_later(ids.linked_from) | is_later(ids.linked_until)
-    for codes in (ids.low, ids.high):
-        out[codes[later]] = True
-    return out[:-1] | is_later(ids.known_from)
+    for times in (log.event_time, log.known_time, log.superseded_time, ids.owns_until):
+        buckets.mark_later(out, ids.events.customer, ids.events.anonymous, times, begin)
+    for times in (ids.linked_from, ids.linked_until):
+        buckets.mark_later(out, ids.low, ids.high, times, begin)
+    return out[:-1] | ((ids.known_from >= begin) & (ids.known_from != NEVER))

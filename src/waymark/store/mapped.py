@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from waymark.errors import InputError
+from waymark.kernels import buckets
 from waymark.kernels.checks import checksum
 from waymark.kernels.texts import first_bytes
 
@@ -250,9 +251,9 @@ def _read(
     if way == _FEW:
         places = next(parts).view("<i4")
         if at is not None:
-            found = np.minimum(np.searchsorted(places, at), len(places) - 1)
-            is_there = places[found] == at
-            places, at = np.flatnonzero(is_there), found[is_there]
+            found = np.empty(n_asked, np.int64), np.empty(n_asked, np.int64)
+            n_found = buckets.both(places, at.astype(np.int64, copy=False), *found)
+            at, places = (one[:n_found] for one in found)
         data, lengths, _ = _read(plain, of[0], parts, at)
         is_none = np.ones(n_asked, bool)
         is_none[places] = False

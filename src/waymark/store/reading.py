@@ -56,7 +56,7 @@ def read_members(
         links = links.filter(pa.array(is_member[links["one"].to_numpy()] | is_member[links["two"].to_numpy()]))
         is_met = np.append(is_member, False)
         for places in (*(column[end] for end in EVENTS.ends), *(links[end].to_numpy() for end in TOLD.ends)):
-            is_met[places] = True
+            buckets.mark(is_met, places)
         met = np.flatnonzero(is_met[:-1])
     return _log(manifest.new_names(), replace(ids, is_foreign=is_foreign), met, column, links, rules)
 
