@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing import get_all_start_methods
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import pyarrow as pa
+
 from waymark.code import code_version
 from waymark.config import EngineConfig, load
 from waymark.errors import InputError
@@ -81,7 +83,11 @@ def started(settings: EngineConfig) -> Iterator[Engine]:
 
 @functools.cache
 def _keep_memory() -> None:
-    """Have glibc use memory again that arrays of a bucket gave back: the system would have to clear it anew."""
+    """Have glibc use memory again that arrays of a bucket gave back: the system would have to clear it anew.
+
+    Arrow has an allocator of its own, which gives much back at once, too.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
     if tune is not None:
         tune(_MAP, 32 << 20)  # bytes: what is larger goes back to the system at once
