@@ -95,6 +95,17 @@ def mark_later(is_marked, one, two, times, begin):
 
 
 @jit
+def mark_between(is_marked, customer, anonymous, time, ranges):
+    """Mark whose events happened in one of some half-open ranges, (n_ranges, 2) int64, in place; see `owned`."""
+    first, last = ranges[:, 0].min(), ranges[:, 1].max()
+    for i in range(len(time)):
+        if first <= time[at(i)] < last:
+            for r in range(len(ranges)):
+                if ranges[r, 0] <= time[at(i)] < ranges[r, 1]:
+                    is_marked[at(customer[at(i)] if customer[at(i)] >= 0 else anonymous[at(i)])] = True
+
+
+@jit
 def both(one, two, in_one, in_two):
     """Write where the numbers that two ascending lists share are in each, and return how many.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from waymark.kernels import buckets
+from waymark.kernels.jit import read_only
 from waymark.store.buckets import Bucket
 from waymark.store.events import NEVER
 from waymark.store.kinds import EVENTS
@@ -56,7 +57,7 @@ def read_columns(
 def _rows_of(file: Mapped, is_member: np.ndarray | None, dead: np.ndarray) -> Rows:
     """Return the rows of a segment that count, of some identifiers; None: of all."""
     if is_member is not None:
-        at = buckets.owned(*(file.numbers(end) for end in EVENTS.ends), is_member)
+        at = buckets.owned(*(read_only(file.numbers(end)) for end in EVENTS.ends), is_member)
         place = np.searchsorted(at, dead)
         return np.delete(at, place[np.append(at, -1)[place] == dead])
     if len(dead) * _LONG > file.n_rows:

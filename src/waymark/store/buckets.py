@@ -148,10 +148,10 @@ def read_ids(root: Path, bucket: Bucket) -> Ids:
     hashes = np.concatenate([file.numbers("hash") for file in listed])
     n = len(hashes)
     state = {name: np.zeros(n, kind) for name, kind in _STATE.items()}
-    for file in (Mapped(root / name) for name in bucket.state):
-        at = slice(n) if file.n_rows == n else file.numbers("place")
+    for i, file in enumerate(Mapped(root / name) for name in bucket.state):
+        at = file.numbers("place") if i else slice(file.n_rows)  # the first file tells of all that were there
         for name, values in state.items():
-            values[at] = file.numbers(name)
+            values[at] = file.values(name).data
     # Copied: a file stays open while it is mapped, and a night may hold the identifiers of all buckets.
     texts = pa.concat_arrays([chunk for file in listed for chunk in file.table(["id"])["id"].chunks])
     return Ids(pa.chunked_array([texts]), hashes, **state, is_touched=np.zeros(n, bool), n_written=n, n_routed=n)

@@ -14,12 +14,13 @@ from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog
 from waymark.identity import NEVER
 from waymark.kernels import buckets
+from waymark.kernels.jit import read_only
 from waymark.store.buckets import Bucket, read_ids
 from waymark.store.events import DAY
-from waymark.store.kinds import EVENTS, owner_of
+from waymark.store.kinds import EVENTS
 from waymark.store.manifest import Manifest
 from waymark.store.reading import read_members
-from waymark.store.segments import read_segment
+from waymark.store.segments import open_segment
 
 PENDING = schema.Table("pending", "an identifier of which something may change without news", ("id",), {"id": "string"})
 _EVER = np.iinfo(np.int64).min
@@ -63,7 +64,7 @@ def read_concerned(
     is_news = ids.changed > since
     if len(pending):
         is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
-    is_news[_owners_between(root, manifest.buckets[number], moved, when_known)] = True
+    _mark_between(is_news, root, manifest.buckets[number], moved, when_known)
     is_member = np.zeros(len(is_news), bool)
     is_member[ids.component[is_news]] = True  # a component is called after one of its identifiers
     is_member = is_member[ids.component] & ~ids.is_foreign
@@ -71,19 +72,19 @@ def read_concerned(
     return read_members(root, manifest, number, ids, is_member, rules), gone
 
 
-def _owners_between(root: Path, bucket: Bucket, ranges: Sequence[tuple[int, int]], when_known: bool) -> np.ndarray:
-    """Return the places of the identifiers that have an event in a range of time, if it counts no more, too."""
-    found = [np.zeros(0, np.int64)]
+def _mark_between(
+    is_news: np.ndarray, root: Path, bucket: Bucket, ranges: Sequence[tuple[int, int]], when_known: bool
+) -> None:
+    """Mark the identifiers that have an event in a range of time, if it counts no more, too."""
     for segment in bucket.events:
         # What happened in a month may have become known at any time after it began.
         asked = [r for r in ranges if r[0] < r[1] and segment.may_hold(_EVER if when_known else r[0], r[1])]
         if asked:
-            clocks = ["event_time", *(["known_time"] if when_known else [])]
-            rows = read_segment(root, segment, [*clocks, *EVENTS.ends])
-            time = np.maximum.reduce([rows[c].cast(pa.int64()).to_numpy() for c in clocks])
-            is_in = np.logical_or.reduce([(time >= begin) & (time < end) for begin, end in asked])
-            found.append(owner_of(rows.filter(pa.array(is_in)), EVENTS))
-    return np.concatenate(found)
+            file = open_segment(root, segment)
+            time = file.numbers("event_time")
+            time = np.maximum(time, file.numbers("known_time")) if when_known else time
+            rows = (read_only(values) for values in (*map(file.numbers, EVENTS.ends), time))
+            buckets.mark_between(is_news, *rows, np.array(asked, np.int64))
 
 
 def are_pending(log: EventLog, cutoff: int) -> np.ndarray:
