@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waymark.kernels import buckets, merging
+from waymark.kernels import buckets
 from waymark.store import hashes
 from waymark.store.hashes import Ordered, Sieve, hash_names, hash_texts
 from waymark.store.routes import Pairs, joining
@@ -95,19 +95,6 @@ def test_pairs_of_many_nights_are_those_of_one_and_whoever_may_join_is_asked_abo
             late = at[np.lexsort((theirs[at], whole.known[at]))][most:]
             assert not at_once[late].any()
     assert set(zip(whole.one[at_once].tolist(), whole.two[at_once].tolist(), strict=True)) <= joined
-
-
-@given(
-    st.lists(st.integers(0, 99), max_size=9),
-    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), max_size=9),
-    st.sampled_from([np.uint64, np.int64, np.int32, np.uint8]),
-)
-def test_numbers_are_put_before_others_at_their_places(values, news, kind):
-    news = sorted((min(place, len(values)), number) for place, number in news)
-    places, new = np.array([p for p, _ in news], np.int64), np.array([n for _, n in news], kind)
-    found = merging.inserted(np.array(values, kind), places, new)
-    assert found.dtype == kind
-    assert found.tolist() == np.insert(np.array(values, kind), places, new).tolist()
 
 
 @given(st.sets(st.integers(0, 30)), st.lists(st.integers(0, 30), max_size=20))

@@ -10,6 +10,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,9 +37,10 @@ def write(batches: Iterable[pa.RecordBatch], columns: pa.Schema, n_rows: int, pa
 
 
 def _reserve(room: BinaryIO, size: int) -> None:
-    """Ask for the place on disk of about so many bytes at once: to write there takes half as long."""
+    """Ask for the place on disk of about so many bytes at once, where that can be done: to write takes half as long."""
     if size and hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(room.fileno(), 0, size)
+        with suppress(OSError):  # whatever is wrong, writing tells
+            os.posix_fallocate(room.fileno(), 0, size)
 
 
 class ArrowFile:

@@ -1,4 +1,4 @@
-"""Two sorted lists put together, and what belongs to them in that order."""
+"""Two sorted lists put together, and the rows of two tables in that order."""
 
 import numpy as np
 
@@ -52,16 +52,3 @@ def gather(one, two, order, out):
     for k in range(len(order)):
         i = order[k]
         out[k] = one[place(i)] if i < n else two[place(i - n)]
-
-
-@jit
-def inserted(values, places, new):
-    """Return an array with each `new[k]` put before `values[places[k]]`; places ascend, the length is the last."""
-    out, k = np.empty(len(values) + len(new), values.dtype), 0
-    for i in range(len(values) + 1):
-        while k < len(new) and places[place(k)] == i:
-            out[place(i + k)] = new[place(k)]
-            k += 1
-        if i < len(values):
-            out[place(i + k)] = values[place(i)]
-    return out

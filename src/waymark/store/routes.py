@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from waymark.kernels import keys, merging, unions
+from waymark.kernels import keys, unions
 from waymark.store.hashes import Ordered, distinct
 from waymark.store.mapped import Mapped, write_beside
 
@@ -60,7 +60,7 @@ class Pairs(NamedTuple):
         new = place[~is_old]
         is_earlier = np.flatnonzero(is_old)
         is_earlier = is_earlier[news.known[is_earlier] < self.known[place[is_earlier]]]
-        pairs = Pairs(*(merging.inserted(ours, new, theirs[~is_old]) for ours, theirs in zip(self, news, strict=True)))
+        pairs = Pairs(*(np.insert(ours, new, theirs[~is_old]) for ours, theirs in zip(self, news, strict=True)))
         earlier = place[is_earlier] + np.searchsorted(new, place[is_earlier], "right")
         pairs.known[earlier] = news.known[is_earlier]
         return pairs, np.concatenate([new + np.arange(len(new)), earlier])
@@ -192,7 +192,7 @@ class Routes:
         at, is_old = self._places(members)
         at[~is_old] = np.searchsorted(self.ids, members[~is_old])
         self.ids, self.root, self.bucket = (
-            merging.inserted(ours, at[~is_old], values[~is_old])
+            np.insert(ours, at[~is_old], values[~is_old])
             for ours, values in ((self.ids, members), (self.root, root), (self.bucket, bucket))
         )
         at += np.cumsum(~is_old) - ~is_old  # members ascend: so many were put before each
