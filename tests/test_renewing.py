@@ -16,13 +16,14 @@ from pandas.testing import assert_frame_equal
 
 import by_hand
 from test_store import brand, deliver, history, owners, pairs
-from waymark import arrow_files, custom, parts, renewing, schema, tables, tonight
+from waymark import arrow_files, custom, features, parts, renewing, schema, tables, tonight
 from waymark.config import FeaturesConfig, IdentityConfig
 from waymark.engine import Threads
 from waymark.errors import InputError
 from waymark.features import describe_tonight
 from waymark.journeys import StageMap
-from waymark.kernels.merging import gather, merged
+from waymark.kernels.merging import gather, merged, places_among
+from waymark.points import Points
 from waymark.renewing import renew
 from waymark.store import compaction, landing
 from waymark.store.store import Store
@@ -156,12 +157,20 @@ def test_days_and_levels_of_those_without_news_go_on(nights):
     nights.assert_whole("2024-04-09T12:00")
 
 
-def test_a_window_that_an_event_leaves_is_counted_anew(nights):
+def test_a_window_that_an_event_leaves_is_counted_anew_and_nothing_else(nights, monkeypatch):
     nights.night(nights.event("c05", "2024-03-25T00:00"), nights.event("c06", "2024-03-25T00:00:00.000001"))
     nights.make("2024-04-01")
     views = tonight.read(path=nights.path).set_index("person_id")["f_n_view_7d"]
     assert views.loc[["customer:c05", "customer:c06", "customer:c07"]].tolist() == [1, 1, 0]
+    described = []
+
+    def with_bases(points: Points, *told: object) -> pa.Table:
+        described.append(len(points))
+        return features.with_bases(points, *told)
+
+    monkeypatch.setattr(renewing, "with_bases", with_bases)
     assert nights.make("2024-04-01T00:00:00.000001") == 1
+    assert sum(described) == 0
     views = tonight.read(path=nights.path).set_index("person_id")["f_n_view_7d"]
     assert views.loc[["customer:c05", "customer:c06", "customer:c07"]].tolist() == [0, 1, 0]
     nights.assert_whole("2024-04-01T00:00:00.000001")
@@ -326,9 +335,11 @@ def test_sorted_texts_are_put_together_by_their_bytes(data, texts):
     second = [text for text in ordered if text not in first]
     at = np.array([i for i in range(len(first)) if data.draw(st.booleans())], np.int32)
     buffers = []
-    for found in (first, second):
+    for found in (first, second, ordered):
         ends = np.cumsum([0, *(len(text.encode()) for text in found)]).astype(np.int32)
         buffers.append((np.frombuffer("".join(found).encode(), np.uint8), ends))
+    assert places_among(*buffers[2], *buffers[1]).tolist() == [ordered.index(text) for text in second]
+    assert places_among(*buffers[0], *buffers[1]).tolist() == [len(first)] * len(second)
     order = merged(*buffers[0], at, *buffers[1])
     kept = {*second, *(first[i] for i in at)}
     assert [(first + second)[i] for i in order] == [text for text in ordered if text in kept]

@@ -190,23 +190,47 @@ def describe_tonight(
     journey: JourneyConfig,
     settings: FeaturesConfig,
     vocabulary: Vocabulary,
-    *,
-    keep_bases: bool = False,
 ) -> tuple[pa.Table, list[Feature]]:
-    """Describe everybody of the population as of one cut-off; see `build_features`. `log` holds whole persons.
+    """Describe everybody of the population as of one cut-off; see `build_features`. `log` holds whole persons."""
+    points = points_tonight(log, cutoff_time, journey, settings)
+    features, result = _read_out(points, settings, vocabulary)
+    return _as_of(cutoff_time, assemble(points, features, result)), features
 
-    With `keep_bases` the rows are of `schema.TONIGHT`, whose missing numbers are NaN. Where every event is a point
-    they have no bases: what moves with the clock stays what it was right after the latest event.
-    """
+
+def points_tonight(
+    log: EventLog, cutoff_time: pd.Timestamp, journey: JourneyConfig, settings: FeaturesConfig
+) -> Points:
+    """Return the point of everybody of the population as of one cut-off; `log` holds whole persons."""
     cutoff, are_events = micro(cutoff_time), settings.points == "every_event"
     points = (latest_event if are_events else snapshot)(log, StageMap(log, journey), cutoff)
-    points = points.keep(in_population(points, settings.population, np.full(len(points), cutoff)))
-    features, result = _read_out(points, settings, vocabulary, keep_bases=keep_bases and not are_events)
-    rows = assemble(points, features, result, are_null=not keep_bases)
+    return points.keep(in_population(points, settings.population, np.full(len(points), cutoff)))
+
+
+def with_bases(points: Points, cutoff_time: pd.Timestamp, settings: FeaturesConfig, vocabulary: Vocabulary) -> pa.Table:
+    """Return rows of `schema.TONIGHT` for some of `points_tonight`, whose missing numbers are NaN.
+
+    Where every event is a point they have no bases: what moves with the clock stays what it was right after the latest
+    event.
+    """
+    features, result = _read_out(points, settings, vocabulary, keep_bases=settings.points != "every_event")
+    rows = assemble(points, features, result, are_null=False)
     for i, values in enumerate(result.bases):
         rows = rows.append_column(f"base_{i:03d}", pa.array(values))
+    return _as_of(cutoff_time, rows)
+
+
+def in_windows(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> pa.Table:
+    """Return rows of `schema.WINDOWS` for some of `points_tonight`: the features that look back so far, no further."""
+    rows = feature_table(settings, vocabulary)
+    measures = [row.measure if row.measure and row.measure.has_window else None for row in rows]
+    values = walk_points(points, measures, vocabulary).values
+    numbers = {row.feature.column: v for row, v, m in zip(rows, values, measures, strict=True) if m}
+    return pa.table({"person_id": _person_ids(points), **{name: pa.array(v) for name, v in numbers.items()}})
+
+
+def _as_of(cutoff_time: pd.Timestamp, rows: pa.Table) -> pa.Table:
     place = rows.column_names.index("cutoff_time")
-    return rows.set_column(place, "cutoff_time", _times(np.full(len(points), cutoff))), features
+    return rows.set_column(place, "cutoff_time", _times(np.full(len(rows), micro(cutoff_time))))
 
 
 def describe(
@@ -247,7 +271,7 @@ def assemble(points: Points, features: Sequence[Feature], result: Result, *, are
     column = numbers if are_null else pa.array
     return pa.table(
         {
-            "person_id": points.log.identities.names.take(pa.array(points.grouped.persons[points.group])),
+            "person_id": _person_ids(points),
             "cutoff_time": _times(points.cutoff),
             "prefix_length": (points.end - points.first).astype(np.int32),
             "stage": pa.array(points.stage_map.stages, pa.string()).take(pa.array(result.stage)),
@@ -255,6 +279,10 @@ def assemble(points: Points, features: Sequence[Feature], result: Result, *, are
             **{f.column: column(values) for f, values in zip(features, result.values, strict=True)},
         }
     )
+
+
+def _person_ids(points: Points) -> pa.Array:
+    return points.log.identities.names.take(pa.array(points.grouped.persons[points.group]))
 
 
 def _times(microseconds: np.ndarray) -> pa.Array:

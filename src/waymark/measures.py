@@ -34,6 +34,11 @@ class Measure:
     operands: tuple = ()  # what the walk is asked for
     moving: Moving | None = None  # how the number hangs on the clock; what the walk is asked for are its bases then
 
+    @property
+    def has_window(self) -> bool:
+        """Whether it changes without news once an event leaves a window."""
+        return isinstance(self.walk, Tally) and self.operands[1] is not None
+
 
 @dataclass(frozen=True)
 class Window:

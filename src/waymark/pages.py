@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +12,11 @@ from waymark import tables
 from waymark.arrow_files import ArrowFile
 from waymark.features import numbers
 from waymark.kernels.jit import read_only
-from waymark.kernels.merging import gather, merged
+from waymark.kernels.merging import gather, merged, places_among
 from waymark.moving import Moves
 from waymark.parts import Stretch
 
-Rows = pa.Table | pa.RecordBatch | Stretch
+Rows = pa.Table | Mapping[str, pa.Array] | Stretch
 
 
 class Page:
@@ -48,9 +48,14 @@ class Page:
             yield from self._add([rows], rows.order)
         yield from self._rest()
 
-    def merged(self, table: ArrowFile, stays: np.ndarray, chunks: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
-        """Yield batches of those rows of a table that stay (bool), and of new ones; both in order, as they come out."""
-        for rows, at, new in _side_by_side(table, stays, chunks):
+    def merged(
+        self, table: ArrowFile, stays: np.ndarray, moved: Iterator[pa.Table], chunks: Iterator[pa.Table]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield batches of those rows of a table that stay (bool), and of new ones; both in order, as they come out.
+
+        Of those that stay, `moved` says what other numbers some have tonight (`schema.WINDOWS`), in order as well.
+        """
+        for rows, at, new in _side_by_side(table, stays, _Moved(moved), chunks):
             yield from self._add([rows, new], _order(rows["person_id"], at, new["person_id"].combine_chunks()))
         yield from self._rest()
 
@@ -98,17 +103,42 @@ class Page:
         return pa.RecordBatch.from_arrays(columns, schema=self._columns)
 
 
+class _Moved:
+    """Numbers that are others tonight in some rows of a table."""
+
+    def __init__(self, chunks: Iterator[pa.Table]) -> None:
+        """Take them by person, in order: columns of float32 beside the ids."""
+        self._chunks, self._left = chunks, next(chunks, None)
+
+    def put_into(self, rows: pa.RecordBatch) -> dict[str, pa.Array]:
+        """Return the columns of a batch, as they are tonight."""
+        columns = {name: rows[name] for name in rows.schema.names}
+        ids, values = columns["person_id"], {}
+        while self._left is not None and len(rows):
+            n = _place(self._left["person_id"], ids[-1], find=bisect.bisect_right)
+            here, self._left = self._left[:n], self._left[n:]
+            at = places_among(*_bytes(ids), *_bytes(here["person_id"].combine_chunks()))
+            for name in here.column_names[1:]:
+                if name not in values:
+                    values[name] = _plain(columns[name], np.dtype(np.float32)).copy()
+                values[name][at] = _plain(here[name], np.dtype(np.float32))
+            if len(self._left):
+                break
+            self._left = next(self._chunks, None)
+        return columns | {name: pa.array(of) for name, of in values.items()}
+
+
 def _side_by_side(
-    table: ArrowFile, stays: np.ndarray, chunks: Iterator[pa.Table]
-) -> Iterator[tuple[pa.RecordBatch, np.ndarray, pa.Table]]:
+    table: ArrowFile, stays: np.ndarray, moved: _Moved, chunks: Iterator[pa.Table]
+) -> Iterator[tuple[Mapping[str, pa.Array], np.ndarray, pa.Table]]:
     """Yield some rows, the places of those that stay, and the new rows that belong among these: all rows in order."""
     ids, end, new = table.column("person_id"), 0, next(chunks)
     none = new[:0]
     for i in range(len(table)):
         table.let_go()
-        rows = table.batch(i)
-        at = np.flatnonzero(stays[end : end + len(rows)]).astype(np.int32)
-        end += len(rows)
+        batch = table.batch(i)
+        at = np.flatnonzero(stays[end : end + len(batch)]).astype(np.int32)
+        rows, end = moved.put_into(batch), end + len(batch)
         here = none
         while new is not None:
             place = _place(new["person_id"], ids[end]) if end < len(ids) else len(new)
@@ -121,10 +151,15 @@ def _side_by_side(
         yield rows, at, here
 
 
-def _place(texts: pa.Array | pa.ChunkedArray, border: pa.Scalar, at: Sequence[int] | None = None) -> int:
+def _place(
+    texts: pa.Array | pa.ChunkedArray,
+    border: pa.Scalar,
+    at: Sequence[int] | None = None,
+    find: Callable = bisect.bisect_left,
+) -> int:
     """Return how many of some sorted texts, or of those at some places, come before `border`."""
     at, border = range(len(texts)) if at is None else at, border.as_py()
-    return bisect.bisect_left(at, border, key=lambda i: texts[int(i)].as_py())
+    return find(at, border, key=lambda i: texts[int(i)].as_py())
 
 
 def _order(ids: pa.Array, at: np.ndarray, new: pa.Array) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Tonight's features: made anew of the persons whom news concern or whose windows moved, and carried over of the rest.
+"""Tonight's features: made anew of the persons whom news concern, and carried over of the rest.
 
-What is carried over is worked out for tonight where it moves with the clock (`moving.py`); nothing else of it can have
-changed. `score_made_of.parquet` says what the table was made of, and is replaced last: where the two do not fit each
-other, everybody is described anew, and so with other settings, categories or code, and with functions of the user's
-own, of which nobody knows what they hang on.
+What is carried over is worked out for tonight where it moves with the clock (`moving.py`), and counted anew where an
+event left a window; nothing else of it can have changed. `score_made_of.parquet` says what the table was made of, and
+is replaced last: where the two do not fit each other, everybody is described anew, and so with other settings,
+categories or code, and with functions of the user's own, of which nobody knows what they hang on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from waymark.code import code_version
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.engine import Engine
 from waymark.eventlog import micro
-from waymark.features import describe_tonight, moves_tonight
+from waymark.features import in_windows, moves_tonight, points_tonight, with_bases
 from waymark.kernels import rhythm
 from waymark.kernels.jit import DAY
 from waymark.moving import Moves
@@ -94,7 +94,12 @@ def renew(
     asked = (None, np.zeros(0, object), []) if before is None else before.asked(settings, cutoff, latest)
     work = partial(_describe, store, asked, cutoff_time, journey, settings, vocabulary)
 
-    def put(_: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
+    moved: list[Iterator[pa.Table]] = []
+
+    def put(out: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
+        if out.table is schema.WINDOWS:  # which goes into the table of all
+            moved.append(stretch.taken() for stretch in stretches)
+            return
         page = Page(columns, moves, cutoff)
         if before is None:
             arrow_files.write(page.copied(stretches), columns, n_new, path)
@@ -105,16 +110,17 @@ def renew(
         stays = before.stay(gone, since, latest)
         n_rows = int(np.count_nonzero(stays)) + n_new
         taken = (stretch.taken() for stretch in stretches)
-        arrow_files.write(page.merged(before.table, stays, taken), columns, n_rows, path)
+        arrow_files.write(page.merged(before.table, stays, moved[0], taken), columns, n_rows, path)
 
     few = engine.few() if before else engine
-    [n_new], told = make_tables(few, work, store.buckets, [Out(path, schema.TONIGHT)], put)
+    outs = [Out(path.with_name("score_windows"), schema.WINDOWS), Out(path, schema.TONIGHT)]
+    (n_moved, n_new), told = make_tables(few, work, store.buckets, outs, put)
     later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
     written, generation = arrow_files.ArrowFile(path), store.manifest.generation
     past = store.manifest.past[f"{generation:06d}"]
     facts = {"note": note, "generation": generation, "past": past, "cutoff": cutoff, "seal": written.seal}
     tables.write(later, made_of, PENDING, json.dumps(facts, sort_keys=True))
-    return written.n_rows, n_new
+    return written.n_rows, n_moved + n_new
 
 
 def _describe(
@@ -126,15 +132,25 @@ def _describe(
     vocabulary: Vocabulary,
     bucket: int,
 ) -> Part:
-    """Return the features of the persons of a bucket who have to be described anew."""
+    """Return the features of the persons of a bucket who have to be described anew, and of whom only windows moved."""
     since, pending, moved = asked
     # Where every event is a point, the population asks when the latest one had happened and was known.
-    how = {"when_known": settings.points == "every_event"}
-    log, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending, moved, **how)
-    rows, _ = describe_tonight(log, cutoff_time, journey, settings, vocabulary, keep_bases=True)
-    mine = log.identities
+    are_events = settings.points == "every_event"
+    log, gone = read_concerned(
+        store.root, store.manifest, bucket, store.rules, since, pending, moved, when_known=are_events
+    )
+    mine, gone = log.identities, hash_texts(gone)
+    points = points_tonight(log, cutoff_time, journey, settings)
+    is_new = np.ones(len(points), bool)
+    if are_events:  # what looks back does so from the latest event, and stays; only the population moves
+        gone = np.append(gone, hash_texts(mine.names.filter(pa.array(~mine.is_foreign))))
+    elif since is not None:
+        is_gone = Ordered(distinct(gone)).find(hash_texts(mine.names)) >= 0
+        is_new = is_gone[points.grouped.persons[points.group]]
+    rows = with_bases(points.keep(is_new), cutoff_time, settings, vocabulary)
+    windows = in_windows(points.keep(~is_new), settings, vocabulary)
     later = mine.names.filter(pa.array(are_pending(log, micro(cutoff_time)) & ~mine.is_foreign))
-    return Part([rows], _Told(hash_texts(gone), pa.table({"id": later})))
+    return Part([windows, rows], _Told(gone, pa.table({"id": later})))
 
 
 def _last_active(moves: Moves, settings: FeaturesConfig) -> str | None:

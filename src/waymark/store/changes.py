@@ -15,7 +15,7 @@ from waymark.eventlog import EventLog
 from waymark.identity import NEVER
 from waymark.kernels import buckets
 from waymark.kernels.jit import read_only
-from waymark.store.buckets import Bucket, read_ids
+from waymark.store.buckets import Bucket, Ids, read_ids
 from waymark.store.events import DAY
 from waymark.store.kinds import EVENTS
 from waymark.store.manifest import Manifest
@@ -46,7 +46,8 @@ def read_concerned(
     pending
         Identifiers (an object array of texts) of persons who are to be among them in any case.
     moved
-        Half-open ranges of time, in microseconds: whoever has an event that happened in one of them is, too.
+        Half-open ranges of time, in microseconds: whoever has an event that happened in one of them is, too, though
+        nothing was learnt of them.
     when_known
         What counts there is when events had happened and were known.
 
@@ -56,7 +57,8 @@ def read_concerned(
         Everything of these persons. A person here is the widest there is: whoever anybody of them ever was is among
         them.
     gone : pyarrow.Array
-        Identifiers: what was made before of persons called by them no longer holds.
+        Identifiers: what was made before of persons called by them no longer holds. Of persons in the log whom only
+        `moved` asks for there is none.
     """
     ids = read_ids(root, manifest.buckets[number])
     if since is None:
@@ -64,12 +66,16 @@ def read_concerned(
     is_news = ids.changed > since
     if len(pending):
         is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
+    gone = ids.texts.filter(pa.array(_members(ids, is_news) | (ids.left > since))).combine_chunks()
     _mark_between(is_news, root, manifest.buckets[number], moved, when_known)
-    is_member = np.zeros(len(is_news), bool)
-    is_member[ids.component[is_news]] = True  # a component is called after one of its identifiers
-    is_member = is_member[ids.component] & ~ids.is_foreign
-    gone = ids.texts.filter(pa.array(is_member | (ids.left > since))).combine_chunks()
-    return read_members(root, manifest, number, ids, is_member, rules), gone
+    return read_members(root, manifest, number, ids, _members(ids, is_news), rules), gone
+
+
+def _members(ids: Ids, is_asked: np.ndarray) -> np.ndarray:
+    """Say which identifiers of a bucket (bool, by place) are of the persons of some."""
+    is_member = np.zeros(len(is_asked), bool)
+    is_member[ids.component[is_asked]] = True  # a component is called after one of its identifiers
+    return is_member[ids.component] & ~ids.is_foreign
 
 
 def _mark_between(
