@@ -223,7 +223,7 @@ def in_windows(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary)
     """Return rows of `schema.WINDOWS` for some of `points_tonight`: the features that look back so far, no further."""
     rows = feature_table(settings, vocabulary)
     measures = [row.measure if row.measure and row.measure.has_window else None for row in rows]
-    values = walk_points(points, measures, vocabulary).values
+    values = walk_points(points, measures, vocabulary, tell_stage=False).values
     numbers = {row.feature.column: v for row, v, m in zip(rows, values, measures, strict=True) if m}
     return pa.table({"person_id": _person_ids(points), **{name: pa.array(v) for name, v in numbers.items()}})
 

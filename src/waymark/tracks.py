@@ -52,7 +52,6 @@ class Chunk:
 
     people: People
     columns: Columns
-    stage: np.ndarray  # (n_events,) int32 stage code after each event
     stage_map: StageMap
     finders: dict[Track, Find]  # shared by all chunks of a log
     _found: dict[object, np.ndarray] = field(default_factory=dict)
@@ -62,6 +61,11 @@ class Chunk:
         if track not in self.finders:
             self.finders[track] = track.find(track, self.stage_map)
         return self._once(track, lambda: self.finders[track](self))
+
+    @property
+    def stage(self) -> np.ndarray:
+        """The stage code after each event, (n_events,) int32."""
+        return self._once("stage", lambda: self.stage_map.stage_codes(self.columns))
 
     def worths(self, half_life: int) -> np.ndarray:
         """Return what each event adds to counts that forget: see `decays.worths`."""

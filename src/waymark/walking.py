@@ -26,14 +26,16 @@ def walk_points(
     size: int = CHUNK,
     *,
     keep_bases: bool = False,
+    tell_stage: bool = True,
 ) -> Result:
     """Read out every measure at each of `points`; the rows of None hold nothing.
 
     About `size` events are worked on at a time, and at least those of one person; how many has no say in the result.
-    Unless `keep_bases`, the result has no bases; with them, those of `moves_of`.
+    Unless `keep_bases`, the result has no bases; with them, those of `moves_of`. Unless `tell_stage`, its stages hold
+    nothing.
     """
     moves = moves_of(measures)
-    asked: dict[Walk, Asked] = {way(known): Asked([], [])}  # which also tells the stage at each point
+    asked: dict[Walk, Asked] = {way(known): Asked([], [])} if tell_stage else {}
     for row, measure in enumerate(measures):
         if measure is not None and measure.moving is None:
             asked.setdefault(measure.walk, Asked([], [])).values.append((measure.operands, row))
@@ -77,7 +79,7 @@ def _chunks(points: Points, size: int) -> Iterator[Chunk]:
         point_starts = first[begin : end + 1] - first[begin]
         shift = np.repeat(grouped.starts[these] - starts[:-1], np.diff(point_starts))
         people = People(starts, time, point_starts, points.end[here] - shift, points.cutoff[here], int(first[begin]))
-        yield Chunk(people, columns, stage_map.stage_codes(columns), stage_map, finders)
+        yield Chunk(people, columns, stage_map, finders)
         begin = end
 
 
