@@ -85,7 +85,10 @@ def renew(
     vocabulary: Vocabulary,
     path: Path = tonight.PATH,
 ) -> tuple[int, int]:
-    """Write the features of everybody of the population as of a cut-off; return how many rows, and how many are new."""
+    """Write the features of everybody of the population as of a cut-off.
+
+    Returns how many rows there are, and how many are made anew, or those of their numbers that count what is in windows.
+    """
     cutoff, made_of = micro(cutoff_time), path.with_name(MADE_OF)
     note = _note(store, journey, settings, vocabulary)
     before = None if settings.custom else _last_night(path, made_of, store, note, cutoff)
@@ -93,7 +96,6 @@ def renew(
     latest = _last_active(moves, settings)
     asked = (None, np.zeros(0, object), []) if before is None else before.asked(settings, cutoff, latest)
     work = partial(_describe, store, asked, cutoff_time, journey, settings, vocabulary)
-
     moved: list[Iterator[pa.Table]] = []
 
     def put(out: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Write tonight's features: anew of those whom tonight's news or the clock concern."""
+    """Write tonight's features: anew of those whom tonight's news concern, and counts of those whom the clock does."""
     with timed(log, "features score") as facts, chosen() as engine:
         n_rows, n_new = renew(
             engine,
@@ -25,7 +25,7 @@ def main() -> None:
             load(FeaturesConfig, "features"),
             Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
         )
-        facts.append(f"{n_rows:,} persons, {n_new:,} of them described anew")
+        facts.append(f"{n_rows:,} persons, {n_new:,} of them described or counted anew")
 
 
 if __name__ == "__main__":
