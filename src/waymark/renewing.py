@@ -87,7 +87,7 @@ def renew(
 ) -> tuple[int, int]:
     """Write the features of everybody of the population as of a cut-off.
 
-    Returns how many rows there are, and how many are made anew, or those of their numbers that count what is in windows.
+    Returns how many rows there are, and of how many everything, or what windows count, was made anew.
     """
     cutoff, made_of = micro(cutoff_time), path.with_name(MADE_OF)
     note = _note(store, journey, settings, vocabulary)
