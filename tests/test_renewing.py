@@ -191,6 +191,28 @@ def test_who_was_silent_for_too_long_leaves_the_population_and_who_comes_back_re
     assert tonight.read(["person_id"], nights.path)["person_id"].tolist() == ["customer:c05", "customer:c07"]
 
 
+def test_windows_move_among_news_and_those_who_leave(tmp_path):
+    nights = Nights(tmp_path, population={"active_within_days": 8})
+    nights.night(*(nights.event(f"c{i:02}", "2024-03-25" if i < 19 else "2024-03-24") for i in range(20)))
+    assert nights.make("2024-04-01") == 20
+    nights.night(nights.event("c03", "2024-04-01"), nights.event("c11", "2024-04-01"))
+    assert nights.make("2024-04-02") == 19  # two with news, and 17 whose event is older than seven days
+    shown = tonight.read(path=nights.path).set_index("person_id")
+    assert shown.index.tolist() == [f"customer:c{i:02}" for i in range(19)]
+    for column in ("f_n_activities_7d", "f_n_view_7d", "f_n_sessions_7d"):
+        assert shown[column].tolist() == [1 if i in (3, 11) else 0 for i in range(19)]
+    assert (shown["f_value_cents_7d"] > 0).tolist() == [i in (3, 11) for i in range(19)]
+    nights.assert_whole("2024-04-02")
+
+
+def test_windows_that_no_feature_has_move_nobody(tmp_path):
+    nights = Nights(tmp_path, groups=["recency", "stage"])
+    nights.night(nights.event("c05", "2024-03-25"))
+    nights.make("2024-04-01")
+    assert nights.make("2024-04-02") == 0
+    nights.assert_whole("2024-04-02")
+
+
 def test_an_event_known_late_counts_from_then_where_every_event_is_a_point(tmp_path):
     nights = Nights(tmp_path, points="every_event", population={"active_within_days": 20})
     nights.night(nights.event("c05", "2024-03-01", known="2024-03-20"), nights.event("c06", "2024-03-20"))

@@ -203,6 +203,8 @@ def test_a_store_that_outgrew_its_buckets_gets_more_once(tmp_path, caplog, monke
     assert "all files are taken in anew: 9 events have outgrown 1 buckets" in caplog.text
     assert night() == 4
     assert "anew" not in caplog.text
+    (tmp_path / "landing/e2.csv").unlink()
+    assert night() == 1  # how many there were says nothing of those that are left
 
 
 def test_a_store_of_another_format_stays_as_it_is_until_all_is_taken_in_anew(tmp_path):

@@ -17,6 +17,7 @@ from waymark.custom import compute
 from waymark.errors import InputError
 from waymark.eventlog import EventLog, group_by_person, micro, read_log
 from waymark.feature_groups import feature_table
+from waymark.feature_rows import Row
 from waymark.file_watch import opened_files
 from waymark.identity import Identities
 from waymark.journeys import StageMap
@@ -30,6 +31,14 @@ from waymark.walks import Result
 with opened_files() as OPENED_ON_IMPORT:  # for leakcheck: a table read here could hold the future
     import custom_features  # noqa: F401 - registers what `features.custom` may name
 
+# Rows of a night that go into those of `schema.TONIGHT`.
+WINDOWS = schema.Table(
+    name="windows",
+    grain="one person without news of whom an event left a window: the features that count what is in windows",
+    key=("person_id",),
+    columns={"person_id": "string"},
+    families=schema.FEATURES.families,
+)
 NO_CUTOFF = "no training cut-off; see split.n_train, split.min_history_days and targets.horizon_days"
 
 
@@ -220,12 +229,24 @@ def with_bases(points: Points, cutoff_time: pd.Timestamp, settings: FeaturesConf
 
 
 def in_windows(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> pa.Table:
-    """Return rows of `schema.WINDOWS` for some of `points_tonight`: the features that look back so far, no further."""
-    rows = feature_table(settings, vocabulary)
-    measures = [row.measure if row.measure and row.measure.has_window else None for row in rows]
-    values = walk_points(points, measures, vocabulary, tell_stage=False).values
-    numbers = {row.feature.column: v for row, v, m in zip(rows, values, measures, strict=True) if m}
-    return pa.table({"person_id": _person_ids(points), **{name: pa.array(v) for name, v in numbers.items()}})
+    """Return rows of `WINDOWS` for some of `points_tonight`: the features that look back so far, no further."""
+    rows = _with_windows(settings, vocabulary)
+    values = walk_points(points, [row.measure for row in rows], vocabulary, tell_stage=False).values
+    numbers = {row.feature.column: pa.array(v) for row, v in zip(rows, values, strict=True)}
+    return pa.table({"person_id": _person_ids(points), **numbers})
+
+
+def windows_tonight(settings: FeaturesConfig, vocabulary: Vocabulary) -> set[int]:
+    """Return the windows, in days before the cut-off, that features of `describe_tonight` look back for.
+
+    Where every event is a point there is none: they look back from the latest event.
+    """
+    are_events = settings.points == "every_event"
+    return set() if are_events else {row.measure.operands[1] for row in _with_windows(settings, vocabulary)}
+
+
+def _with_windows(settings: FeaturesConfig, vocabulary: Vocabulary) -> list[Row]:
+    return [row for row in feature_table(settings, vocabulary) if row.measure and row.measure.has_window]
 
 
 def _as_of(cutoff_time: pd.Timestamp, rows: pa.Table) -> pa.Table:

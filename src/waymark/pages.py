@@ -53,15 +53,17 @@ class Page:
     ) -> Iterator[pa.RecordBatch]:
         """Yield batches of those rows of a table that stay (bool), and of new ones; both in order, as they come out.
 
-        Of those that stay, `moved` says what other numbers some have tonight (`schema.WINDOWS`), in order as well.
+        Of those that stay, `moved` says what other numbers some have tonight (`features.WINDOWS`), in order as well.
         """
-        for rows, at, new in _side_by_side(table, stays, _Moved(moved), chunks):
+        others = _Moved(moved)
+        for rows, at, new in _side_by_side(table, stays, others, chunks):
             yield from self._add([rows, new], _order(rows["person_id"], at, new["person_id"].combine_chunks()))
+        others.assert_none_is_left()
         yield from self._rest()
 
     def _add(self, sources: Sequence[Rows], order: np.ndarray | None) -> Iterator[pa.RecordBatch]:
         """Add rows by their places in tables below each other, or all of one; yield the pages that are full."""
-        n, begin = sum(map(len, sources)) if order is None else len(order), 0
+        n, begin = len(sources[0]) if order is None else len(order), 0
         while begin < n:
             end = min(n, begin + tables.GROUP_ROWS - self._n)
             here, to = slice(begin, end), slice(self._n, self._n + end - begin)
@@ -118,7 +120,7 @@ class _Moved:
             n = _place(self._left["person_id"], ids[-1], find=bisect.bisect_right)
             here, self._left = self._left[:n], self._left[n:]
             at = places_among(*_bytes(ids), *_bytes(here["person_id"].combine_chunks()))
-            for name in here.column_names[1:]:
+            for name in here.column_names[1:] if n else []:
                 if name not in values:
                     values[name] = _plain(columns[name], np.dtype(np.float32)).copy()
                 values[name][at] = _plain(here[name], np.dtype(np.float32))
@@ -126,6 +128,10 @@ class _Moved:
                 break
             self._left = next(self._chunks, None)
         return columns | {name: pa.array(of) for name, of in values.items()}
+
+    def assert_none_is_left(self) -> None:
+        """Raise an `AssertionError` if some are of nobody who has a row."""
+        assert self._left is None or not len(self._left), "a person without news has windows, and no row of last night"
 
 
 def _side_by_side(

@@ -24,7 +24,7 @@ from waymark.code import code_version
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.engine import Engine
 from waymark.eventlog import micro
-from waymark.features import in_windows, moves_tonight, points_tonight, with_bases
+from waymark.features import WINDOWS, in_windows, moves_tonight, points_tonight, windows_tonight, with_bases
 from waymark.kernels import rhythm
 from waymark.kernels.jit import DAY
 from waymark.moving import Moves
@@ -47,13 +47,9 @@ class Before(NamedTuple):
     cutoff: int  # microseconds
     pending: np.ndarray  # identifiers of which something may have changed since without news
 
-    def asked(
-        self, settings: FeaturesConfig, cutoff: int, latest: str | None
-    ) -> tuple[int, np.ndarray, list[tuple[int, int]]]:
-        """Return whom to describe anew: see `read_concerned`; `latest` as for `stay`."""
-        windows = set() if settings.points == "every_event" else set(settings.windows_days)
-        windows |= set() if latest else {settings.population.active_within_days or 0}
-        # A window, and the population, lose an event once it is older than so many days.
+    def asked(self, windows: set[int], cutoff: int) -> tuple[int, np.ndarray, list[tuple[int, int]]]:
+        """Return whom to look at: see `read_concerned`."""
+        # A window loses an event once it is older than so many days.
         moved = [(self.cutoff - days * int(DAY), cutoff - days * int(DAY)) for days in sorted(windows)]
         return self.generation, self.pending, moved
 
@@ -93,13 +89,16 @@ def renew(
     note = _note(store, journey, settings, vocabulary)
     before = None if settings.custom else _last_night(path, made_of, store, note, cutoff)
     moves = moves_tonight(settings, vocabulary)
-    latest = _last_active(moves, settings)
-    asked = (None, np.zeros(0, object), []) if before is None else before.asked(settings, cutoff, latest)
+    windows, within = windows_tonight(settings, vocabulary), settings.population.active_within_days
+    latest = None if within is None else _last_active(moves)
+    if within is not None and latest is None:  # so does the population, which no row tells of
+        windows.add(within)
+    asked = (None, np.zeros(0, object), []) if before is None else before.asked(windows, cutoff)
     work = partial(_describe, store, asked, cutoff_time, journey, settings, vocabulary)
     moved: list[Iterator[pa.Table]] = []
 
     def put(out: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
-        if out.table is schema.WINDOWS:  # which goes into the table of all
+        if out.table is WINDOWS:  # which goes into the table of all
             moved.append(stretch.taken() for stretch in stretches)
             return
         page = Page(columns, moves, cutoff)
@@ -108,14 +107,14 @@ def renew(
             return
         # Of an identifier that moved, both buckets tell.
         gone = Ordered(distinct(np.concatenate([t.gone for t in told])))
-        since = cutoff - (settings.population.active_within_days or 0) * int(DAY)
+        since = cutoff - (within or 0) * int(DAY)
         stays = before.stay(gone, since, latest)
         n_rows = int(np.count_nonzero(stays)) + n_new
         taken = (stretch.taken() for stretch in stretches)
         arrow_files.write(page.merged(before.table, stays, moved[0], taken), columns, n_rows, path)
 
     few = engine.few() if before else engine
-    outs = [Out(path.with_name("score_windows"), schema.WINDOWS), Out(path, schema.TONIGHT)]
+    outs = [Out(path.with_name("score_windows"), WINDOWS), Out(path, schema.TONIGHT)]
     (n_moved, n_new), told = make_tables(few, work, store.buckets, outs, put)
     later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
     written, generation = arrow_files.ArrowFile(path), store.manifest.generation
@@ -155,13 +154,10 @@ def _describe(
     return Part([windows, rows], _Told(gone, pa.table({"id": later})))
 
 
-def _last_active(moves: Moves, settings: FeaturesConfig) -> str | None:
-    """Return the column that says when those of a population were last active; None where none is asked for it.
-
-    Where every event is a point there is none, either.
-    """
+def _last_active(moves: Moves) -> str | None:
+    """Return the column that says when people were last active; where every event is a point there is none."""
     base = moves.bases.get((Rhythm(), (rhythm.LAST,)))
-    return None if base is None or settings.population.active_within_days is None else f"base_{base:03d}"
+    return None if base is None else f"base_{base:03d}"
 
 
 def _note(store: Store, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary) -> str:

@@ -253,14 +253,6 @@ TONIGHT = Table(
     families={**FEATURES.families, "base_": "float64"},
 )
 
-WINDOWS = Table(
-    name="windows",
-    grain="one person without news of whom an event left a window: the features that count what is in windows",
-    key=("person_id",),
-    columns={"person_id": "string"},
-    families=FEATURES.families,
-)
-
 LABEL_STATUS = ("mature", "immature", "not_applicable")
 
 TARGETS = Table(

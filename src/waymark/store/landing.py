@@ -45,10 +45,10 @@ from waymark.store.rejects import add_rejects, conflicts
 from waymark.store.segments import live_rows, together
 
 BATCH_ROWS = 1_000_000  # read together: what bounds the memory of a first night
-# Of a bucket, at most: what bounds the memory of every step after (two workers that make features at every event take
-# 1.7 GB of so many). More buckets cost more calls: a night opens the files of every one.
+# Of a bucket, on the mean and at most when a store is laid out: what bounds the memory of every step after (two workers
+# that make features at every event take 1.7 GB of so many). More buckets cost more calls: a night opens files of each.
 BUCKET_ROWS = 1_600_000
-_OUTGROWN = 5 / 4  # so many times as many
+_OUTGROWN = 5 / 4  # of `BUCKET_ROWS` for each bucket: a store that holds more is laid out anew
 _PACKED, _PLAIN = 25, 100  # bytes of a delivered row, for a guess at how many buckets there should be
 _CODE = ("sources/*.py", "store/*.py", "identity.py", "ledger.py", "schema.py")
 
@@ -144,7 +144,8 @@ def _begin(
         return old
     if why:
         log.info("ingest: all files are taken in anew: %s", why)
-    new = Manifest(fingerprint, n_buckets or _guess_buckets(landing, files, old.n_events if old else 0))
+    are_there = old and all(set(taken) <= set(files.get(feed, ())) for feed, taken in old.taken.items())
+    new = Manifest(fingerprint, n_buckets or _guess_buckets(landing, files, old.n_events if are_there else 0))
     new.generation = old.generation if old else 0  # no name of a file is used twice
     return new
 
@@ -192,9 +193,9 @@ def _time(path: Path) -> int:
 
 
 def _guess_buckets(landing: Path, files: Mapping[str, Sequence[str]], n_before: int) -> int:
-    """Return the power of two that gives a bucket up to `BUCKET_ROWS` rows; `n_before` events were in the store before.
+    """Return the power of two that gives a bucket up to `BUCKET_ROWS` rows on the mean.
 
-    That is known, where files are read whose rows are smaller than guessed.
+    `n_before` of the events were in the store before: so many there are, if rows are smaller than guessed.
     """
     n_rows = max(_guess_rows(landing, {file for names in files.values() for file in names}), n_before)
     return 1 << math.ceil(math.log2(max(n_rows / BUCKET_ROWS, 1)))
