@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from waymark import tables
 from waymark.arrow_files import ArrowFile
 from waymark.features import numbers
 from waymark.kernels.jit import read_only
-from waymark.kernels.merging import gather, merged, places_among
+from waymark.kernels.merging import gather, merged
 from waymark.moving import Moves
 from waymark.parts import Stretch
 
@@ -119,7 +120,7 @@ class _Moved:
         while self._left is not None and len(rows):
             n = _place(self._left["person_id"], ids[-1], find=bisect.bisect_right)
             here, self._left = self._left[:n], self._left[n:]
-            at = places_among(*_bytes(ids), *_bytes(here["person_id"].combine_chunks()))
+            at = np.flatnonzero(pc.index_in(ids, here["person_id"].combine_chunks()).is_valid())
             for name in here.column_names[1:] if n else []:
                 if name not in values:
                     values[name] = _plain(columns[name], np.dtype(np.float32)).copy()

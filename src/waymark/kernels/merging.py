@@ -46,28 +46,6 @@ def merged(data, offsets, at, data_too, offsets_too):
 
 
 @jit
-def places_among(data, offsets, data_too, offsets_too):
-    """Return where each of some sorted texts is among others, int32: (n_texts_too,); see `merged`.
-
-    From the first that is not among them on it is their number.
-    """
-    n, m = len(offsets) - 1, len(offsets_too) - 1
-    out, i = np.empty(m, np.int32), 0
-    for j in range(m):
-        begin, size = np.int64(offsets_too[j]), offsets_too[j + 1] - offsets_too[j]
-        is_same = False
-        while i < n and not is_same:
-            a, k = np.int64(offsets[i]), 0
-            if offsets[i + 1] - offsets[i] == size:
-                while k < size and data[a + k] == data_too[begin + k]:
-                    k += 1
-                is_same = k == size
-            i += not is_same
-        out[j] = i
-    return out
-
-
-@jit
 def gather(one, two, order, out):
     """Write the numbers at some places, int32, of two arrays, of which the second goes on after the first."""
     n = len(one)
