@@ -339,10 +339,11 @@ def test_window_sums_for_a_function_of_ones_own(events):
 # --- compiled once --------------------------------------------------------------------------------------------------
 
 USE_EVERYTHING = """
-import pkgutil, sys
+import pkgutil, sys, tempfile
+from pathlib import Path
 sys.path[:0] = ["src", "tests"]
 import numpy as np
-import by_hand, planted, random_logs
+import by_hand, planted, random_logs, test_renewing
 from waymark import kernels, models
 from waymark.explanations import explain
 from waymark.exposure import measure_exposure
@@ -361,6 +362,15 @@ for kind in ("snapshots", "every_event"):
             build_features(log, links, random_logs.CUTOFF, journey, chosen)
 build_journeys(log, links, by_hand.SHOP, random_logs.CUTOFF)
 measure_exposure(read_log(log, links), by_hand.SHOP, micro(random_logs.CUTOFF))
+with tempfile.TemporaryDirectory() as folder:
+    for groups in (list(by_hand.GROUPS), ["counts", "values"]):
+        home = Path(folder) / groups[-1]
+        home.mkdir()
+        nights = test_renewing.Nights(home, groups=groups)
+        nights.night(*(nights.event(f"c{i:02}", "2024-03-25", f"d{i % 9}") for i in range(9)))
+        nights.make("2024-04-01")
+        nights.night(nights.event("c03", "2024-04-01"), nights.event("", "2024-03-31", "d3"))
+        nights.make("2024-04-02")
 for target in ("next_stage", "churn"):
     rows = models.labelled(*planted.tables(), target)
     model = models.fit(models.make("lightgbm", {"n_estimators": 3}, planted.CATALOGUE, 7, target=target), rows)

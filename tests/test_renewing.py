@@ -20,7 +20,8 @@ from waymark import arrow_files, custom, features, parts, renewing, schema, tabl
 from waymark.config import FeaturesConfig, IdentityConfig
 from waymark.engine import Threads
 from waymark.errors import InputError
-from waymark.features import describe_tonight
+from waymark.eventlog import EventLog
+from waymark.features import describe_tonight, windows_begin
 from waymark.journeys import StageMap
 from waymark.kernels.merging import gather, merged
 from waymark.points import Points
@@ -60,16 +61,17 @@ def vocabulary_of(store: Store, chosen: FeaturesConfig, until: str = "2024-04-01
     n_buckets=st.sampled_from([1, 2, 4]),
     shared_devices=st.sampled_from(["device_split", "last_auth", "none"]),
     points=st.sampled_from(["snapshots", "snapshots", "every_event"]),
+    groups=st.sampled_from([list(by_hand.GROUPS), ["counts", "values"]]),  # with sessions, and without what asks back
     active_within_days=st.sampled_from([None, 1, 20]),
     identified_only=st.booleans(),
 )
 def test_nights_come_to_what_is_made_of_everything(
-    tmp_path_factory, seed, n, n_nights, n_buckets, shared_devices, points, active_within_days, identified_only
+    tmp_path_factory, seed, n, n_nights, n_buckets, shared_devices, points, groups, active_within_days, identified_only
 ):
     draw, folder = random.Random(seed), tmp_path_factory.mktemp("nights")
     source, rules = brand(True, False), IdentityConfig(shared_devices=shared_devices, max_persons_per_id=2)
     population = {"active_within_days": active_within_days, "identified_only": identified_only}
-    chosen = by_hand.settings(points=points, windows_days=[1, 7, 30], population=population)
+    chosen = by_hand.settings(points=points, groups=groups, windows_days=[1, 7, 30], population=population)
     files = {f"e{i}.csv": history(draw, draw.randint(1, n // n_nights + 1)) for i in range(2 * n_nights)}
     files |= {f"o{i}.csv": owners(draw, 1) for i in range(3)} | {f"p{i}.csv": pairs(draw, 1) for i in range(3)}
     later = [name for name in files if name not in ("e0.csv", "o0.csv", "p0.csv")]
@@ -99,16 +101,16 @@ def test_nights_come_to_what_is_made_of_everything(
 class Nights:
     """A store in a folder, and the features made of it."""
 
-    def __init__(self, folder: Path, **changed: object) -> None:
+    def __init__(self, folder: Path, rules: IdentityConfig | None = None, **changed: object) -> None:
         self.folder, self.path, self.n = folder, folder / "score.arrow", 0
-        self.settings = by_hand.settings(**changed)
+        self.settings, self.rules = by_hand.settings(**changed), rules or IdentityConfig()
         deliver(folder / "landing", {"o.csv": ["ann,d1,alias,2024-01-01\n"], "p.csv": ["d3,d4,alias,2024-01-01\n"]})
         self.night(*(self.event(f"c{i:02}") for i in range(20)))
         self.known = vocabulary_of(self.store, self.settings)
 
     @property
     def store(self) -> Store:
-        return Store(self.folder / "store", IdentityConfig())
+        return Store(self.folder / "store", self.rules)
 
     def event(self, who: str, day: str = "2024-01-01", device: str = "", known: str = "") -> str:
         self.n += 1
@@ -117,7 +119,7 @@ class Nights:
 
     def night(self, *rows: str) -> None:
         deliver(self.folder / "landing", {f"e{self.n:04}.csv": list(rows)} if rows else {})
-        landing.ingest(self.folder / "landing", brand(True, False), IdentityConfig(), self.folder / "store", 2)
+        landing.ingest(self.folder / "landing", brand(True, False), self.rules, self.folder / "store", 2)
 
     def make(self, cutoff: str, path: Path | None = None) -> int:
         """Make the features, and return of how many persons anew."""
@@ -205,6 +207,58 @@ def test_windows_move_among_news_and_those_who_leave(tmp_path):
     nights.assert_whole("2024-04-02")
 
 
+def test_windows_are_counted_from_what_happened_since_they_begin(tmp_path, monkeypatch):
+    nights = Nights(tmp_path, groups=["counts", "values"])
+    nights.night(*(nights.event("c05", f"2024-03-{day}") for day in ("02", "25", "30")))
+    nights.make("2024-04-01")
+    met = []
+
+    def in_windows(log: EventLog, *told: object) -> pa.Table:
+        met.extend(log.event_time.tolist())
+        return features.in_windows(log, *told)
+
+    monkeypatch.setattr(renewing, "in_windows", in_windows)
+    assert nights.make("2024-04-02") == 1
+    assert sorted(met) == [pd.Timestamp(f"2024-03-{day}").value // 1000 for day in ("02", "25", "30")]
+    shown = tonight.read(path=nights.path).set_index("person_id").loc["customer:c05"]
+    assert [shown[f"f_n_view_{window}"] for window in ("7d", "30d", "ever")] == [1, 2, 4]
+    nights.assert_whole("2024-04-02")
+
+
+@pytest.mark.parametrize("groups", [["counts"], ["sessions"], ["counts", "values", "sessions"]])
+def test_where_sessions_are_counted_all_that_happened_has_a_say(tmp_path, groups):
+    nights = Nights(tmp_path, groups=groups)
+    begin = windows_begin(pd.Timestamp("2024-04-01").value // 1000, nights.settings, nights.known)
+    assert begin == (None if "sessions" in groups else pd.Timestamp("2024-03-02").value // 1000)
+
+
+def test_who_is_not_of_the_population_has_windows_that_nobody_asks_for(tmp_path):
+    nights = Nights(tmp_path, groups=["counts"], population={"identified_only": True})
+    nights.night(nights.event("", "2024-03-25", device="d9"), nights.event("c05", "2024-03-25"))
+    assert nights.make("2024-04-01") == 20
+    assert nights.make("2024-04-02") == 2  # who is of it only the table of the last night tells
+    assert len(tonight.read(path=nights.path)) == 20
+    nights.assert_whole("2024-04-02")
+
+
+@pytest.mark.parametrize(("shared_devices", "n_described"), [("last_auth", 2), ("device_split", 0)])
+def test_whose_events_may_be_somebody_elses_is_described_anew(tmp_path, monkeypatch, shared_devices, n_described):
+    nights = Nights(tmp_path, IdentityConfig(shared_devices=shared_devices), groups=["counts"])
+    nights.night(*(nights.event(who, f"2024-03-0{i}", device="d9") for i, who in enumerate(["c05", "c06"], 1)))
+    nights.night(nights.event("", "2024-03-25", device="d9"))
+    nights.make("2024-04-01")
+    described = []
+
+    def with_bases(points: Points, *told: object) -> pa.Table:
+        described.append(len(points))
+        return features.with_bases(points, *told)
+
+    monkeypatch.setattr(renewing, "with_bases", with_bases)
+    nights.make("2024-04-02")
+    assert sum(described) == n_described
+    nights.assert_whole("2024-04-02")
+
+
 def test_windows_that_no_feature_has_move_nobody(tmp_path):
     nights = Nights(tmp_path, groups=["recency", "stage"])
     nights.night(nights.event("c05", "2024-03-25"))
@@ -263,10 +317,11 @@ def test_a_merge_takes_the_rows_of_both_away(nights):
         ),
         lambda nights, monkeypatch: nights.path.unlink(),
         lambda nights, monkeypatch: nights.path.with_name(renewing.MADE_OF).unlink(),
+        lambda nights, monkeypatch: next(nights.path.with_name(renewing.WHOSE).iterdir()).unlink(),
         lambda nights, monkeypatch: nights.make("2024-04-05"),
         lambda nights, monkeypatch: deliver(nights.folder / "landing", {"e0020.csv": [nights.event("zoe")]}),
     ],
-    ids=["code", "settings", "categories", "lost table", "lost note", "later night", "changed file"],
+    ids=["code", "settings", "categories", "lost table", "lost note", "lost memory", "later night", "changed file"],
 )
 def test_all_is_made_anew_where_it_has_to_be(nights, monkeypatch, change):
     nights.make("2024-04-01")
@@ -319,6 +374,20 @@ def test_a_damaged_table_is_one_sentence(nights):
     nights.path.unlink()
     with pytest.raises(InputError, match=r"score.arrow does not exist"):
         tonight.read(path=nights.path)
+
+
+def test_a_night_whose_memory_is_damaged_is_one_sentence(nights):
+    nights.make("2024-04-01")
+    file = min(nights.path.with_name(renewing.WHOSE).iterdir())
+    file.write_bytes(file.read_bytes()[:-8] + b"damaged!")
+    before = nights.path.read_bytes()
+    with pytest.raises(InputError, match=rf"{file.name} is missing or damaged .*; delete it and run `dvc repro -P`"):
+        nights.make("2024-04-02")
+    assert nights.path.read_bytes() == before
+    file.unlink()
+    nights.make("2024-04-02")
+    nights.assert_whole("2024-04-02")
+    assert len(list(file.parent.iterdir())) == 2  # of tonight alone
 
 
 @pytest.mark.parametrize("length", [1 << 30, -5])

@@ -21,6 +21,7 @@ from waymark.feature_rows import Row
 from waymark.file_watch import opened_files
 from waymark.identity import Identities
 from waymark.journeys import StageMap
+from waymark.kernels.jit import DAY
 from waymark.lots import lots
 from waymark.moving import Moves
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
@@ -228,9 +229,15 @@ def with_bases(points: Points, cutoff_time: pd.Timestamp, settings: FeaturesConf
     return _as_of(cutoff_time, rows)
 
 
-def in_windows(points: Points, settings: FeaturesConfig, vocabulary: Vocabulary) -> pa.Table:
-    """Return rows of `WINDOWS` for some of `points_tonight`: the features that look back so far, no further."""
+def in_windows(
+    log: EventLog, cutoff_time: pd.Timestamp, journey: JourneyConfig, settings: FeaturesConfig, vocabulary: Vocabulary
+) -> pa.Table:
+    """Return rows of `WINDOWS` for the persons of a log, whether they are of the population or not.
+
+    The log holds what happened to them from `windows_begin` on, or more.
+    """
     rows = _with_windows(settings, vocabulary)
+    points = snapshot(log, StageMap(log, journey), micro(cutoff_time))
     values = walk_points(points, [row.measure for row in rows], vocabulary, tell_stage=False).values
     numbers = {row.feature.column: pa.array(v) for row, v in zip(rows, values, strict=True)}
     return pa.table({"person_id": _person_ids(points), **numbers})
@@ -243,6 +250,17 @@ def windows_tonight(settings: FeaturesConfig, vocabulary: Vocabulary) -> set[int
     """
     are_events = settings.points == "every_event"
     return set() if are_events else {row.measure.operands[1] for row in _with_windows(settings, vocabulary)}
+
+
+def windows_begin(since: int, settings: FeaturesConfig, vocabulary: Vocabulary) -> int | None:
+    """Return from when on events have a say in what windows count at `since`, or later (microseconds).
+
+    None: all have, since some features count what hangs on the events before it, such as sessions.
+    """
+    rows = [row.measure for row in _with_windows(settings, vocabulary)]
+    if any(measure.hangs_on_others for measure in rows):
+        return None
+    return min((since - measure.operands[1] * int(DAY) for measure in rows), default=since)
 
 
 def _with_windows(settings: FeaturesConfig, vocabulary: Vocabulary) -> list[Row]:

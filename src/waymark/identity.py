@@ -90,10 +90,13 @@ class Identities:
 
         Both are int32. An event is its customer's, else its device's, unless a rule gives it to somebody else.
         """
-        people, is_shared = self._stitch(cutoff)
-        if self.rules.shared_devices == "last_auth" and is_shared.any():
-            return self._last_authenticated(self._carried, is_shared, cutoff), people
-        return self._carried, people
+        people, is_lent = self.people(cutoff), self.are_lent(cutoff)
+        return self._last_authenticated(self._carried, is_lent, cutoff) if is_lent.any() else self._carried, people
+
+    def are_lent(self, cutoff: int) -> np.ndarray:
+        """Say with which identifiers events may be somebody else's, whatever they carry, as known before `cutoff`."""
+        is_shared = self._stitch(cutoff)[1]
+        return is_shared if self.rules.shared_devices == "last_auth" else np.zeros_like(is_shared)
 
     @cached_property
     def _carried(self) -> np.ndarray:
@@ -344,6 +347,20 @@ def build_identities(
         is_foreign=np.zeros(len(names), bool) if is_foreign is None else is_foreign,
         rules=rules or IdentityConfig(),
     )
+
+
+def remembered_identities(names: pa.Array, events: EventIds, people: np.ndarray, cutoff: int) -> Identities:
+    """Return identifiers of which is known whose they are at one cut-off, and of which nothing else can be asked.
+
+    `people` are int32 codes of persons, by the code of an identifier: see `Identities.people`.
+    """
+    nothing, n = np.zeros(0, np.int32), len(names)
+    never, nobody = np.full(n, NEVER), np.zeros(n, bool)
+    links = Links(nothing, nothing, nothing.astype(np.int8), nothing.astype(np.int64))
+    times = links.known_time
+    mine = Identities(names, 0, events, never, nothing, nothing, times, times, links, nobody, IdentityConfig())
+    mine.stitched[cutoff] = people, nobody
+    return mine
 
 
 def _are_among(kinds: Sequence[str]) -> np.ndarray:

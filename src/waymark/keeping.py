@@ -35,7 +35,7 @@ from waymark.kept import (
     write_manifest,
 )
 from waymark.parts import Out, Part, Stretch, make_tables
-from waymark.store.changes import PENDING, are_pending, read_concerned
+from waymark.store.changes import PENDING, are_pending, find_concerned
 from waymark.store.hashes import hash_texts
 from waymark.store.store import Store
 
@@ -177,10 +177,11 @@ def _make(
     What is to be remembered is written; it is not in force before the night is.
     """
     since = before.generation if before else None
-    events, gone = read_concerned(store.root, store.manifest, bucket, store.rules, since, pending)
+    found = find_concerned(store.root, store.manifest, bucket, since, pending)
+    events, _ = store.members(bucket, found.ids, found.is_anew)
     made = make(events)
     frames, firsts, sums = [], [], []
-    gone = gone if before else gone[:0]  # nothing is gone of tables that are made anew
+    gone = found.gone
     hashes = hash_texts(gone)
     order = np.argsort(hashes)
     gone, hashes = gone.take(pa.array(order)), hashes[order]

@@ -39,6 +39,11 @@ class Measure:
         """Whether it changes without news once an event leaves a window."""
         return isinstance(self.walk, Tally) and self.operands[1] is not None
 
+    @property
+    def hangs_on_others(self) -> bool:
+        """Whether a number that has a window hangs on other events than those in it."""
+        return self.walk.track.hangs_on_others or self.operands[2] is not None
+
 
 @dataclass(frozen=True)
 class Window:

@@ -56,10 +56,9 @@ class Page:
 
         Of those that stay, `moved` says what other numbers some have tonight (`features.WINDOWS`), in order as well.
         """
-        others = _Moved(moved)
+        others = _Others(moved)
         for rows, at, new in _side_by_side(table, stays, others, chunks):
             yield from self._add([rows, new], _order(rows["person_id"], at, new["person_id"].combine_chunks()))
-        others.assert_none_is_left()
         yield from self._rest()
 
     def _add(self, sources: Sequence[Rows], order: np.ndarray | None) -> Iterator[pa.RecordBatch]:
@@ -106,8 +105,8 @@ class Page:
         return pa.RecordBatch.from_arrays(columns, schema=self._columns)
 
 
-class _Moved:
-    """Numbers that are others tonight in some rows of a table."""
+class _Others:
+    """Numbers that are others tonight in some rows of a table; some are of nobody who has a row."""
 
     def __init__(self, chunks: Iterator[pa.Table]) -> None:
         """Take them by person, in order: columns of float32 beside the ids."""
@@ -120,23 +119,20 @@ class _Moved:
         while self._left is not None and len(rows):
             n = _place(self._left["person_id"], ids[-1], find=bisect.bisect_right)
             here, self._left = self._left[:n], self._left[n:]
-            at = np.flatnonzero(pc.index_in(ids, here["person_id"].combine_chunks()).is_valid())
+            found = pc.index_in(ids, here["person_id"].combine_chunks())
+            at, mine = np.flatnonzero(found.is_valid()), found.drop_null().to_numpy()
             for name in here.column_names[1:] if n else []:
                 if name not in values:
                     values[name] = _plain(columns[name], np.dtype(np.float32)).copy()
-                values[name][at] = _plain(here[name], np.dtype(np.float32))
+                values[name][at] = _plain(here[name], np.dtype(np.float32))[mine]
             if len(self._left):
                 break
             self._left = next(self._chunks, None)
         return columns | {name: pa.array(of) for name, of in values.items()}
 
-    def assert_none_is_left(self) -> None:
-        """Raise an `AssertionError` if some are of nobody who has a row."""
-        assert self._left is None or not len(self._left), "a person without news has windows, and no row of last night"
-
 
 def _side_by_side(
-    table: ArrowFile, stays: np.ndarray, moved: _Moved, chunks: Iterator[pa.Table]
+    table: ArrowFile, stays: np.ndarray, moved: _Others, chunks: Iterator[pa.Table]
 ) -> Iterator[tuple[Mapping[str, pa.Array], np.ndarray, pa.Table]]:
     """Yield some rows, the places of those that stay, and the new rows that belong among these: all rows in order."""
     ids, end, new = table.column("person_id"), 0, next(chunks)

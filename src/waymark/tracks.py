@@ -45,6 +45,11 @@ class Track:
         """How many classes there are: the code of none."""
         return len(self.names) + self.has_rest
 
+    @property
+    def hangs_on_others(self) -> bool:
+        """Whether the class of an event may hang on the events before it."""
+        return self.find not in _OF_ITSELF
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -175,6 +180,9 @@ def by_attribute(track: Track, stage_map: StageMap) -> Find:
     table = _table(names, track)
     return lambda chunk: classes.look_up(table, chunk.columns.codes(codes, len(names)))
 
+
+# Each event has the class that it would have alone.
+_OF_ITSELF = {by_activity, by_event, by_type, by_channel, by_own_channel, by_daypart, by_weekday, by_attribute}
 
 ACTIVITIES = Track(by_activity, "the customer's own events", ("customer",))
 EVERY = Track(by_event, "all events", ("event",))

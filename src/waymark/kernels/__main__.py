@@ -25,7 +25,7 @@ from waymark.journeys import StageMap, build_journeys
 from waymark.ledger import link_identities
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
 from waymark.renewing import renew
-from waymark.store.changes import read_concerned
+from waymark.store.changes import find_concerned
 from waymark.store.landing import ingest
 from waymark.store.store import Store
 from waymark.vocabulary import learn_vocabulary
@@ -98,23 +98,28 @@ def use(points: Points, chosen: FeaturesConfig) -> None:
 
 
 def fill_a_store(root: Path) -> Store:
-    """Take two nights into an event store and read them: late events, a device that signs in, links, an order."""
-    columns = {c: c for c in ("event_id", "event_time", "known_time", "anonymous_id", "customer_id", "event_type")}
+    """Take two nights into an event store and read them: late events, a sign-in, links, an order, and few values."""
+    columns = ("event_id", "event_time", "known_time", "anonymous_id", "customer_id", "event_type", "value")
+    columns = {c: c for c in columns}
     told = {"files": ["links*"], "columns": {c: c for c in ("known_time", "customer_id", "anonymous_id")}}
-    feed, links = {"files": ["log*"], "columns": columns}, {"told": told}
+    feed, links = {"files": ["log*"], "columns": columns, "attributes": {"kind": "event_type"}}, {"told": told}
     source = SourceConfig.model_validate({"name": "warm", "feeds": {"log": feed}, "links": links})
     landing = root / "landing"
     landing.mkdir()
     for night, device in (("1", "d1"), ("2", "d2")):
-        rows = ["e0,2024-01-01,2024-01-02,d0,c0,view", f"e{night},2024-0{night}-01,2024-03-01,{device},,view"]
-        rows += [f"e3{night},2024-02-02,2024-02-02,{'d1' if night == '2' else 'd2'},c1,view"]
+        rows = ["e0,2024-01-01,2024-01-02,d0,c0,view,1", f"e{night},2024-0{night}-01,2024-03-01,{device},,view,"]
+        rows += [
+            f"e3{night},2024-02-02,2024-02-02,{'d1' if night == '2' else 'd2'},c1,view,",
+            f"e400{night},2024-02-03,2024-02-03,,c1,view,",
+        ]
         (landing / f"log{night}.csv").write_text("\n".join([",".join(columns), *rows, ""]), encoding="utf-8")
         (landing / f"links{night}.csv").write_text(f"known_time,customer_id,anonymous_id\n2024-01-0{night},c2,d3\n")
         ingest(landing, source, IdentityConfig(), root / "store", 2)
     store = Store(root / "store", IdentityConfig())
     for bucket in store.buckets:
         store.log(bucket)
-        read_concerned(store.root, store.manifest, bucket, store.rules, 1, np.zeros(0, object))
+        found = find_concerned(store.root, store.manifest, bucket, 1, np.zeros(0, object))
+        store.members(bucket, found.ids, found.is_anew)
     return store
 
 

@@ -31,17 +31,19 @@ Rows = np.ndarray | list[slice]  # of a segment: their positions, ascending, or 
 
 
 def read_columns(
-    root: Path, bucket: Bucket, component: np.ndarray, is_member: np.ndarray | None = None
+    root: Path, bucket: Bucket, component: np.ndarray, is_member: np.ndarray | None = None, begin: int | None = None
 ) -> dict[str, np.ndarray]:
     """Return the columns that are computed with, of the events that count.
 
     Those of each component are in the order of time; `component` is its code, by identifier. A missing time or amount
     is `NEVER`, a missing number NaN, and a missing code -1. `is_member`, by identifier, asks for the events of some
-    alone.
+    alone, and `begin` (microseconds) for those of theirs that happened from then on.
     """
-    files = [open_segment(root, segment) for segment in bucket.events]
-    dead = dead_of(root, bucket.events)
-    asked = [_rows_of(file, is_member, gone) for file, gone in zip(files, dead, strict=True)]
+    is_any = is_member is None or is_member.any()
+    segments = [s for s in bucket.events if is_any and (begin is None or s.may_hold(begin, NEVER))]
+    files = [open_segment(root, segment) for segment in segments]
+    dead = dead_of(root, segments)
+    asked = [_rows_of(file, is_member, begin, gone) for file, gone in zip(files, dead, strict=True)]
     starts = np.cumsum([0, *map(_n_rows, asked)])
     names = {name: None for file in files for name in file.names if name not in _NOT_READ}
     columns = {name: _column(name, files, asked, starts) for name in _ALWAYS | names}
@@ -54,10 +56,12 @@ def read_columns(
     return columns
 
 
-def _rows_of(file: Mapped, is_member: np.ndarray | None, dead: np.ndarray) -> Rows:
-    """Return the rows of a segment that count, of some identifiers; None: of all."""
+def _rows_of(file: Mapped, is_member: np.ndarray | None, begin: int | None, dead: np.ndarray) -> Rows:
+    """Return the rows of a segment that count, of some identifiers from a time on; None: of all."""
     if is_member is not None:
         at = buckets.owned(*(read_only(file.numbers(end)) for end in EVENTS.ends), is_member)
+        if begin is not None:
+            at = at[file.numbers("event_time")[at] >= begin]
         place = np.searchsorted(at, dead)
         return np.delete(at, place[np.append(at, -1)[place] == dead])
     if len(dead) * _LONG > file.n_rows:

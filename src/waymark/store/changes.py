@@ -1,16 +1,16 @@
-"""What a night changed in the store: the persons whom its news concern, with all their events."""
+"""What a night changed in the store: the persons whom its news concern."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from waymark import schema
-from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog
 from waymark.identity import NEVER
 from waymark.kernels import buckets
@@ -19,25 +19,36 @@ from waymark.store.buckets import Bucket, Ids, read_ids
 from waymark.store.events import DAY
 from waymark.store.kinds import EVENTS
 from waymark.store.manifest import Manifest
-from waymark.store.reading import read_members
 from waymark.store.segments import open_segment
 
 PENDING = schema.Table("pending", "an identifier of which something may change without news", ("id",), {"id": "string"})
 _EVER = np.iinfo(np.int64).min
 
 
-def read_concerned(
+class Concerned(NamedTuple):
+    """Whom of a bucket a night concerns: persons, the widest there are, so that whoever they ever were is among them.
+
+    Arrays are bool, by the place of an identifier.
+    """
+
+    ids: Ids
+    is_anew: np.ndarray | None  # it is of somebody of whom something was learnt; None: all are
+    is_moved: np.ndarray  # of somebody else who has an event in a range of time
+    gone: pa.Array  # identifiers: what was made before of persons called by them no longer holds
+
+
+def find_concerned(
     root: Path,
     manifest: Manifest,
     number: int,
-    rules: IdentityConfig | None,
     since: int | None,
     pending: np.ndarray | None,
     moved: Sequence[tuple[int, int]] = (),
+    person: np.ndarray | None = None,
     *,
     when_known: bool = False,
-) -> tuple[EventLog, pa.Array]:
-    """Return the persons of a bucket of whom something was learnt after a generation of the store.
+) -> Concerned:
+    """Find the persons of a bucket of whom something was learnt after a generation of the store.
 
     Parameters
     ----------
@@ -46,29 +57,30 @@ def read_concerned(
     pending
         Identifiers (an object array of texts) of persons who are to be among them in any case.
     moved
-        Half-open ranges of time, in microseconds: whoever has an event that happened in one of them is, too, though
-        nothing was learnt of them.
+        Half-open ranges of time, in microseconds: whoever has an event that happened in one of them is told apart.
+    person
+        What is remembered of whose each identifier is (`whose.py`), by place. Whom it does not tell of, and without it
+        all who have moved, are among those of whom something was learnt.
     when_known
         What counts there is when events had happened and were known.
-
-    Returns
-    -------
-    log : EventLog
-        Everything of these persons. A person here is the widest there is: whoever anybody of them ever was is among
-        them.
-    gone : pyarrow.Array
-        Identifiers: what was made before of persons called by them no longer holds. Of persons in the log whom only
-        `moved` asks for there is none.
     """
-    ids = read_ids(root, manifest.buckets[number])
+    bucket = manifest.buckets[number]
+    ids = read_ids(root, bucket)
+    is_moved = np.zeros(len(ids.hashes), bool)
     if since is None:
-        return read_members(root, manifest, number, ids, None, rules), pa.array([], pa.string())
+        return Concerned(ids, None, is_moved, pa.array([], pa.string()))
     is_news = ids.changed > since
     if len(pending):
         is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
-    gone = ids.texts.filter(pa.array(_members(ids, is_news) | (ids.left > since))).combine_chunks()
-    _mark_between(is_news, root, manifest.buckets[number], moved, when_known)
-    return read_members(root, manifest, number, ids, _members(ids, is_news), rules), gone
+    _mark_between(is_moved, root, bucket, moved, when_known)
+    if person is None:
+        is_news |= is_moved
+    else:
+        is_moved = _members(ids, is_moved)
+        is_news[: len(person)] |= is_moved[: len(person)] & (person < 0)  # of all others there is news
+    is_anew = _members(ids, is_news)
+    gone = ids.texts.filter(pa.array(is_anew | (ids.left > since))).combine_chunks()
+    return Concerned(ids, is_anew, is_moved & ~is_anew, gone)
 
 
 def _members(ids: Ids, is_asked: np.ndarray) -> np.ndarray:

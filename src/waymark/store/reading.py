@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from waymark import schema
 from waymark.config import IdentityConfig
 from waymark.eventlog import EventLog, code_type
-from waymark.identity import EventIds, Links, build_identities
+from waymark.identity import EventIds, Identities, Links, build_identities, remembered_identities
 from waymark.kernels import buckets
 from waymark.ledger import ANONYMOUS
 from waymark.store.arrays import read_columns
@@ -32,7 +31,7 @@ Kept = Mapping[int, np.ndarray]  # bucket -> which of its identifiers, by place
 
 def read_log(root: Path, manifest: Manifest, number: int, rules: IdentityConfig | None = None) -> EventLog:
     """Return the events of a bucket as arrays."""
-    return read_members(root, manifest, number, read_ids(root, manifest.buckets[number]), None, rules)
+    return read_members(root, manifest, number, read_ids(root, manifest.buckets[number]), None, rules)[0]
 
 
 def read_members(
@@ -42,8 +41,8 @@ def read_members(
     ids: Ids,
     is_member: np.ndarray | None,
     rules: IdentityConfig | None = None,
-) -> EventLog:
-    """Return the events of some whole components of a bucket as arrays; see `read_log`.
+) -> tuple[EventLog, np.ndarray]:
+    """Return the events of some whole components of a bucket as arrays, and the place of each identifier of the log.
 
     `is_member` says by place which identifiers are theirs, none that lives elsewhere; None: all. Identifiers that
     members share an event or a link with are in the log as well, as foreign ones.
@@ -58,38 +57,56 @@ def read_members(
         for places in (*(column[end] for end in EVENTS.ends), *(links[end].to_numpy() for end in TOLD.ends)):
             buckets.mark(is_met, places)
         met = np.flatnonzero(is_met[:-1])
-    return _log(manifest.new_names(), replace(ids, is_foreign=is_foreign), met, column, links, rules)
-
-
-def _log(
-    names: Names,
-    ids: Ids,
-    places: np.ndarray,
-    column: dict[str, np.ndarray],
-    links: pa.Table,
-    rules: IdentityConfig | None,
-) -> EventLog:
-    """Return a log of the identifiers at `places`, with the columns of their events."""
-    texts = ids.texts.take(pa.array(places))
+    texts = ids.texts.take(pa.array(met))
     is_anonymous = pc.starts_with(texts, ANONYMOUS).to_numpy()
     by_kind = np.argsort(is_anonymous, kind="stable")  # customers first
-    code = np.full(len(ids.texts) + 1, -1, np.int32)
-    code[places[by_kind]] = np.arange(len(by_kind))
-    times = [column[c] for c in ("event_time", "known_time", "superseded_time")]
+    places, code = met[by_kind], np.full(len(ids.texts) + 1, -1, np.int32)
+    code[places] = np.arange(len(places))
     identities = build_identities(
         texts.take(pa.array(by_kind)),
         int((~is_anonymous).sum()),
-        EventIds(*(_recoded(column[end], code) for end in EVENTS.ends), *times, column["actor"] == CUSTOMER_ACTS),
+        _event_ids(column, *(_recoded(column[end], code) for end in EVENTS.ends)),
         _links(links, code),
         rules,
-        ids.is_foreign[places[by_kind]],
+        is_foreign[places],
     )
+    return _log(manifest.new_names(), column, identities), places
+
+
+def read_recent(
+    root: Path,
+    manifest: Manifest,
+    number: int,
+    ids: Ids,
+    is_member: np.ndarray,
+    person: np.ndarray,
+    cutoff: int,
+    begin: int | None,
+) -> EventLog:
+    """Return what happened to some whole components of a bucket, to be asked as of one cut-off alone.
+
+    `begin` asks for what happened from then on (microseconds). Whose each identifier is then is known: `person` (int32)
+    has, by place, the place of the one that names its person.
+    """
+    column = read_columns(root, manifest.buckets[number], ids.component, is_member, begin)
+    events = _event_ids(column, *(column[end] for end in EVENTS.ends))
+    mine = remembered_identities(ids.texts.combine_chunks(), events, person, cutoff)
+    return _log(manifest.new_names(), column, mine)
+
+
+def _event_ids(column: Mapping[str, np.ndarray], customer: np.ndarray, anonymous: np.ndarray) -> EventIds:
+    times = (column[c] for c in ("event_time", "known_time", "superseded_time"))
+    return EventIds(customer, anonymous, *times, column["actor"] == CUSTOMER_ACTS)
+
+
+def _log(names: Names, column: dict[str, np.ndarray], identities: Identities) -> EventLog:
+    """Return a log of events with these columns."""
     value = column["value_cents"]
     has_value = value != NEVER
     return EventLog(
-        event_time=times[0],
-        known_time=times[1],
-        superseded_time=times[2],
+        event_time=column["event_time"],
+        known_time=column["known_time"],
+        superseded_time=column["superseded_time"],
         sequence=column["sequence"],
         **_named(names, column, "event_type"),
         **_named(names, column, "channel"),

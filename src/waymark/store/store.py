@@ -14,10 +14,11 @@ from waymark import tables
 from waymark.config import IdentityConfig
 from waymark.errors import InputError
 from waymark.eventlog import EventLog
+from waymark.store.buckets import Ids
 from waymark.store.facts import StoreFacts
 from waymark.store.hashes import hash_names
 from waymark.store.manifest import FORMAT, Manifest
-from waymark.store.reading import draw_persons, read_events, read_links, read_log
+from waymark.store.reading import draw_persons, read_events, read_links, read_log, read_members
 from waymark.store.rejects import read_rejects
 from waymark.store.routes import Routes, read_routes
 
@@ -56,6 +57,10 @@ class Store:
     def log(self, bucket: int) -> EventLog:
         """Return the events of a bucket as arrays."""
         return read_log(self.root, self.manifest, bucket, self.rules)
+
+    def members(self, bucket: int, ids: Ids, is_member: np.ndarray | None) -> tuple[EventLog, np.ndarray]:
+        """Return the events of some persons of a bucket: see `read_members`."""
+        return read_members(self.root, self.manifest, bucket, ids, is_member, self.rules)
 
     def buckets_of(self, ids: np.ndarray) -> np.ndarray:
         """Return the bucket of each of some identifiers (an object array of texts), int32."""
