@@ -27,6 +27,8 @@ from waymark.kernels.merging import gather, merged
 from waymark.points import Points
 from waymark.renewing import renew
 from waymark.store import compaction, landing
+from waymark.store import store as store_module
+from waymark.store.buckets import read_ids
 from waymark.store.store import Store
 from waymark.vocabulary import Vocabulary, learn_vocabulary
 
@@ -428,6 +430,20 @@ def test_a_table_has_the_same_bytes_where_no_place_on_disk_is_asked_for(tmp_path
     monkeypatch.setattr(arrow_files.os, "posix_fallocate", refuse, raising=False)
     arrow_files.write(rows, rows[0].schema, 4, tmp_path / "b.arrow")
     assert (tmp_path / "a.arrow").read_bytes() == (tmp_path / "b.arrow").read_bytes()
+
+
+def test_what_is_asked_for_twice_is_read_once(nights, monkeypatch):
+    store = nights.store
+    ids = read_ids(store.root, store.manifest.buckets[0])
+    some, others = ids.component == ids.component[0], ids.component != ids.component[0]
+    found = store.members(0, ids, some)
+    assert store.members(0, ids, some.copy()) is found
+    assert store.members(0, ids, some) is not found  # twice, and then no more
+    assert len(store.members(0, ids, others)[0]) == len(store.log(0)) - len(found[0])
+    assert len(store.members(0, ids, None)[0]) == len(store.log(0))
+    monkeypatch.setattr(store_module, "_MOST_KEPT", 0)
+    found = store.members(0, ids, some)
+    assert store.members(0, ids, some) is not found
 
 
 # --- putting together -----------------------------------------------------------------------------------------------

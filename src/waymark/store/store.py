@@ -22,6 +22,9 @@ from waymark.store.reading import draw_persons, read_events, read_links, read_lo
 from waymark.store.rejects import read_rejects
 from waymark.store.routes import Routes, read_routes
 
+_MOST_KEPT = 4_000_000  # events: some hundred MB
+_read: dict[tuple[Any, ...], tuple[np.ndarray, tuple[EventLog, np.ndarray]]] = {}  # see `Store.members`
+
 
 class Store:
     """What was delivered, in buckets that hold everything of a person."""
@@ -59,8 +62,23 @@ class Store:
         return read_log(self.root, self.manifest, bucket, self.rules)
 
     def members(self, bucket: int, ids: Ids, is_member: np.ndarray | None) -> tuple[EventLog, np.ndarray]:
-        """Return the events of some persons of a bucket: see `read_members`."""
-        return read_members(self.root, self.manifest, bucket, ids, is_member, self.rules)
+        """Return the events of some persons of a bucket: see `read_members`.
+
+        Those of few are kept until they are asked for again: a step reads what the one before it in its process has.
+        """
+        manifest = self.manifest
+        past = manifest.generation, manifest.past[f"{manifest.generation:06d}"]
+        key = self.root.absolute(), past, repr(self.rules), bucket
+        asked, found = _read.pop(key, (None, None))
+        if asked is not None and np.array_equal(asked, is_member):
+            return found
+        found = read_members(self.root, manifest, bucket, ids, is_member, self.rules)
+        for other in [other for other in list(_read) if other[:-1] != key[:-1]]:
+            _read.pop(other, None)  # of another night
+        n_kept = sum(len(log) for _, (log, _) in list(_read.values()))
+        if is_member is not None and n_kept + len(found[0]) <= _MOST_KEPT:
+            _read[key] = is_member, found
+        return found
 
     def buckets_of(self, ids: np.ndarray) -> np.ndarray:
         """Return the bucket of each of some identifiers (an object array of texts), int32."""
