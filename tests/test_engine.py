@@ -29,6 +29,7 @@ from waymark.keeping import make_kept
 from waymark.kept import MANIFEST
 from waymark.parts import Out, Part, make_tables
 from waymark.periods import Horizons
+from waymark.renewing import WHOSE
 from waymark.schema import Table
 from waymark.steps.journeys import OUTS, persons_and_visits
 from waymark.store.store import Store
@@ -356,8 +357,9 @@ def test_every_file_of_a_project_is_the_same_with_dask(small_project, tmp_path):
 
     def files(root):
         kept = [f.relative_to(root) for folder in ("data", "models", "reports") for f in (root / folder).rglob("*.*")]
-        # Of buckets, and of times: the store, and what kept tables remember of the persons of each bucket.
-        told = (root / f for f in kept if f.parts[1] not in ("store", ".store-seen.json") and "heads" not in f.name)
+        # Of buckets, and of times: the store, and what is remembered of the persons of each bucket.
+        of_buckets = {"store", ".store-seen.json", WHOSE}
+        told = (root / f for f in kept if not of_buckets & {*f.parts} and "heads" not in f.name)
         return {f.relative_to(root) for f in told if f.is_file()}
 
     def manifests(root):

@@ -60,6 +60,16 @@ def test_a_part_of_a_table_is_written_as_that_part(tmp_path, n):
     assert same(Mapped(tmp_path / "a.columns").table(), table)
 
 
+@pytest.mark.parametrize("repeated", [(), ("n",)])
+def test_a_number_that_all_rows_have_takes_no_room(tmp_path, repeated):
+    for name, numbers in (("one", [-1] * 1000), ("two", [-1] * 999 + [7])):
+        write_mapped(tmp_path / name, pa.table({"n": pa.array(numbers, pa.int64())}), repeated)
+        assert Mapped(tmp_path / name).numbers("n", np.array([0, 999])).tolist() == [-1, numbers[-1]]
+    assert Mapped(tmp_path / "one").only("n", 0) == -1
+    assert Mapped(tmp_path / "two").only("n", 0) is None
+    assert (tmp_path / "one").stat().st_size < 100 < (tmp_path / "two").stat().st_size
+
+
 @pytest.mark.parametrize(
     "texts", [["e1", "e2"], ["", ""], ["", "é"], ["é", "", "yz", "e", ""], ["x" * 70_000, "y"], ["x" * 300]]
 )

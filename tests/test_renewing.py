@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +18,29 @@ from pandas.testing import assert_frame_equal
 
 import by_hand
 from test_store import brand, deliver, history, owners, pairs
-from waymark import arrow_files, custom, features, parts, renewing, schema, tables, tonight
+from waymark import arrow_files, custom, features, identity, parts, renewing, schema, tables, tonight
 from waymark.config import FeaturesConfig, IdentityConfig
 from waymark.engine import Threads
 from waymark.errors import InputError
 from waymark.eventlog import EventLog
 from waymark.features import describe_tonight, windows_begin
 from waymark.journeys import StageMap
+from waymark.keeping import KeptOut, make_kept
 from waymark.kernels.merging import gather, merged
+from waymark.parts import Part
+from waymark.persons import list_identifiers
 from waymark.points import Points
 from waymark.renewing import renew
-from waymark.store import compaction, landing
+from waymark.store import compaction, landing, reading
 from waymark.store import store as store_module
 from waymark.store.buckets import read_ids
+from waymark.store.reading import has_session_ids
 from waymark.store.store import Store
 from waymark.vocabulary import Vocabulary, learn_vocabulary
+from waymark.whose import Memory
 
 HERE = Threads(1)
+LINKS = {"o.csv": ["ann,d1,alias,2024-01-01\n"], "p.csv": ["d3,d4,alias,2024-01-01\n"]}
 EVENT = "{id},{day},{known},{who},{device},,{what},{pay}\n"
 
 
@@ -45,6 +53,7 @@ def small():
         patch.setattr(tables, "GROUP_ROWS", 3)
         patch.setattr(parts, "_EVERY", 1)
         patch.setattr(parts, "_HELD_BYTES", 0)
+        patch.setattr(identity, "_HUB", 1)
         yield
 
 
@@ -106,7 +115,7 @@ class Nights:
     def __init__(self, folder: Path, rules: IdentityConfig | None = None, **changed: object) -> None:
         self.folder, self.path, self.n = folder, folder / "score.arrow", 0
         self.settings, self.rules = by_hand.settings(**changed), rules or IdentityConfig()
-        deliver(folder / "landing", {"o.csv": ["ann,d1,alias,2024-01-01\n"], "p.csv": ["d3,d4,alias,2024-01-01\n"]})
+        deliver(folder / "landing", LINKS)
         self.night(*(self.event(f"c{i:02}") for i in range(20)))
         self.known = vocabulary_of(self.store, self.settings)
 
@@ -227,11 +236,57 @@ def test_windows_are_counted_from_what_happened_since_they_begin(tmp_path, monke
     nights.assert_whole("2024-04-02")
 
 
-@pytest.mark.parametrize("groups", [["counts"], ["sessions"], ["counts", "values", "sessions"]])
-def test_where_sessions_are_counted_all_that_happened_has_a_say(tmp_path, groups):
+@pytest.mark.parametrize("has_ids", [False, True])
+def test_a_session_that_began_before_the_window_is_not_one_in_it(tmp_path, monkeypatch, has_ids):
+    """It is looked for as far back as a session may pause, and everywhere where ids tell sessions apart."""
+    nights = Nights(tmp_path, groups=["sessions"])
+    nights.night(*(nights.event("c05", f"2024-03-{day}") for day in ("01T00", "01T23:45", "02T00:10", "25T00:02")))
+    nights.make("2024-04-01")
+    met = []
+
+    def in_windows(log: EventLog, *told: object) -> pa.Table:
+        met.extend(log.event_time.tolist())
+        return features.in_windows(log, *told)
+
+    monkeypatch.setattr(renewing, "in_windows", in_windows)
+    monkeypatch.setattr(renewing, "has_session_ids", lambda *_: has_ids)
+    assert nights.make("2024-04-01T00:05") == 1
+    first = pd.Timestamp("2024-01-01" if has_ids else "2024-03-01T23:45").value // 1000
+    assert (min(met), len(met)) == (first, 5 if has_ids else 3)
+    shown = tonight.read(path=nights.path).set_index("person_id").loc["customer:c05"]
+    assert [shown[f"f_n_sessions_{window}"] for window in ("7d", "30d", "ever")] == [0, 1, 4]
+    nights.assert_whole("2024-04-01T00:05")
+
+
+@pytest.mark.parametrize(
+    ("groups", "gap", "begin"),
+    [
+        (["counts"], None, "2024-03-02"),
+        (["sessions"], 60_000_000, "2024-03-01T23:59"),
+        (["counts", "values", "sessions"], None, None),
+    ],
+)
+def test_windows_begin_where_what_they_count_hangs_on(tmp_path, groups, gap, begin):
     nights = Nights(tmp_path, groups=groups)
-    begin = windows_begin(pd.Timestamp("2024-04-01").value // 1000, nights.settings, nights.known)
-    assert begin == (None if "sessions" in groups else pd.Timestamp("2024-03-02").value // 1000)
+    found = windows_begin(pd.Timestamp("2024-04-01").value // 1000, gap, nights.settings, nights.known)
+    assert found == (begin and pd.Timestamp(begin).value // 1000)
+
+
+def test_session_ids_are_met_where_they_are(tmp_path):
+    source = brand(True, False)
+    feed = source.feeds["shop"]
+    with_ids = feed.model_copy(update={"columns": {**feed.columns, "session_id": "order"}})
+    for name, mapped in (("none", source), ("some", source.model_copy(update={"feeds": {"shop": with_ids}}))):
+        rows = ["1,2024-02-01,2024-02-01,ann,,a7,view,1\n", "2,2024-03-01,2024-03-01,ann,,,view,1\n"]
+        (tmp_path / name).mkdir()
+        deliver(tmp_path / name / "landing", {"e.csv": rows, **LINKS})
+        landing.ingest(tmp_path / name / "landing", mapped, IdentityConfig(), tmp_path / name / "store", 1)
+    asked = [pd.Timestamp(day).value // 1000 for day in ("2024-01-15", "2024-03-15")]
+    stores = [Store(tmp_path / name / "store") for name in ("none", "some")]
+    assert [[has_session_ids(s.root, s.manifest, 0, begin) for begin in asked] for s in stores] == [
+        [False, False],
+        [True, False],
+    ]
 
 
 def test_who_is_not_of_the_population_has_windows_that_nobody_asks_for(tmp_path):
@@ -360,6 +415,51 @@ def test_a_night_that_is_stopped_leaves_a_table_that_is_whole(nights, monkeypatc
     nights.assert_whole("2024-04-02")
 
 
+def test_a_night_that_is_stopped_between_buckets_leaves_what_is_remembered(nights, monkeypatch):
+    nights.night(nights.event("c05", "2024-03-25"))
+    nights.make("2024-04-01")
+    nights.night(nights.event("c03", "2024-04-01"))
+    remember, n = Memory.write, iter(range(9))
+
+    def stop(*told: object) -> None:
+        if next(n):
+            raise KeyboardInterrupt
+        remember(*told)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Memory, "write", stop)
+        nights.make("2024-04-02")
+    assert nights.make("2024-04-02") == 2
+    nights.assert_whole("2024-04-02")
+
+
+def test_places_in_a_store_that_is_no_more_are_not_trusted(nights, monkeypatch):
+    """A file is corrected, the store made anew, a night stopped; then all of it is taken back."""
+    nights.night(nights.event("c05", "2024-03-25"))
+    nights.make("2024-04-01")
+    memory = nights.path.with_name(renewing.WHOSE)
+    told = {file.name: file.read_bytes() for file in memory.iterdir()}
+    delivered = nights.folder / "landing/e0020.csv"
+    rows = delivered.read_text()
+    told_first = EVENT.format(id=99, day="2024-01-01", known="2024-01-01", who="a", device="", what="view", pay=1)
+    delivered.write_text(rows.replace("\n", f"\n{told_first}", 1))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    shutil.rmtree(nights.folder / "store")
+    nights.night()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(arrow_files, "write", stop)
+        nights.make("2024-04-01")
+    delivered.write_text(rows)
+    shutil.rmtree(nights.folder / "store")
+    nights.night()
+    assert {name: (memory / name).read_bytes() for name in told} == told
+    nights.make("2024-04-02")
+    nights.assert_whole("2024-04-02")
+
+
 def test_a_damaged_table_is_one_sentence(nights):
     nights.make("2024-04-01")
     whole = nights.path.read_bytes()
@@ -432,17 +532,48 @@ def test_a_table_has_the_same_bytes_where_no_place_on_disk_is_asked_for(tmp_path
     assert (tmp_path / "a.arrow").read_bytes() == (tmp_path / "b.arrow").read_bytes()
 
 
-def test_what_is_asked_for_twice_is_read_once(nights, monkeypatch):
+def test_what_journeys_read_is_not_read_again(nights, monkeypatch):
+    outs = [KeptOut(nights.folder / "identifiers", schema.IDENTIFIERS, "id")]
+    rules, read = IdentityConfig(), []
+
+    def read_members(*told: object) -> tuple[EventLog, np.ndarray]:
+        read.append(told[2])
+        return reading.read_members(*told)
+
+    def night(cutoff: str) -> None:
+        end = pd.Timestamp(cutoff, tz="UTC").value // 1000
+        read.clear()
+        make_kept(HERE, partial(identifiers, end), nights.store, outs, end, [rules])
+        assert sorted(read) == [0, 1]
+        nights.make(cutoff)
+
+    monkeypatch.setattr(store_module, "read_members", read_members)
+    night("2024-04-01")
+    assert sorted(read) == [0, 0, 1, 1]  # of everybody nothing is kept
+    nights.night(nights.event("c03", "2024-04-01"), nights.event("c04", "2024-04-01"))
+    night("2024-04-02")
+    assert sorted(read) == [0, 1]
+    assert not store_module._read  # and it is kept no longer
+    nights.assert_whole("2024-04-02")
+
+
+def identifiers(cutoff: int, log: EventLog) -> Part:
+    return Part([list_identifiers(log.identities, cutoff)], None)
+
+
+def test_what_is_kept_is_what_was_asked_for(nights, monkeypatch):
     store = nights.store
     ids = read_ids(store.root, store.manifest.buckets[0])
     some, others = ids.component == ids.component[0], ids.component != ids.component[0]
-    found = store.members(0, ids, some)
+    found = store.members(0, ids, some, keep=True)
     assert store.members(0, ids, some.copy()) is found
     assert store.members(0, ids, some) is not found  # twice, and then no more
-    assert len(store.members(0, ids, others)[0]) == len(store.log(0)) - len(found[0])
-    assert len(store.members(0, ids, None)[0]) == len(store.log(0))
+    for asked, other in ((others, store), (some, Store(store.root, IdentityConfig(max_persons_per_id=3)))):
+        found = store.members(0, ids, some, keep=True)
+        assert other.members(0, ids, asked) is not found
+        store_module._read.clear()
     monkeypatch.setattr(store_module, "_MOST_KEPT", 0)
-    found = store.members(0, ids, some)
+    found = store.members(0, ids, some, keep=True)
     assert store.members(0, ids, some) is not found
 
 

@@ -21,7 +21,6 @@ from waymark.feature_rows import Row
 from waymark.file_watch import opened_files
 from waymark.identity import Identities
 from waymark.journeys import StageMap
-from waymark.kernels.jit import DAY
 from waymark.lots import lots
 from waymark.moving import Moves
 from waymark.points import Points, every_event, in_population, latest_event, snapshot
@@ -35,7 +34,7 @@ with opened_files() as OPENED_ON_IMPORT:  # for leakcheck: a table read here cou
 # Rows of a night that go into those of `schema.TONIGHT`.
 WINDOWS = schema.Table(
     name="windows",
-    grain="one person without news of whom an event left a window: the features that count what is in windows",
+    grain="one person without news whose windows may have moved: the features that count what is in windows",
     key=("person_id",),
     columns={"person_id": "string"},
     families=schema.FEATURES.families,
@@ -252,15 +251,13 @@ def windows_tonight(settings: FeaturesConfig, vocabulary: Vocabulary) -> set[int
     return set() if are_events else {row.measure.operands[1] for row in _with_windows(settings, vocabulary)}
 
 
-def windows_begin(since: int, settings: FeaturesConfig, vocabulary: Vocabulary) -> int | None:
-    """Return from when on events have a say in what windows count at `since`, or later (microseconds).
+def windows_begin(since: int, gap: int | None, settings: FeaturesConfig, vocabulary: Vocabulary) -> int | None:
+    """Return from when on events have a say in what windows count at `since`, or later (microseconds); None: all have.
 
-    None: all have, since some features count what hangs on the events before it, such as sessions.
+    For `gap` see `Track.looks_back`.
     """
-    rows = [row.measure for row in _with_windows(settings, vocabulary)]
-    if any(measure.hangs_on_others for measure in rows):
-        return None
-    return min((since - measure.operands[1] * int(DAY) for measure in rows), default=since)
+    begins = [row.measure.begins(since, gap) for row in _with_windows(settings, vocabulary)]
+    return None if None in begins else min(begins, default=since)
 
 
 def _with_windows(settings: FeaturesConfig, vocabulary: Vocabulary) -> list[Row]:

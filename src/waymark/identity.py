@@ -94,7 +94,7 @@ class Identities:
         return self._last_authenticated(self._carried, is_lent, cutoff) if is_lent.any() else self._carried, people
 
     def are_lent(self, cutoff: int) -> np.ndarray:
-        """Say with which identifiers events may be somebody else's, whatever they carry, as known before `cutoff`."""
+        """Say of which identifiers events that carry no customer may be somebody else's, as known before `cutoff`."""
         is_shared = self._stitch(cutoff)[1]
         return is_shared if self.rules.shared_devices == "last_auth" else np.zeros_like(is_shared)
 
@@ -350,7 +350,7 @@ def build_identities(
 
 
 def remembered_identities(names: pa.Array, events: EventIds, people: np.ndarray, cutoff: int) -> Identities:
-    """Return identifiers of which is known whose they are at one cut-off, and of which nothing else can be asked.
+    """Return identifiers of which is known whose they are at one cut-off, and nothing else: not who is a customer.
 
     `people` are int32 codes of persons, by the code of an identifier: see `Identities.people`.
     """

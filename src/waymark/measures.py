@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from waymark.kernels import moves, rhythm, stages
+from waymark.kernels.jit import DAY
 from waymark.moving import Moving
 from waymark.tracks import ACTIVITIES, Track
 from waymark.vocabulary import Vocabulary
@@ -39,10 +40,14 @@ class Measure:
         """Whether it changes without news once an event leaves a window."""
         return isinstance(self.walk, Tally) and self.operands[1] is not None
 
-    @property
-    def hangs_on_others(self) -> bool:
-        """Whether a number that has a window hangs on other events than those in it."""
-        return self.walk.track.hangs_on_others or self.operands[2] is not None
+    def begins(self, cutoff: int, gap: int | None) -> int | None:
+        """Return from when on events have a say in a number that has a window (microseconds); None: all have.
+
+        For `gap` see `Track.looks_back`.
+        """
+        _, days, of = self.operands
+        back = self.walk.track.looks_back(gap)
+        return None if back is None or of is not None else cutoff - days * int(DAY) - back
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from waymark import arrow_files, schema, tables, tonight, whose
+from waymark import arrow_files, schema, tables, tonight
 from waymark.code import code_version
 from waymark.config import FeaturesConfig, JourneyConfig
 from waymark.engine import Engine
@@ -41,10 +41,12 @@ from waymark.pages import Page
 from waymark.parts import Out, Part, Stretch, make_tables
 from waymark.store.changes import PENDING, are_pending, find_concerned
 from waymark.store.hashes import Ordered, distinct, hash_texts
-from waymark.store.reading import read_recent
+from waymark.store.reading import has_session_ids, read_recent
 from waymark.store.store import Store
+from waymark.tracks import session_gap
 from waymark.vocabulary import Vocabulary
 from waymark.walks import Rhythm
+from waymark.whose import Memory, renewed
 
 MADE_OF = "score_made_of.parquet"
 WHOSE = "score_whose"
@@ -56,7 +58,7 @@ class Before(NamedTuple):
     table: arrow_files.ArrowFile
     generation: int  # of the store
     cutoff: int  # microseconds
-    night: str  # see `_Asked`
+    called: str
     pending: np.ndarray  # identifiers of which something may have changed since without news
 
     def stay(self, gone: Ordered, since: int, latest: str | None) -> np.ndarray:
@@ -77,8 +79,7 @@ class _Asked(NamedTuple):
     since: int | None = None
     pending: np.ndarray = np.zeros(0, object)
     moved: Sequence[tuple[int, int]] = ()
-    night: str = ""  # of which is remembered whose each identifier was, if of any: see `whose.py`
-    begin: int | None = None  # see `windows_begin`
+    cutoff: int = 0  # of the last night, microseconds
 
 
 class _Told(NamedTuple):
@@ -99,15 +100,18 @@ def renew(
 ) -> tuple[int, int]:
     """Write the features of everybody of the population as of a cut-off.
 
-    Returns how many rows there are, and of how many everything, or what windows count, was made anew.
+    Returns how many rows there are, and of how many persons everything, or what windows count, was made anew.
     """
-    cutoff, made_of, memory = micro(cutoff_time), path.with_name(MADE_OF), path.with_name(WHOSE).absolute()
-    memory.mkdir(parents=True, exist_ok=True)
+    cutoff, made_of, generation = micro(cutoff_time), path.with_name(MADE_OF), store.manifest.generation
     moves, windows = moves_tonight(settings, vocabulary), windows_tonight(settings, vocabulary)
-    note, generation = _note(store, journey, settings, vocabulary), store.manifest.generation
-    # Called after all that it is made of: what a night that is stopped leaves must not be taken for another's.
-    night = f"{generation:06d}-{cutoff}-{note[:16]}" if windows and not settings.custom else ""
+    note, past = _note(store, journey, settings, vocabulary), store.manifest.past[f"{generation:06d}"]
+    memory = Memory(path.with_name(WHOSE).absolute())
+    memory.folder.mkdir(parents=True, exist_ok=True)
+    if windows and not settings.custom:
+        memory = memory._replace(night=_called(past, cutoff, note))
     before = None if settings.custom else _last_night(path, made_of, memory, store, note, cutoff)
+    if before and memory.night:
+        memory = memory._replace(last=before.called)
     within = settings.population.active_within_days
     latest = None if within is None else _last_active(moves)
     asked = _Asked()
@@ -115,9 +119,8 @@ def renew(
         # A window loses an event once it is older than so many days, and so does a population which no row tells of.
         days = windows if within is None or latest else windows | {within}
         moved = [(before.cutoff - d * int(DAY), cutoff - d * int(DAY)) for d in sorted(days)]
-        begin = windows_begin(before.cutoff, settings, vocabulary)
-        asked = _Asked(before.generation, before.pending, moved, before.night, begin)
-    work = partial(_describe, store, asked, night, memory, cutoff_time, journey, settings, vocabulary)
+        asked = _Asked(before.generation, before.pending, moved, before.cutoff)
+    work = partial(_describe, store, asked, memory, cutoff_time, journey, settings, vocabulary)
     counted: list[Iterator[pa.Table]] = []
 
     def put(out: Out, stretches: Iterator[Stretch], columns: pa.Schema, n_new: int, told: Sequence[_Told]) -> None:
@@ -141,19 +144,16 @@ def renew(
     (n_counted, n_new), told = make_tables(few, work, store.buckets, outs, put)
     later = pa.concat_tables([t.pending for t in told]).group_by("id", use_threads=False).aggregate([])
     written = arrow_files.ArrowFile(path)
-    past = store.manifest.past[f"{generation:06d}"]
-    facts = {"note": note, "generation": generation, "past": past, "cutoff": cutoff, "night": night}
-    facts["seal"] = written.seal
+    facts = {"note": note, "generation": generation, "past": past, "cutoff": cutoff, "seal": written.seal}
     tables.write(later, made_of, PENDING, json.dumps(facts, sort_keys=True))
-    whose.delete_others(memory, night)
+    memory.forget_others()
     return written.n_rows, n_counted + n_new
 
 
 def _describe(
     store: Store,
     asked: _Asked,
-    night: str,
-    memory: Path,
+    memory: Memory,
     cutoff_time: pd.Timestamp,
     journey: JourneyConfig,
     settings: FeaturesConfig,
@@ -162,10 +162,10 @@ def _describe(
 ) -> Part:
     """Return the features of the persons of a bucket who have to be described anew, and of whom only windows moved.
 
-    Where `night` has a name, whose each identifier is tonight is remembered in the folder `memory`.
+    Whose each identifier is tonight is remembered.
     """
     cutoff, are_events = micro(cutoff_time), settings.points == "every_event"
-    person = whose.read(whose.path_of(memory, asked.night, bucket)) if asked.night else None
+    person = memory.read(bucket)
     # Where every event is a point, the population asks when the latest one had happened and was known.
     found = find_concerned(
         store.root, store.manifest, bucket, asked.since, asked.pending, asked.moved, person, when_known=are_events
@@ -175,11 +175,13 @@ def _describe(
     rows = with_bases(points_tonight(log, cutoff_time, journey, settings), cutoff_time, settings, vocabulary)
     mine = log.identities
     later = mine.names.filter(pa.array(are_pending(log, cutoff) & ~mine.is_foreign))
-    person = np.zeros(0, np.int32) if person is None else person
-    if night:
-        person = whose.renewed(person, mine, places, cutoff, len(ids.hashes))
-        whose.write(person, whose.path_of(memory, night, bucket))
-    recent = read_recent(store.root, store.manifest, bucket, ids, found.is_moved, person, cutoff, asked.begin)
+    person = renewed(person, mine, places, cutoff, len(ids.hashes))
+    if memory.night:
+        memory.write(bucket, person)
+    begin = windows_begin(asked.cutoff, session_gap(journey), settings, vocabulary)
+    if begin is not None and found.is_moved.any() and has_session_ids(store.root, store.manifest, bucket, begin):
+        begin = windows_begin(asked.cutoff, None, settings, vocabulary)
+    recent = read_recent(store.root, store.manifest, bucket, ids, found.is_moved, person, cutoff, begin)
     windows = in_windows(recent, cutoff_time, journey, settings, vocabulary)
     return Part([windows, rows], _Told(hash_texts(found.gone), pa.table({"id": later})))
 
@@ -197,7 +199,15 @@ def _note(store: Store, journey: JourneyConfig, settings: FeaturesConfig, vocabu
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _last_night(path: Path, made_of: Path, memory: Path, store: Store, note: str, cutoff: int) -> Before | None:
+def _called(past: str, cutoff: int, note: str) -> str:
+    """Return what a night is called: after all that it is made of.
+
+    What another one leaves that is stopped is not taken for its own, not even where a store is made anew.
+    """
+    return f"{past}-{cutoff}-{note[:16]}"
+
+
+def _last_night(path: Path, made_of: Path, memory: Memory, store: Store, note: str, cutoff: int) -> Before | None:
     """Return what there is of the last night, if it was made of the same and of what the store held once; else None."""
     if not (path.exists() and (told := tables.read_note(made_of))):
         return None
@@ -205,10 +215,8 @@ def _last_night(path: Path, made_of: Path, memory: Path, store: Store, note: str
     is_known = store.manifest.past.get(f"{facts['generation']:06d}") == facts["past"]
     if facts["note"] != note or not is_known or facts["cutoff"] > cutoff:
         return None
-    night = facts["night"]
-    if night and not all(whose.path_of(memory, night, bucket).exists() for bucket in store.buckets):
+    called = _called(facts["past"], facts["cutoff"], note)
+    if memory.night and not memory.holds(called, len(store.buckets)):
         return None
     table, pending = arrow_files.ArrowFile(path), tables.read(made_of)["id"].to_numpy(object)
-    if table.seal != facts["seal"]:
-        return None
-    return Before(table, facts["generation"], facts["cutoff"], night, pending)
+    return Before(table, facts["generation"], facts["cutoff"], called, pending) if table.seal == facts["seal"] else None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from waymark.config import JourneyConfig
 from waymark.eventlog import Columns, places
 from waymark.journeys import StageMap
 from waymark.kernels import classes, decays, tallies
@@ -45,10 +46,12 @@ class Track:
         """How many classes there are: the code of none."""
         return len(self.names) + self.has_rest
 
-    @property
-    def hangs_on_others(self) -> bool:
-        """Whether the class of an event may hang on the events before it."""
-        return self.find not in _OF_ITSELF
+    def looks_back(self, gap: int | None) -> int | None:
+        """Return how long before an event another may have happened that its class hangs on, in microseconds.
+
+        None: any time before. `gap` is the longest between two events of a session, None where ids tell sessions apart.
+        """
+        return 0 if self.find in _OF_ITSELF else gap if self.find is by_session else None
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,14 @@ def by_weekday(track: Track, stage_map: StageMap) -> Find:
     return lambda chunk: classes.weekdays(chunk.columns.time, chunk.classes(ACTIVITIES))
 
 
+def session_gap(journey: JourneyConfig) -> int:
+    """Return the longest time between two events of a session, in microseconds."""
+    return journey.session_gap_minutes * int(_MINUTE)
+
+
 def by_session(track: Track, stage_map: StageMap) -> Find:
     """What the customer did, by whether it began a session: by the source's session ids, else by gaps."""
-    gap = stage_map.journey.session_gap_minutes * int(_MINUTE)
+    gap = session_gap(stage_map.journey)
 
     def find(chunk: Chunk) -> np.ndarray:
         columns = chunk.columns

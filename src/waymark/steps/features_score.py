@@ -25,7 +25,7 @@ def main() -> None:
             load(FeaturesConfig, "features"),
             Vocabulary.from_json(tables.read_json(tables.FEATURES / "vocabulary.json")),
         )
-        facts.append(f"{n_rows:,} persons, {n_new:,} of them described or counted anew")
+        facts.append(f"{n_rows:,} persons; {n_new:,} were described or counted anew")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Concerned(NamedTuple):
     """
 
     ids: Ids
-    is_anew: np.ndarray | None  # it is of somebody of whom something was learnt; None: all are
+    is_anew: np.ndarray | None  # it is of somebody of whom all has to be made anew; None: all are
     is_moved: np.ndarray  # of somebody else who has an event in a range of time
     gone: pa.Array  # identifiers: what was made before of persons called by them no longer holds
 
@@ -57,10 +57,10 @@ def find_concerned(
     pending
         Identifiers (an object array of texts) of persons who are to be among them in any case.
     moved
-        Half-open ranges of time, in microseconds: whoever has an event that happened in one of them is told apart.
+        Half-open ranges of time, in microseconds: whoever has an event that happened in one of them has moved.
     person
-        What is remembered of whose each identifier is (`whose.py`), by place. Whom it does not tell of, and without it
-        all who have moved, are among those of whom something was learnt.
+        What is remembered of whose each identifier is (`whose.py`), by place. Of those who have moved and of whom it
+        says nothing, and without it of all who have, everything has to be made anew.
     when_known
         What counts there is when events had happened and were known.
     """
@@ -73,10 +73,10 @@ def find_concerned(
     if len(pending):
         is_news |= pc.is_in(ids.texts, pa.array(pending, pa.string())).to_numpy()
     _mark_between(is_moved, root, bucket, moved, when_known)
+    is_moved = _members(ids, is_moved)
     if person is None:
         is_news |= is_moved
     else:
-        is_moved = _members(ids, is_moved)
         is_news[: len(person)] |= is_moved[: len(person)] & (person < 0)  # of all others there is news
     is_anew = _members(ids, is_news)
     gone = ids.texts.filter(pa.array(is_anew | (ids.left > since))).combine_chunks()
@@ -91,7 +91,7 @@ def _members(ids: Ids, is_asked: np.ndarray) -> np.ndarray:
 
 
 def _mark_between(
-    is_news: np.ndarray, root: Path, bucket: Bucket, ranges: Sequence[tuple[int, int]], when_known: bool
+    is_marked: np.ndarray, root: Path, bucket: Bucket, ranges: Sequence[tuple[int, int]], when_known: bool
 ) -> None:
     """Mark the identifiers that have an event in a range of time, if it counts no more, too."""
     for segment in bucket.events:
@@ -102,7 +102,7 @@ def _mark_between(
             time = file.numbers("event_time")
             time = np.maximum(time, file.numbers("known_time")) if when_known else time
             rows = (read_only(values) for values in (*map(file.numbers, EVENTS.ends), time))
-            buckets.mark_between(is_news, *rows, np.array(asked, np.int64))
+            buckets.mark_between(is_marked, *rows, np.array(asked, np.int64))
 
 
 def are_pending(log: EventLog, cutoff: int) -> np.ndarray:

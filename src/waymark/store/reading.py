@@ -24,7 +24,7 @@ from waymark.store.kinds import EVENTS, TOLD, owner_of
 from waymark.store.ledgers import CUSTOMER_ACTS, read_ledger
 from waymark.store.manifest import Manifest
 from waymark.store.names import Names
-from waymark.store.segments import Segment, dead_positions, live_rows, read_segment, take_rows, together
+from waymark.store.segments import Segment, dead_positions, live_rows, open_segment, read_segment, take_rows, together
 
 Kept = Mapping[int, np.ndarray]  # bucket -> which of its identifiers, by place
 
@@ -85,13 +85,20 @@ def read_recent(
 ) -> EventLog:
     """Return what happened to some whole components of a bucket, to be asked as of one cut-off alone.
 
-    `begin` asks for what happened from then on (microseconds). Whose each identifier is then is known: `person` (int32)
-    has, by place, the place of the one that names its person.
+    `begin` asks for what happened from then on (microseconds). `person` (int32) says whose each identifier is at that
+    cut-off: by place, the place of the one that names its person. Of members it has to say so, and their events are to
+    be of those whom they carry.
     """
     column = read_columns(root, manifest.buckets[number], ids.component, is_member, begin)
     events = _event_ids(column, *(column[end] for end in EVENTS.ends))
     mine = remembered_identities(ids.texts.combine_chunks(), events, person, cutoff)
     return _log(manifest.new_names(), column, mine)
+
+
+def has_session_ids(root: Path, manifest: Manifest, number: int, begin: int) -> bool:
+    """Say whether any event of a bucket may have a session id that happened from a time on (microseconds)."""
+    segments = (s for s in manifest.buckets[number].events if s.may_hold(begin, NEVER))
+    return any(open_segment(root, segment).only("session", -1) != -1 for segment in segments)
 
 
 def _event_ids(column: Mapping[str, np.ndarray], customer: np.ndarray, anonymous: np.ndarray) -> EventIds:

@@ -61,10 +61,12 @@ class Store:
         """Return the events of a bucket as arrays."""
         return read_log(self.root, self.manifest, bucket, self.rules)
 
-    def members(self, bucket: int, ids: Ids, is_member: np.ndarray | None) -> tuple[EventLog, np.ndarray]:
+    def members(
+        self, bucket: int, ids: Ids, is_member: np.ndarray | None, *, keep: bool = False
+    ) -> tuple[EventLog, np.ndarray]:
         """Return the events of some persons of a bucket: see `read_members`.
 
-        Those of few are kept until they are asked for again: a step reads what the one before it in its process has.
+        With `keep` what was read is kept, if not too much, for a later step in this process, which asks for it once.
         """
         manifest = self.manifest
         past = manifest.generation, manifest.past[f"{manifest.generation:06d}"]
@@ -74,9 +76,9 @@ class Store:
             return found
         found = read_members(self.root, manifest, bucket, ids, is_member, self.rules)
         for other in [other for other in list(_read) if other[:-1] != key[:-1]]:
-            _read.pop(other, None)  # of another night
+            _read.pop(other, None)  # of another night, or store
         n_kept = sum(len(log) for _, (log, _) in list(_read.values()))
-        if is_member is not None and n_kept + len(found[0]) <= _MOST_KEPT:
+        if keep and is_member is not None and n_kept + len(found[0]) <= _MOST_KEPT:
             _read[key] = is_member, found
         return found
 
