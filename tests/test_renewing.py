@@ -518,6 +518,25 @@ def test_others_are_shown_the_features_alone(nights):
         tonight.read(["f_wings"], nights.path)
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_was_forgotten_can_be_read_again(tmp_path, monkeypatch, is_told):
+    batches = [pa.record_batch({"id": [f"x{i}" for i in range(k, k + 3)], "n": range(k, k + 3)}) for k in (0, 3, 6)]
+    arrow_files.write(batches, batches[0].schema, 9, tmp_path / "a.arrow")
+    file, told = arrow_files.ArrowFile(tmp_path / "a.arrow"), []
+    if is_told:
+        monkeypatch.setattr(arrow_files.os, "posix_fadvise", lambda _, *where: told.append(where))
+    else:
+        monkeypatch.delattr(arrow_files.os, "posix_fadvise")
+    for i in range(3):
+        assert file.batch(i) == batches[i]
+        file.forget(i)
+    assert [file.batch(i) for i in range(3)] == batches
+    size, ends = (tmp_path / "a.arrow").stat().st_size, [end for _, end, _ in told]
+    assert len(told) == 3 * is_told
+    assert sorted(set(ends)) == ends
+    assert all(begin == 0 and 0 < end < size for begin, end, _ in told)
+
+
 def test_a_table_has_the_same_bytes_where_no_place_on_disk_is_asked_for(tmp_path, monkeypatch):
     rows = pa.table({"id": ["x" * 10_000, "b", "c", "d"]}).to_batches(
         2

@@ -94,6 +94,18 @@ class ArrowFile:
         """Hold nothing in memory of what was looked at; it can be looked at again."""
         self._room.madvise(mmap.MADV_DONTNEED)
 
+    def forget(self, i: int) -> None:
+        """Have the system forget a batch and those before it: what is written next takes their place in its memory.
+
+        Where they are looked at again they are read again. New memory costs a virtual machine more than writing does.
+        """
+        self.let_go()  # what is mapped is not forgotten
+        if hasattr(os, "posix_fadvise"):
+            ends = [b.address + b.size for column in self._batches[i][0].columns for b in column.buffers() if b]
+            end = max(ends, default=0) - pa.py_buffer(self._room).address
+            with self._path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, max(end, 0), os.POSIX_FADV_DONTNEED)
+
     @property
     def seal(self) -> int:
         """One number of all checksums."""

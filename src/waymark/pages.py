@@ -138,7 +138,8 @@ def _side_by_side(
     ids, end, new = table.column("person_id"), 0, next(chunks)
     none = new[:0]
     for i in range(len(table)):
-        table.let_go()
+        if i:
+            table.forget(i - 1)
         batch = table.batch(i)
         at = np.flatnonzero(stays[end : end + len(batch)]).astype(np.int32)
         rows, end = moved.put_into(batch), end + len(batch)
