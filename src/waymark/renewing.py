@@ -52,14 +52,28 @@ MADE_OF = "score_made_of.parquet"
 WHOSE = "score_whose"
 
 
+class _Asked(NamedTuple):
+    """Whom a night asks the store for, by default everybody: see `find_concerned`."""
+
+    since: int | None = None
+    pending: np.ndarray = np.zeros(0, object)
+    moved: Sequence[tuple[int, int]] = ()
+    cutoff: int = 0  # of the last night, microseconds
+
+
 class Before(NamedTuple):
     """What the table of the last night was made of."""
 
     table: arrow_files.ArrowFile
     generation: int  # of the store
     cutoff: int  # microseconds
-    called: str
+    called: str  # see `_called`
     pending: np.ndarray  # identifiers of which something may have changed since without news
+
+    def asked(self, windows: set[int], cutoff: int) -> _Asked:
+        """Return whom to ask for: a window loses an event once it is older than so many days."""
+        moved = [(self.cutoff - days * int(DAY), cutoff - days * int(DAY)) for days in sorted(windows)]
+        return _Asked(self.generation, self.pending, moved, self.cutoff)
 
     def stay(self, gone: Ordered, since: int, latest: str | None) -> np.ndarray:
         """Say which rows stay (bool): not those of persons who are `gone`, or were last active before `since`.
@@ -71,15 +85,6 @@ class Before(NamedTuple):
             here = gone.find(hash_texts(rows["person_id"])) < 0
             stays.append(here & (rows[latest].to_numpy() >= since) if latest else here)
         return np.concatenate(stays)
-
-
-class _Asked(NamedTuple):
-    """Whom a night asks the store for: see `find_concerned`. By default for everybody."""
-
-    since: int | None = None
-    pending: np.ndarray = np.zeros(0, object)
-    moved: Sequence[tuple[int, int]] = ()
-    cutoff: int = 0  # of the last night, microseconds
 
 
 class _Told(NamedTuple):
@@ -114,12 +119,8 @@ def renew(
         memory = memory._replace(last=before.called)
     within = settings.population.active_within_days
     latest = None if within is None else _last_active(moves)
-    asked = _Asked()
-    if before:
-        # A window loses an event once it is older than so many days, and so does a population which no row tells of.
-        days = windows if within is None or latest else windows | {within}
-        moved = [(before.cutoff - d * int(DAY), cutoff - d * int(DAY)) for d in sorted(days)]
-        asked = _Asked(before.generation, before.pending, moved, before.cutoff)
+    # A population which no row tells of loses somebody as a window loses an event.
+    asked = before.asked(windows if within is None or latest else windows | {within}, cutoff) if before else _Asked()
     work = partial(_describe, store, asked, memory, cutoff_time, journey, settings, vocabulary)
     counted: list[Iterator[pa.Table]] = []
 
@@ -175,12 +176,14 @@ def _describe(
     rows = with_bases(points_tonight(log, cutoff_time, journey, settings), cutoff_time, settings, vocabulary)
     mine = log.identities
     later = mine.names.filter(pa.array(are_pending(log, cutoff) & ~mine.is_foreign))
-    person = renewed(person, mine, places, cutoff, len(ids.hashes))
     if memory.night:
+        person = renewed(person, mine, places, cutoff, len(ids.hashes))
         memory.write(bucket, person)
     begin = windows_begin(asked.cutoff, session_gap(journey), settings, vocabulary)
     if begin is not None and found.is_moved.any() and has_session_ids(store.root, store.manifest, bucket, begin):
         begin = windows_begin(asked.cutoff, None, settings, vocabulary)
+    # Where nothing is remembered, nobody has moved alone.
+    person = np.zeros(len(ids.hashes), np.int32) if person is None else person
     recent = read_recent(store.root, store.manifest, bucket, ids, found.is_moved, person, cutoff, begin)
     windows = in_windows(recent, cutoff_time, journey, settings, vocabulary)
     return Part([windows, rows], _Told(hash_texts(found.gone), pa.table({"id": later})))
