@@ -19,7 +19,7 @@ from pandas.testing import assert_frame_equal
 import by_hand
 from test_store import brand, deliver, history, owners, pairs
 from waymark import arrow_files, custom, features, identity, parts, renewing, schema, tables, tonight
-from waymark.config import FeaturesConfig, IdentityConfig
+from waymark.config import FeaturesConfig, IdentityConfig, SourceConfig
 from waymark.engine import Threads
 from waymark.errors import InputError
 from waymark.eventlog import EventLog
@@ -41,7 +41,7 @@ from waymark.whose import Memory
 
 HERE = Threads(1)
 LINKS = {"o.csv": ["ann,d1,alias,2024-01-01\n"], "p.csv": ["d3,d4,alias,2024-01-01\n"]}
-EVENT = "{id},{day},{known},{who},{device},,{what},{pay}\n"
+EVENT = "{id},{day},{known},{who},{device},{order},{what},{pay}\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,8 +63,20 @@ def vocabulary_of(store: Store, chosen: FeaturesConfig, until: str = "2024-04-01
     return learn_vocabulary(log, StageMap(log, by_hand.SHOP), chosen, pd.Timestamp(until, tz="UTC").value // 1000)
 
 
+def with_session_ids(source: SourceConfig) -> SourceConfig:
+    feed = source.feeds["shop"]
+    feed = feed.model_copy(update={"columns": {**feed.columns, "session_id": "order"}})
+    return source.model_copy(update={"feeds": {"shop": feed}})
+
+
+def at_some_hour(draw: random.Random, rows: list[str]) -> list[str]:
+    """Return rows whose events may be minutes apart, on two days."""
+    found = [row.split(",", 2) for row in rows]
+    return [f"{event},{day}{draw.choice(['', 'T00:10', 'T23:50'])},{rest}" for event, day, rest in found]
+
+
 @pytest.mark.slow
-@examples(max_examples=40)
+@examples(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 60),
@@ -72,18 +84,31 @@ def vocabulary_of(store: Store, chosen: FeaturesConfig, until: str = "2024-04-01
     n_buckets=st.sampled_from([1, 2, 4]),
     shared_devices=st.sampled_from(["device_split", "last_auth", "none"]),
     points=st.sampled_from(["snapshots", "snapshots", "every_event"]),
-    groups=st.sampled_from([list(by_hand.GROUPS), ["counts", "values"]]),  # with sessions, and without what asks back
+    groups=st.sampled_from([list(by_hand.GROUPS), ["counts", "values"], ["counts", "sessions"]]),
     active_within_days=st.sampled_from([None, 1, 20]),
     identified_only=st.booleans(),
+    has_session_ids=st.booleans(),
 )
 def test_nights_come_to_what_is_made_of_everything(
-    tmp_path_factory, seed, n, n_nights, n_buckets, shared_devices, points, groups, active_within_days, identified_only
+    tmp_path_factory,
+    seed,
+    n,
+    n_nights,
+    n_buckets,
+    shared_devices,
+    points,
+    groups,
+    active_within_days,
+    identified_only,
+    has_session_ids,
 ):
     draw, folder = random.Random(seed), tmp_path_factory.mktemp("nights")
-    source, rules = brand(True, False), IdentityConfig(shared_devices=shared_devices, max_persons_per_id=2)
+    source = with_session_ids(brand(True, False)) if has_session_ids else brand(True, False)
+    rules = IdentityConfig(shared_devices=shared_devices, max_persons_per_id=2)
     population = {"active_within_days": active_within_days, "identified_only": identified_only}
     chosen = by_hand.settings(points=points, groups=groups, windows_days=[1, 7, 30], population=population)
-    files = {f"e{i}.csv": history(draw, draw.randint(1, n // n_nights + 1)) for i in range(2 * n_nights)}
+    sizes = [draw.randint(1, n // n_nights + 1) for _ in range(2 * n_nights)]
+    files = {f"e{i}.csv": at_some_hour(draw, history(draw, size)) for i, size in enumerate(sizes)}
     files |= {f"o{i}.csv": owners(draw, 1) for i in range(3)} | {f"p{i}.csv": pairs(draw, 1) for i in range(3)}
     later = [name for name in files if name not in ("e0.csv", "o0.csv", "p0.csv")]
     draw.shuffle(later)
@@ -112,8 +137,11 @@ def test_nights_come_to_what_is_made_of_everything(
 class Nights:
     """A store in a folder, and the features made of it."""
 
-    def __init__(self, folder: Path, rules: IdentityConfig | None = None, **changed: object) -> None:
+    def __init__(
+        self, folder: Path, rules: IdentityConfig | None = None, source: SourceConfig | None = None, **changed: object
+    ) -> None:
         self.folder, self.path, self.n = folder, folder / "score.arrow", 0
+        self.source = source or brand(True, False)
         self.settings, self.rules = by_hand.settings(**changed), rules or IdentityConfig()
         deliver(folder / "landing", LINKS)
         self.night(*(self.event(f"c{i:02}") for i in range(20)))
@@ -123,14 +151,14 @@ class Nights:
     def store(self) -> Store:
         return Store(self.folder / "store", self.rules)
 
-    def event(self, who: str, day: str = "2024-01-01", device: str = "", known: str = "") -> str:
+    def event(self, who: str, day: str = "2024-01-01", device: str = "", known: str = "", order: str = "") -> str:
         self.n += 1
-        told = {"day": day, "known": known or day, "device": device, "what": "view", "pay": self.n}
+        told = {"day": day, "known": known or day, "device": device, "order": order, "what": "view", "pay": self.n}
         return EVENT.format(id=self.n, who=who, **told)
 
     def night(self, *rows: str) -> None:
         deliver(self.folder / "landing", {f"e{self.n:04}.csv": list(rows)} if rows else {})
-        landing.ingest(self.folder / "landing", brand(True, False), self.rules, self.folder / "store", 2)
+        landing.ingest(self.folder / "landing", self.source, self.rules, self.folder / "store", 2)
 
     def make(self, cutoff: str, path: Path | None = None) -> int:
         """Make the features, and return of how many persons anew."""
@@ -236,11 +264,18 @@ def test_windows_are_counted_from_what_happened_since_they_begin(tmp_path, monke
     nights.assert_whole("2024-04-02")
 
 
-@pytest.mark.parametrize("has_ids", [False, True])
-def test_a_session_that_began_before_the_window_is_not_one_in_it(tmp_path, monkeypatch, has_ids):
+@pytest.mark.parametrize(
+    ("has_ids", "days", "since", "n_met"),
+    [
+        (False, ("01T00:00", "01T23:45", "02T00:10", "25T00:02"), "2024-03-01T23:45", 3),
+        (True, ("01T00:00", "02T00:10", "25T00:02"), "2024-01-01", 4),
+    ],
+)
+def test_a_session_that_began_before_the_window_is_not_one_in_it(tmp_path, monkeypatch, has_ids, days, since, n_met):
     """It is looked for as far back as a session may pause, and everywhere where ids tell sessions apart."""
-    nights = Nights(tmp_path, groups=["sessions"])
-    nights.night(*(nights.event("c05", f"2024-03-{day}") for day in ("01T00", "01T23:45", "02T00:10", "25T00:02")))
+    source = with_session_ids(brand(True, False)) if has_ids else None
+    nights = Nights(tmp_path, source=source, groups=["sessions"])
+    nights.night(*(nights.event("c05", f"2024-03-{day}", order=f"s{day < '25'}") for day in days))
     nights.make("2024-04-01")
     met = []
 
@@ -249,12 +284,10 @@ def test_a_session_that_began_before_the_window_is_not_one_in_it(tmp_path, monke
         return features.in_windows(log, *told)
 
     monkeypatch.setattr(renewing, "in_windows", in_windows)
-    monkeypatch.setattr(renewing, "has_session_ids", lambda *_: has_ids)
     assert nights.make("2024-04-01T00:05") == 1
-    first = pd.Timestamp("2024-01-01" if has_ids else "2024-03-01T23:45").value // 1000
-    assert (min(met), len(met)) == (first, 5 if has_ids else 3)
+    assert (min(met), len(met)) == (pd.Timestamp(since).value // 1000, n_met)
     shown = tonight.read(path=nights.path).set_index("person_id").loc["customer:c05"]
-    assert [shown[f"f_n_sessions_{window}"] for window in ("7d", "30d", "ever")] == [0, 1, 4]
+    assert [shown[f"f_n_sessions_{window}"] for window in ("7d", "30d", "ever")] == [0, 1, 3 if has_ids else 4]
     nights.assert_whole("2024-04-01T00:05")
 
 
@@ -274,9 +307,7 @@ def test_windows_begin_where_what_they_count_hangs_on(tmp_path, groups, gap, beg
 
 def test_session_ids_are_met_where_they_are(tmp_path):
     source = brand(True, False)
-    feed = source.feeds["shop"]
-    with_ids = feed.model_copy(update={"columns": {**feed.columns, "session_id": "order"}})
-    for name, mapped in (("none", source), ("some", source.model_copy(update={"feeds": {"shop": with_ids}}))):
+    for name, mapped in (("none", source), ("some", with_session_ids(source))):
         rows = ["1,2024-02-01,2024-02-01,ann,,a7,view,1\n", "2,2024-03-01,2024-03-01,ann,,,view,1\n"]
         (tmp_path / name).mkdir()
         deliver(tmp_path / name / "landing", {"e.csv": rows, **LINKS})
@@ -441,7 +472,7 @@ def test_places_in_a_store_that_is_no_more_are_not_trusted(nights, monkeypatch):
     told = {file.name: file.read_bytes() for file in memory.iterdir()}
     delivered = nights.folder / "landing/e0020.csv"
     rows = delivered.read_text()
-    told_first = EVENT.format(id=99, day="2024-01-01", known="2024-01-01", who="a", device="", what="view", pay=1)
+    told_first = nights.event("a")
     delivered.write_text(rows.replace("\n", f"\n{told_first}", 1))
 
     def stop(*_: object) -> None:

@@ -100,11 +100,11 @@ class ArrowFile:
         Where they are looked at again they are read again. New memory costs a virtual machine more than writing does.
         """
         self.let_go()  # what is mapped is not forgotten
-        if hasattr(os, "posix_fadvise"):
-            ends = [b.address + b.size for column in self._batches[i][0].columns for b in column.buffers() if b]
-            end = max(ends, default=0) - pa.py_buffer(self._room).address
-            with self._path.open("rb") as file:
-                os.posix_fadvise(file.fileno(), 0, max(end, 0), os.POSIX_FADV_DONTNEED)
+        ends = [b.address + b.size for column in self._batches[i][0].columns for b in column.buffers() if b]
+        if ends and hasattr(os, "posix_fadvise"):
+            end = max(ends) - pa.py_buffer(self._room).address
+            with suppress(OSError), self._path.open("rb") as file:  # it is no more than a hint
+                os.posix_fadvise(file.fileno(), 0, end, os.POSIX_FADV_DONTNEED)
 
     @property
     def seal(self) -> int:

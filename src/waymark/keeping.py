@@ -178,7 +178,7 @@ def _make(
     """
     since = before.generation if before else None
     found = find_concerned(store.root, store.manifest, bucket, since, pending)
-    events, _ = store.members(bucket, found.ids, found.is_anew, keep=True)  # features ask for the same ones
+    events, _ = store.members(bucket, found.ids, found.is_anew, keep=True)  # features mostly ask for the same
     made = make(events)
     frames, firsts, sums = [], [], []
     gone = found.gone

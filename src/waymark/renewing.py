@@ -163,7 +163,7 @@ def _describe(
 ) -> Part:
     """Return the features of the persons of a bucket who have to be described anew, and of whom only windows moved.
 
-    Whose each identifier is tonight is remembered.
+    Whose each identifier is tonight is remembered where `memory` has a name for the night.
     """
     cutoff, are_events = micro(cutoff_time), settings.points == "every_event"
     person = memory.read(bucket)

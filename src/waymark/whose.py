@@ -2,7 +2,7 @@
 
 Of persons of whom nothing was learnt it is the same on the next night. What is remembered is an int32 by the place of
 an identifier in its bucket: the place of the one that names its person. It is -1 where events that carry the identifier
-and no customer may be somebody else's. Of one that has left the bucket it says nothing.
+and no customer may be somebody else's. Nobody asks for what it holds of one that has left the bucket.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Memory(NamedTuple):
         """Delete what is remembered of other nights than tonight."""
         for path in self.folder.iterdir():
             if not (self.night and path.name.startswith(f"{self.night}-")):
-                path.unlink()
+                path.unlink(missing_ok=True)  # a worker that was taken for dead may still be writing
 
     def _file(self, night: str, bucket: int) -> Path:
         return self.folder / f"{night}-{bucket:04d}.columns"

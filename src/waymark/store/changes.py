@@ -60,7 +60,7 @@ def find_concerned(
         Half-open ranges of time, in microseconds: whoever has an event that happened in one of them has moved.
     person
         What is remembered of whose each identifier is (`whose.py`), by place. Of those who have moved and of whom it
-        says nothing, and without it of all who have, everything has to be made anew.
+        is -1, and without it of all who have, everything has to be made anew.
     when_known
         What counts there is when events had happened and were known.
     """

@@ -108,9 +108,9 @@ def _written(values: pa.Array, is_repeated: bool) -> tuple[list[Any], list[np.nd
         return [_ONE, n, None], []
     if is_repeated:
         coded = values.dictionary_encode()
-        if len(coded.dictionary) == 1 and not values.null_count and values.type != _TEXT:
-            return [_ONE, n, coded.dictionary[0].as_py()], []
         how, parts = _written(coded.dictionary, False)
+        if how[0] == _ONE and not values.null_count:
+            return [_ONE, n, *how[2:]], []
         return [_AGAIN, n, how], [_narrow(coded.indices.fill_null(-1).to_numpy()), *parts]
     if values.null_count:
         places = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))

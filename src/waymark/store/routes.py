@@ -161,26 +161,16 @@ class Routes:
         become one, the one with most rows stays where it is (of equal ones, the one with the least name), so that only
         the smaller ones move.
         """
-        a, b = self.roots_of(one), self.roots_of(two)
-        apart = a != b
-        names, codes = np.unique(np.concatenate([a[apart], b[apart]]), return_inverse=True)
+        names, group = _together(self.roots_of(one), self.roots_of(two))
         if not len(names):
             return Moves.none()
-        parents = np.arange(len(names), dtype=np.int32)
-        left, right = np.split(codes.astype(np.int32), 2)
-        unions.join(parents, left, right)
-        group = unions.roots(parents)
         members = self.members_of(names)
         part = np.searchsorted(names, self.roots_of(members))  # which of the joined components each member is of
         before = self.buckets_of(members)
         rows = np.bincount(part, n_rows(members, before), len(names))
         bucket = np.zeros(len(names), np.int32)
         bucket[part] = before
-        best = np.lexsort((np.arange(len(names)), -rows, group))
-        leads = np.append(True, group[best][1:] != group[best][:-1])
-        stays = np.empty(len(names), np.int64)
-        stays[group[best[leads]]] = best[leads]
-        winner = stays[group]  # for each component, the one that it becomes
+        winner = _winners(group, rows)
         after = bucket[winner][part]
         self.remember(members, names[winner][part], after)
         moved = before != after
@@ -198,6 +188,27 @@ class Routes:
         at += np.cumsum(~is_old) - ~is_old  # members ascend: so many were put before each
         self.root[at], self.bucket[at] = root, bucket
         self.__dict__.pop("_ordered", None)
+
+
+def _together(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the names, ascending, of components that become one with others, and for each the number of the group.
+
+    It is a function of its own so that what it takes, several times its names, is given back.
+    """
+    apart = one != two
+    names, codes = np.unique(np.concatenate([one[apart], two[apart]]), return_inverse=True)
+    parents = np.arange(len(names), dtype=np.int32)
+    unions.join(parents, *np.split(codes.astype(np.int32), 2))
+    return names, unions.roots(parents)
+
+
+def _winners(group: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
+    """Return, for each component of a group, the one that it becomes: that with most rows; of equal ones the first."""
+    best = np.lexsort((np.arange(len(group)), -n_rows, group))
+    leads = np.append(True, group[best][1:] != group[best][:-1])
+    stays = np.empty(len(group), np.int64)
+    stays[group[best[leads]]] = best[leads]
+    return stays[group]
 
 
 class Moves(NamedTuple):
