@@ -198,11 +198,8 @@ def test_days_and_levels_of_those_without_news_go_on(nights):
     nights.assert_whole("2024-04-09T12:00")
 
 
-def test_a_window_that_an_event_leaves_is_counted_anew_and_nothing_else(nights, monkeypatch):
-    nights.night(nights.event("c05", "2024-03-25T00:00"), nights.event("c06", "2024-03-25T00:00:00.000001"))
-    nights.make("2024-04-01")
-    views = tonight.read(path=nights.path).set_index("person_id")["f_n_view_7d"]
-    assert views.loc[["customer:c05", "customer:c06", "customer:c07"]].tolist() == [1, 1, 0]
+def counts_described(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that fills with how many persons of each bucket are described anew."""
     described = []
 
     def with_bases(points: Points, *told: object) -> pa.Table:
@@ -210,6 +207,15 @@ def test_a_window_that_an_event_leaves_is_counted_anew_and_nothing_else(nights, 
         return features.with_bases(points, *told)
 
     monkeypatch.setattr(renewing, "with_bases", with_bases)
+    return described
+
+
+def test_a_window_that_an_event_leaves_is_counted_anew_and_nothing_else(nights, monkeypatch):
+    nights.night(nights.event("c05", "2024-03-25T00:00"), nights.event("c06", "2024-03-25T00:00:00.000001"))
+    nights.make("2024-04-01")
+    views = tonight.read(path=nights.path).set_index("person_id")["f_n_view_7d"]
+    assert views.loc[["customer:c05", "customer:c06", "customer:c07"]].tolist() == [1, 1, 0]
+    described = counts_described(monkeypatch)
     assert nights.make("2024-04-01T00:00:00.000001") == 1
     assert sum(described) == 0
     views = tonight.read(path=nights.path).set_index("person_id")["f_n_view_7d"]
@@ -246,10 +252,8 @@ def test_windows_move_among_news_and_those_who_leave(tmp_path):
     nights.assert_whole("2024-04-02")
 
 
-def test_windows_are_counted_from_what_happened_since_they_begin(tmp_path, monkeypatch):
-    nights = Nights(tmp_path, groups=["counts", "values"])
-    nights.night(*(nights.event("c05", f"2024-03-{day}") for day in ("02", "25", "30")))
-    nights.make("2024-04-01")
+def times_met(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that fills with the times of the events that windows are counted anew from."""
     met = []
 
     def in_windows(log: EventLog, *told: object) -> pa.Table:
@@ -257,6 +261,14 @@ def test_windows_are_counted_from_what_happened_since_they_begin(tmp_path, monke
         return features.in_windows(log, *told)
 
     monkeypatch.setattr(renewing, "in_windows", in_windows)
+    return met
+
+
+def test_windows_are_counted_from_what_happened_since_they_begin(tmp_path, monkeypatch):
+    nights = Nights(tmp_path, groups=["counts", "values"])
+    nights.night(*(nights.event("c05", f"2024-03-{day}") for day in ("02", "25", "30")))
+    nights.make("2024-04-01")
+    met = times_met(monkeypatch)
     assert nights.make("2024-04-02") == 1
     assert sorted(met) == [pd.Timestamp(f"2024-03-{day}").value // 1000 for day in ("02", "25", "30")]
     shown = tonight.read(path=nights.path).set_index("person_id").loc["customer:c05"]
@@ -277,13 +289,7 @@ def test_a_session_that_began_before_the_window_is_not_one_in_it(tmp_path, monke
     nights = Nights(tmp_path, source=source, groups=["sessions"])
     nights.night(*(nights.event("c05", f"2024-03-{day}", order=f"s{day < '25'}") for day in days))
     nights.make("2024-04-01")
-    met = []
-
-    def in_windows(log: EventLog, *told: object) -> pa.Table:
-        met.extend(log.event_time.tolist())
-        return features.in_windows(log, *told)
-
-    monkeypatch.setattr(renewing, "in_windows", in_windows)
+    met = times_met(monkeypatch)
     assert nights.make("2024-04-01T00:05") == 1
     assert (min(met), len(met)) == (pd.Timestamp(since).value // 1000, n_met)
     shown = tonight.read(path=nights.path).set_index("person_id").loc["customer:c05"]
@@ -335,13 +341,7 @@ def test_whose_events_may_be_somebody_elses_is_described_anew(tmp_path, monkeypa
     nights.night(*(nights.event(who, f"2024-03-0{i}", device="d9") for i, who in enumerate(["c05", "c06"], 1)))
     nights.night(nights.event("", "2024-03-25", device="d9"))
     nights.make("2024-04-01")
-    described = []
-
-    def with_bases(points: Points, *told: object) -> pa.Table:
-        described.append(len(points))
-        return features.with_bases(points, *told)
-
-    monkeypatch.setattr(renewing, "with_bases", with_bases)
+    described = counts_described(monkeypatch)
     nights.make("2024-04-02")
     assert sum(described) == n_described
     nights.assert_whole("2024-04-02")
